@@ -1,0 +1,67 @@
+// One vitest for the whole repo. Tests run on the sources: the aliases come from tsconfig.json's `paths`.
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+const root = fileURLToPath(new URL(".", import.meta.url));
+const { compilerOptions } = JSON.parse(readFileSync(`${root}tsconfig.json`, "utf8")) as {
+  compilerOptions: { paths: Record<string, [string]> };
+};
+
+const resolve = {
+  alias: Object.entries(compilerOptions.paths).map(([name, [file]]) => ({
+    find: new RegExp(`^${name}$`),
+    replacement: root + file.slice(2),
+  })),
+};
+
+/** A `.lua` script is imported as its text, as the bundles do. */
+const luaAsText = {
+  name: "lua-as-text",
+  transform(code: string, id: string): string | undefined {
+    return id.endsWith(".lua") ? `export default ${JSON.stringify(code)};` : undefined;
+  },
+};
+
+const common = { resolve, plugins: [luaAsText] };
+const folders = "{packages,examples}/*/test/**";
+
+export default defineConfig({
+  ...common,
+  test: {
+    reporters: ["default"],
+    projects: [
+      {
+        ...common,
+        test: {
+          name: "unit",
+          include: [`${folders}/*.test.ts`, "tools/**/*.test.mjs"],
+          exclude: ["**/*.int.test.ts", "**/*.prop.test.ts", "**/node_modules/**"],
+          execArgv: ["--expose-gc"],
+        },
+      },
+      {
+        ...common,
+        test: { name: "property", include: [`${folders}/*.prop.test.ts`], testTimeout: 60_000 },
+      },
+      {
+        ...common,
+        test: {
+          name: "integration",
+          include: [`${folders}/*.int.test.ts`],
+          globalSetup: ["tools/services/vitest-setup.mjs"],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        ...common,
+        test: {
+          name: "types",
+          include: [],
+          typecheck: { enabled: true, only: true, include: [`${folders}/*.test-d.ts`], tsconfig: "./tsconfig.json" },
+        },
+      },
+    ],
+  },
+});
