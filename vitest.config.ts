@@ -59,7 +59,12 @@ export default defineConfig({
         test: {
           name: "types",
           include: [],
-          typecheck: { enabled: true, only: true, include: [`${folders}/*.test-d.ts`], tsconfig: "./tsconfig.json" },
+          typecheck: {
+            enabled: true,
+            only: true,
+            include: [`${folders}/*.test-d.ts`],
+            tsconfig: "./tsconfig.json",
+          },
         },
       },
     ],

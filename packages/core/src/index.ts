@@ -1,0 +1,33 @@
+// @holdfast/core: time, errors, policies, telemetry, and the contracts everything above stands on.
+export { HoldfastError, hasCode, isHoldfastError } from "./errors/holdfast-error.ts";
+export type { HoldfastErrorOptions, Problem } from "./errors/holdfast-error.ts";
+export {
+  asError,
+  ClosedError,
+  describeValue,
+  InvalidOptionError,
+  LeaseLostError,
+  NonErrorThrownError,
+  StoreUnavailableError,
+  TimeoutError,
+} from "./errors/errors.ts";
+export { optionsOf } from "./options.ts";
+export type { OptionReader, Range } from "./options.ts";
+export { seededRandom, systemRandom } from "./random.ts";
+export type { Random } from "./random.ts";
+
+export { sleepOn } from "./time/clock.ts";
+export type { Clock, Timer, TimerOptions } from "./time/clock.ts";
+export { formatDuration, MAX_DURATION_MS, toMs } from "./time/duration.ts";
+export type { Duration, DurationUnit } from "./time/duration.ts";
+export { createSystemClock, systemClock } from "./time/system-clock.ts";
+
+export { channel } from "./telemetry/channel.ts";
+export type { Channel } from "./telemetry/channel.ts";
+export { notify } from "./telemetry/notify.ts";
+
+export { contextOf } from "./policies/context.ts";
+export type { Context, RunOptions } from "./policies/context.ts";
+export type { Policy, PolicyDescription, PolicySnapshot, Task } from "./policies/policy.ts";
+export { timeout } from "./policies/timeout.ts";
+export type { TimeoutEvent, TimeoutOptions, TimeoutStrategy } from "./policies/timeout.ts";

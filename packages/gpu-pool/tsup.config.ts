@@ -1,0 +1,9 @@
+import { defineConfig } from "tsup";
+import { bundle } from "../../tsup.base.ts";
+
+export default defineConfig(
+  bundle({
+    index: "src/index.ts",
+    "worker-threads": "src/worker-threads/index.ts",
+  }),
+);
