@@ -31,3 +31,6 @@ export type { Context, RunOptions } from "./policies/context.ts";
 export type { Policy, PolicyDescription, PolicySnapshot, Task } from "./policies/policy.ts";
 export { timeout } from "./policies/timeout.ts";
 export type { TimeoutEvent, TimeoutOptions, TimeoutStrategy } from "./policies/timeout.ts";
+
+export { RETRY_BUDGET_DEFAULTS, retryBudget } from "./policies/retry-budget.ts";
+export type { RetryBudget, RetryBudgetOptions, RetryBudgetSnapshot } from "./policies/retry-budget.ts";

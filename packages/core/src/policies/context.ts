@@ -55,6 +55,8 @@ export class CallContext implements Context {
   readonly #source: AbortSource | undefined;
   readonly #call: RunOptions | undefined;
   readonly #deadline: Deadline | undefined;
+  /** The budget that has counted this call, so that policies inside, which share it, do not count it again. */
+  readonly countedBy: object | undefined;
   #neverAborted: AbortSignal | undefined;
 
   constructor(
@@ -62,11 +64,13 @@ export class CallContext implements Context {
     attempt: number,
     call: RunOptions | undefined,
     deadline: Deadline | undefined,
+    countedBy?: object,
   ) {
     this.#source = source;
     this.attempt = attempt;
     this.#call = call;
     this.#deadline = deadline;
+    this.countedBy = countedBy;
   }
 
   get signal(): AbortSignal {
@@ -115,7 +119,12 @@ export class CallContext implements Context {
 
   /** The same call, as another try sees it. */
   withAttempt(attempt: number): CallContext {
-    return new CallContext(this.#source, attempt, this.#call, this.#deadline);
+    return new CallContext(this.#source, attempt, this.#call, this.#deadline, this.countedBy);
+  }
+
+  /** The same call, once `budget` has counted it. */
+  withBudget(budget: object): CallContext {
+    return new CallContext(this.#source, this.attempt, this.#call, this.#deadline, budget);
   }
 
   /** A scope inside this call that its maker can abort, and must `release()` once the work has settled. */
@@ -125,7 +134,7 @@ export class CallContext implements Context {
 
   /** The same call inside `scope`, with `deadline` if that comes before the deadline it has. */
   within(scope: AbortScope, deadline?: Deadline): CallContext {
-    return new CallContext(scope, this.attempt, this.#call, this.#tighter(deadline));
+    return new CallContext(scope, this.attempt, this.#call, this.#tighter(deadline), this.countedBy);
   }
 
   #tighter(deadline: Deadline | undefined): Deadline | undefined {
