@@ -34,3 +34,16 @@ export type { TimeoutEvent, TimeoutOptions, TimeoutStrategy } from "./policies/t
 
 export { RETRY_BUDGET_DEFAULTS, retryBudget } from "./policies/retry-budget.ts";
 export type { RetryBudget, RetryBudgetOptions, RetryBudgetSnapshot } from "./policies/retry-budget.ts";
+export { BACKOFF_DEFAULTS, constant, delays, exponential, linear } from "./policies/backoff.ts";
+export type {
+  Backoff,
+  BackoffStep,
+  ConstantBackoffOptions,
+  DecorrelatedJitter,
+  ExponentialBackoffOptions,
+  LinearBackoffOptions,
+} from "./policies/backoff.ts";
+export type { Jitter } from "./policies/jitter.ts";
+export { RETRY_DEFAULTS, retry } from "./policies/retry.ts";
+export type { RetryEvent, RetryExhaustedEvent, RetryOptions, RetryStop } from "./policies/retry.ts";
+export { retryAfterOf } from "./policies/retry-after.ts";
