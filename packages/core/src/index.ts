@@ -28,7 +28,7 @@ export { notify } from "./telemetry/notify.ts";
 
 export { contextOf } from "./policies/context.ts";
 export type { Context, RunOptions } from "./policies/context.ts";
-export type { Policy, PolicyDescription, PolicySnapshot, Task } from "./policies/policy.ts";
+export type { ExtraOf, Policy, PolicyDescription, PolicySnapshot, Task } from "./policies/policy.ts";
 export { timeout } from "./policies/timeout.ts";
 export type { TimeoutEvent, TimeoutOptions, TimeoutStrategy } from "./policies/timeout.ts";
 
@@ -47,3 +47,7 @@ export type { Jitter } from "./policies/jitter.ts";
 export { RETRY_DEFAULTS, retry } from "./policies/retry.ts";
 export type { RetryEvent, RetryExhaustedEvent, RetryOptions, RetryStop } from "./policies/retry.ts";
 export { retryAfterOf } from "./policies/retry-after.ts";
+export { explainOrder } from "./policies/explain.ts";
+export type { OrderWarning, PipelineExplanation } from "./policies/explain.ts";
+export { pipeline } from "./policies/pipeline.ts";
+export type { Pipeline, PipelineWarningEvent } from "./policies/pipeline.ts";

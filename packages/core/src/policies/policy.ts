@@ -4,6 +4,9 @@ import type { Context, RunOptions } from "./context.ts";
 /** Work that a policy runs. What it throws, at once or later, is the call's failure. */
 export type Task<T> = (context: Context) => T | PromiseLike<T>;
 
+/** Exists in types only. */
+declare const extra: unique symbol;
+
 /**
  * Wraps work. Immutable from outside; safe to share between callers.
  *
@@ -20,7 +23,15 @@ export interface Policy<out Extra = never> {
   snapshot(): PolicySnapshot;
   /** What it does, for `explain()` and for those who check the order of a pipeline. */
   describe(): PolicyDescription;
+  /**
+   * Never there at run time: it carries `Extra` where a type is derived from a policy, since `run`, being generic
+   * itself, does not.
+   */
+  readonly [extra]?: () => Extra;
 }
+
+/** What a policy may answer besides the task's value: `string` for a policy that falls back to one. */
+export type ExtraOf<P> = P extends { readonly [extra]?: () => infer Extra } ? Extra : never;
 
 /** A policy's present state; plain JSON. */
 export interface PolicySnapshot {
