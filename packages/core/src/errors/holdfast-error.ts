@@ -46,7 +46,7 @@ export abstract class HoldfastError extends Error {
   /** HTTP status that fits the condition, used by {@link toProblem}. */
   readonly status: number = 500;
   /** How long to wait before trying again, in milliseconds, where it is known. */
-  readonly retryAfterMs?: number;
+  declare readonly retryAfterMs?: number;
 
   constructor(message: string, options?: HoldfastErrorOptions) {
     super(message, options);
@@ -85,7 +85,7 @@ export function hasCode<Code extends string>(
   value: unknown,
   code: Code,
 ): value is HoldfastError & { readonly code: Code } {
-  return isHoldfastError(value) && value.code === code;
+  return isHoldfastError(value) && readSafely(value, "code") === code;
 }
 
 function titleOf(code: string): string {

@@ -17,8 +17,9 @@ export class AbortScope {
   readonly #outer: AbortSource | undefined;
   #abortion: { readonly reason: unknown } | undefined;
   #controller: AbortController | undefined;
-  #listeners: Set<(reason: unknown) => void> | undefined;
+  #listeners: Set<Listener> | undefined;
   #leaveOuter: Unsubscribe | undefined;
+  #released = false;
 
   constructor(outer: AbortSource | undefined) {
     this.#outer = outer;
@@ -51,34 +52,95 @@ export class AbortScope {
     this.#tell(reason);
   }
 
-  /** Calls `listener` once when the scope aborts. The caller has looked at {@link aborted} before. */
+  /**
+   * Calls `listener` once when the scope aborts. The caller has looked at {@link aborted} before. After
+   * {@link release} there is nothing to listen to any more.
+   */
   onAbort(listener: (reason: unknown) => void): Unsubscribe {
+    if (this.#released) return () => {};
+    // An object of its own, so that the same function may listen twice.
+    const entry: Listener = { call: listener };
     this.#listeners ??= new Set();
-    this.#listeners.add(listener);
-    if (this.#outer !== undefined) this.#leaveOuter ??= listenTo(this.#outer, (reason) => this.#tell(reason));
+    this.#listeners.add(entry);
+    if (this.#outer !== undefined)
+      this.#leaveOuter ??= this.listenOutside(this.#outer, (reason) => this.#tell(reason));
     return () => {
-      if (this.#listeners?.delete(listener) === true && this.#listeners.size === 0) this.release();
+      if (this.#listeners?.delete(entry) === true && this.#listeners.size === 0) this.#leave();
     };
   }
 
-  /** Drops all listeners once the work has settled, so that a long-lived outer signal keeps none of ours. */
+  /**
+   * Drops all listeners, for good, once the work has settled: a long-lived outer signal keeps none of ours, and
+   * the signal that the task has read is not aborted any more.
+   */
   release(): void {
+    this.#released = true;
+    this.#listeners = undefined;
+    this.#leave();
+  }
+
+  protected listenOutside(outer: AbortSource, tell: (reason: unknown) => void): Unsubscribe {
+    return listenTo(outer, tell);
+  }
+
+  #leave(): void {
     this.#leaveOuter?.();
     this.#leaveOuter = undefined;
-    this.#listeners = undefined;
   }
 
   #tell(reason: unknown): void {
+    this.#leave();
     const listeners = this.#listeners;
-    this.release();
-    if (listeners !== undefined) for (const listener of listeners) listener(reason);
+    if (listeners === undefined) return;
+    // In the order they came; one that an earlier one has taken back is not called.
+    for (const listener of listeners) {
+      listeners.delete(listener);
+      callIsolated(listener, reason);
+    }
+  }
+}
+
+interface Listener {
+  readonly call: (reason: unknown) => void;
+}
+
+// As an `abort` event does: the others are told all the same, and the error becomes an uncaught exception.
+function callIsolated(listener: Listener, reason: unknown): void {
+  try {
+    listener.call(reason);
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
   }
 }
 
 /** Calls `listener` once when `source`, not aborted yet, aborts. */
 export function listenTo(source: AbortSource, listener: (reason: unknown) => void): Unsubscribe {
-  if (source instanceof AbortScope) return source.onAbort(listener);
-  const onAbort = (): void => listener(source.reason);
-  source.addEventListener("abort", onAbort, { once: true });
-  return () => source.removeEventListener("abort", onAbort);
+  return source instanceof AbortScope ? source.onAbort(listener) : rootOf(source).onAbort(listener);
+}
+
+/**
+ * The scope in which all who listen to one signal meet. However many calls share a signal, it has one listener of
+ * ours while any of them runs and none afterwards: cheaper than one each, and Node warns of a leak at eleven.
+ */
+class SignalRoot extends AbortScope {
+  protected override listenOutside(outer: AbortSource, tell: (reason: unknown) => void): Unsubscribe {
+    const signal = outer as AbortSignal;
+    const onAbort = (): void => tell(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    return () => signal.removeEventListener("abort", onAbort);
+  }
+}
+
+// Not state but a field that signals lack; it goes when the signal goes.
+const roots = /* @__PURE__ */ new WeakMap<AbortSignal, SignalRoot>();
+
+function rootOf(signal: AbortSignal): SignalRoot {
+  let root = roots.get(signal);
+  if (root === undefined) {
+    root = new SignalRoot(signal);
+    roots.set(signal, root);
+  }
+  return root;
 }

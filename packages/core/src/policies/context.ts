@@ -22,6 +22,8 @@ export interface Context extends RunOptions {
   readonly signal: AbortSignal;
   /** Which try of the nearest retry this is, from 1. */
   readonly attempt: number;
+  /** Which run of the nearest hedge this is: 0 the first one, 1 the first hedge. 0 without a hedge. */
+  readonly hedge: number;
   /** Milliseconds left until the tightest deadline around this call; `Infinity` without one. */
   readonly remainingMs: number;
   /** Whether the call has been aborted. Cheaper to ask than `signal.aborted`. */
@@ -46,12 +48,15 @@ export interface Deadline {
  * For those who write a {@link Policy} of their own.
  */
 export function contextOf(options?: RunOptions): CallContext {
-  return options instanceof CallContext ? options : new CallContext(options?.signal, 1, options, undefined);
+  if (options instanceof CallContext) return options;
+  // `fetch` takes a null signal for none; so do we.
+  return new CallContext(options?.signal ?? undefined, 1, 0, options, undefined, undefined);
 }
 
 /** The one implementation of {@link Context}. Immutable, but for the signal that it makes lazily. */
 export class CallContext implements Context {
   readonly attempt: number;
+  readonly hedge: number;
   readonly #source: AbortSource | undefined;
   readonly #call: RunOptions | undefined;
   readonly #deadline: Deadline | undefined;
@@ -62,12 +67,14 @@ export class CallContext implements Context {
   constructor(
     source: AbortSource | undefined,
     attempt: number,
+    hedge: number,
     call: RunOptions | undefined,
     deadline: Deadline | undefined,
-    countedBy?: object,
+    countedBy: object | undefined,
   ) {
     this.#source = source;
     this.attempt = attempt;
+    this.hedge = hedge;
     this.#call = call;
     this.#deadline = deadline;
     this.countedBy = countedBy;
@@ -81,6 +88,11 @@ export class CallContext implements Context {
 
   get aborted(): boolean {
     return this.#source?.aborted === true;
+  }
+
+  /** Why the call was aborted: the caller's own `signal.reason` when the abort came from outside. */
+  get reason(): unknown {
+    return this.#source?.reason;
   }
 
   get remainingMs(): number {
@@ -119,12 +131,17 @@ export class CallContext implements Context {
 
   /** The same call, as another try sees it. */
   withAttempt(attempt: number): CallContext {
-    return new CallContext(this.#source, attempt, this.#call, this.#deadline, this.countedBy);
+    return new CallContext(this.#source, attempt, this.hedge, this.#call, this.#deadline, this.countedBy);
   }
 
   /** The same call, once `budget` has counted it. */
   withBudget(budget: object): CallContext {
-    return new CallContext(this.#source, this.attempt, this.#call, this.#deadline, budget);
+    return new CallContext(this.#source, this.attempt, this.hedge, this.#call, this.#deadline, budget);
+  }
+
+  /** The same call inside `scope`, as run `hedge` of a hedge sees it. */
+  withHedge(hedge: number, scope: AbortScope): CallContext {
+    return new CallContext(scope, this.attempt, hedge, this.#call, this.#deadline, this.countedBy);
   }
 
   /** A scope inside this call that its maker can abort, and must `release()` once the work has settled. */
@@ -134,7 +151,8 @@ export class CallContext implements Context {
 
   /** The same call inside `scope`, with `deadline` if that comes before the deadline it has. */
   within(scope: AbortScope, deadline?: Deadline): CallContext {
-    return new CallContext(scope, this.attempt, this.#call, this.#tighter(deadline), this.countedBy);
+    const tighter = this.#tighter(deadline);
+    return new CallContext(scope, this.attempt, this.hedge, this.#call, tighter, this.countedBy);
   }
 
   #tighter(deadline: Deadline | undefined): Deadline | undefined {
@@ -143,4 +161,12 @@ export class CallContext implements Context {
     if (own.clock === deadline.clock) return own.at <= deadline.at ? own : deadline;
     return this.remainingMs <= deadline.at - deadline.clock.monotonic() ? own : deadline;
   }
+}
+
+/** Starts a policy's inner work. Async, so that a task which throws at once rejects like any other. */
+export async function startTask<T>(
+  task: (context: Context) => T | PromiseLike<T>,
+  context: CallContext,
+): Promise<T> {
+  return task(context);
 }

@@ -7,7 +7,7 @@ import type { Duration } from "../time/duration.ts";
 import { formatDuration } from "../time/duration.ts";
 import { systemClock } from "../time/system-clock.ts";
 import type { CallContext, RunOptions } from "./context.ts";
-import { contextOf } from "./context.ts";
+import { contextOf, startTask } from "./context.ts";
 import type { Policy, PolicyDescription, PolicySnapshot, Task } from "./policy.ts";
 
 /** What a timeout does with a task that ignores its signal. */
@@ -80,6 +80,8 @@ class Timeout implements Policy {
       let expired: TimeoutError | undefined;
 
       const timer = this.clock.setTimer(this.limitMs, () => {
+        // A caller who aborted first gets its own reason, also while a cooperative task winds down.
+        if (outer.aborted) return;
         expired = new TimeoutError(this.name, this.limitMs);
         if (timedOut.hasSubscribers) this.#publish(outer);
         if (this.strategy === "racing") reject(expired);
@@ -109,7 +111,7 @@ class Timeout implements Policy {
         (error: unknown) => {
           settle();
           if (expired !== undefined) reject(expired);
-          else reject(outer.aborted ? (error as Error) : asError(error));
+          else reject(outer.aborted ? (outer.reason as Error) : asError(error));
         },
       );
     });
@@ -127,9 +129,4 @@ class Timeout implements Policy {
   #publish(outer: CallContext): void {
     timedOut.publish({ policy: this.name, timeoutMs: this.limitMs, attempt: outer.attempt });
   }
-}
-
-// Async, so that a task which throws at once rejects like any other.
-async function startTask<T>(task: Task<T>, context: CallContext): Promise<T> {
-  return task(context);
 }

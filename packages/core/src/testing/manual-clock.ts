@@ -3,12 +3,14 @@ import type { Clock, Timer, TimerOptions } from "../time/clock.ts";
 import { sleepOn } from "../time/clock.ts";
 import type { Duration } from "../time/duration.ts";
 import { toMs } from "../time/duration.ts";
+import { TimerHeap } from "./timer-heap.ts";
 
 /** A {@link Clock} under a test's control. */
 export interface ManualClock extends Clock {
   /**
    * Moves both times on by `duration`, running every timer that comes due at its own moment, in order, with the
-   * promises it settles in between.
+   * promises it settles in between. An error that a timer's callback throws is thrown here, once all timers
+   * have run; several of them as an `AggregateError`.
    */
   advance(duration: Duration): Promise<void>;
   /** Moves to the next timer, if there is one, and runs what is due. Answers whether there was one. */
@@ -40,19 +42,11 @@ export function manualClock(startMs: number = 1_700_000_000_000): ManualClock {
   return new StandingClock(startMs);
 }
 
-interface Pending {
-  readonly due: number;
-  /** Order of setting, which decides between timers due at the same moment. */
-  readonly order: number;
-  readonly callback: () => void;
-}
-
 class StandingClock implements ManualClock {
   #elapsed = 0;
   #wallOffset: number;
   #order = 0;
-  /** Sorted by due time, then order. */
-  readonly #pending: Pending[] = [];
+  readonly #timers = new TimerHeap();
 
   constructor(startMs: number) {
     this.#wallOffset = startMs;
@@ -72,36 +66,28 @@ class StandingClock implements ManualClock {
 
   setTimer(duration: Duration, callback: () => void): Timer {
     this.#order += 1;
-    const timer = { due: this.#elapsed + toMs(duration), order: this.#order, callback };
-    this.#pending.splice(this.#position(timer.due), 0, timer);
-    return {
-      cancel: () => {
-        const index = this.#pending.indexOf(timer);
-        if (index !== -1) this.#pending.splice(index, 1);
-      },
-    };
+    const timer = { due: this.#elapsed + toMs(duration), order: this.#order, callback, index: -1 };
+    this.#timers.add(timer);
+    return { cancel: () => this.#timers.remove(timer) };
   }
 
-  async advance(duration: Duration): Promise<void> {
-    const until = this.#elapsed + toMs(duration);
-    await settlePromises();
-    while (this.#fireNext(until)) await settlePromises();
-    this.#elapsed = until;
-    await settlePromises();
+  advance(duration: Duration): Promise<void> {
+    return this.#advanceTo(this.#elapsed + toMs(duration));
   }
 
   async advanceToNextTimer(): Promise<boolean> {
     await settlePromises();
-    const next = this.#pending[0];
+    const next = this.#timers.next;
     if (next === undefined) return false;
-    await this.advance(next.due - this.#elapsed);
+    await this.#advanceTo(next.due);
     return true;
   }
 
   advanceSync(duration: Duration): void {
     const until = this.#elapsed + toMs(duration);
-    while (this.#fireNext(until));
-    this.#elapsed = until;
+    const errors: unknown[] = [];
+    while (this.#fireNext(until, errors));
+    this.#finish(until, errors);
   }
 
   jumpWallClock(ms: number): void {
@@ -109,28 +95,35 @@ class StandingClock implements ManualClock {
   }
 
   get pendingTimers(): number {
-    return this.#pending.length;
+    return this.#timers.size;
   }
 
-  #fireNext(until: number): boolean {
-    const next = this.#pending[0];
+  async #advanceTo(until: number): Promise<void> {
+    const errors: unknown[] = [];
+    await settlePromises();
+    while (this.#fireNext(until, errors)) await settlePromises();
+    this.#finish(until, errors);
+    await settlePromises();
+  }
+
+  #fireNext(until: number, errors: unknown[]): boolean {
+    const next = this.#timers.next;
     if (next === undefined || next.due > until) return false;
-    this.#pending.shift();
+    this.#timers.remove(next);
     this.#elapsed = Math.max(this.#elapsed, next.due);
-    next.callback();
+    try {
+      next.callback();
+    } catch (error) {
+      errors.push(error);
+    }
     return true;
   }
 
-  /** Behind every timer due at or before `due`. */
-  #position(due: number): number {
-    let low = 0;
-    let high = this.#pending.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#pending[middle]!.due <= due) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+  #finish(until: number, errors: readonly unknown[]): void {
+    // Another advance may have gone further in the meantime: this time never runs backwards.
+    this.#elapsed = Math.max(this.#elapsed, until);
+    if (errors.length === 1) throw errors[0];
+    if (errors.length > 1) throw new AggregateError(errors, `${errors.length} timer callbacks threw`);
   }
 }
 

@@ -62,7 +62,7 @@ class SystemClock implements Clock {
     const due = this.#wheel.advance(Math.floor(performance.now()));
     const next = this.#wheel.nextTick();
     if (next !== Infinity) this.#wake(next);
-    for (const timer of due) run(timer.callback);
+    for (const timer of due) if (timer.take()) run(timer.callback);
   }
 
   /** Refs the host timer exactly while a timer that must keep the process alive is pending. */

@@ -15,12 +15,17 @@ interface Link {
   next: Link;
 }
 
+/** {@link WheelTimer.level} of a timer that is over: fired, or cancelled. */
+const OVER = -1;
+/** {@link WheelTimer.level} of a timer that was handed out as due and has not been taken yet. */
+const DUE = -2;
+
 /** A timer in the wheel. Its fields are the wheel's own. */
 export class WheelTimer implements Timer, Link {
   previous: Link = this;
   next: Link = this;
-  /** Level the timer is linked into; -1 when it is in none. */
-  level = -1;
+  /** Level the timer is linked into, or {@link OVER}, or {@link DUE}. */
+  level: number = OVER;
 
   constructor(
     private readonly wheel: TimerWheel,
@@ -28,10 +33,19 @@ export class WheelTimer implements Timer, Link {
     readonly due: number,
     readonly callback: () => void,
     readonly keepAlive: boolean,
+    /** Order of adding, which decides between timers due at the same tick. */
+    readonly order: number,
   ) {}
 
   cancel(): void {
     this.wheel.remove(this);
+  }
+
+  /** Whether a timer that was handed out is still to fire: a callback before it may have cancelled it. */
+  take(): boolean {
+    const fires = this.level === DUE;
+    this.level = OVER;
+    return fires;
   }
 }
 
@@ -45,6 +59,7 @@ export class TimerWheel {
   /** Timers in the wheel that must keep the process alive. */
   keepAliveCount = 0;
   #now: number;
+  #added = 0;
   readonly #slots: Link[] = Array.from({ length: LEVELS * SLOTS }, emptyRing);
   readonly #counts: number[] = Array.from({ length: LEVELS }, () => 0);
 
@@ -54,36 +69,56 @@ export class TimerWheel {
 
   /** Adds a timer due at `due`; one that is due already fires at the next tick. */
   add(due: number, callback: () => void, keepAlive: boolean): WheelTimer {
-    const timer = new WheelTimer(this, Math.max(due, this.#now + 1), callback, keepAlive);
+    this.#added += 1;
+    const timer = new WheelTimer(this, Math.max(due, this.#now + 1), callback, keepAlive, this.#added);
     this.#link(timer);
     this.size += 1;
     if (keepAlive) this.keepAliveCount += 1;
     return timer;
   }
 
-  /** Takes a timer out, if it is still in. */
+  /** Takes a timer out, if it is still in, or has been handed out and not been taken. */
   remove(timer: WheelTimer): void {
-    if (timer.level === -1) return;
-    this.#unlink(timer);
-    this.#forget(timer);
+    if (timer.level >= 0) {
+      this.#unlink(timer);
+      this.#forget(timer);
+    }
+    timer.level = OVER;
   }
 
   /** The earliest tick at which something may be due: a lower bound, exact within the first 64 ms. */
   nextTick(): number {
-    return this.#nextSlot()?.start ?? Infinity;
+    let earliest = Infinity;
+    for (let level = LEVELS - 1; level >= 0; level -= 1) {
+      if (this.#counts[level] === 0) continue;
+      const current = Math.floor(this.#now / SPAN[level]!);
+      for (let ahead = 1; ahead <= SLOTS; ahead += 1) {
+        const start = (current + ahead) * SPAN[level]!;
+        if (start >= earliest) break;
+        const head = this.#slots[level * SLOTS + ((current + ahead) % SLOTS)]!;
+        if (head.next !== head) earliest = start;
+      }
+    }
+    return earliest;
   }
 
-  /** Moves the wheel on to tick `now` and hands out the timers due until then, in the order they are due. */
+  /**
+   * Moves the wheel on to tick `now` and hands out the timers due until then: by due tick, then in the order
+   * they were added. Each must be {@link WheelTimer.take | taken} before it is fired.
+   */
   advance(now: number): WheelTimer[] {
     const due: WheelTimer[] = [];
-    for (;;) {
-      const slot = this.#nextSlot();
-      if (slot === undefined || slot.start > now) break;
-      this.#now = slot.start;
-      this.#empty(slot.level, slot.index, due);
+    for (let tick = this.nextTick(); tick <= now; tick = this.nextTick()) {
+      this.#now = tick;
+      const before = due.length;
+      // Slots of several levels can begin at one tick. All of them are emptied now, coarse ones first: once the
+      // wheel stands at a tick, a slot that begins there counts as a whole turn away.
+      for (let level = LEVELS - 1; level >= 0; level -= 1) {
+        if (tick % SPAN[level]! === 0) this.#empty(level, (tick / SPAN[level]!) % SLOTS, due);
+      }
+      if (due.length - before > 1) sortTail(due, before);
     }
     this.#now = Math.max(this.#now, now);
-    for (const timer of due) this.#forget(timer);
     return due;
   }
 
@@ -106,7 +141,6 @@ export class TimerWheel {
     timer.previous.next = timer.next;
     timer.next.previous = timer.previous;
     this.#counts[timer.level]! -= 1;
-    timer.level = -1;
   }
 
   #forget(timer: WheelTimer): void {
@@ -120,31 +154,21 @@ export class TimerWheel {
     while (head.next !== head) {
       const timer = head.next as WheelTimer;
       this.#unlink(timer);
-      if (timer.due <= this.#now) due.push(timer);
-      else this.#link(timer);
-    }
-  }
-
-  /** The occupied slot that begins first; of two that begin together, the coarser, whose timers must move down. */
-  #nextSlot(): { level: number; index: number; start: number } | undefined {
-    let best: { level: number; index: number; start: number } | undefined;
-    for (let level = LEVELS - 1; level >= 0; level -= 1) {
-      if (this.#counts[level] === 0) continue;
-      const span = SPAN[level]!;
-      const current = Math.floor(this.#now / span);
-      for (let ahead = 1; ahead <= SLOTS; ahead += 1) {
-        const start = (current + ahead) * span;
-        if (best !== undefined && start >= best.start) break;
-        const index = (current + ahead) % SLOTS;
-        const head = this.#slots[level * SLOTS + index]!;
-        if (head.next !== head) {
-          best = { level, index, start };
-          break;
-        }
+      if (timer.due > this.#now) {
+        this.#link(timer);
+      } else {
+        timer.level = DUE;
+        this.#forget(timer);
+        due.push(timer);
       }
     }
-    return best;
   }
+}
+
+/** Brings the timers of one tick, from index `from` on, into the order they were added in. */
+function sortTail(timers: WheelTimer[], from: number): void {
+  const tail = timers.splice(from).sort((a, b) => a.order - b.order);
+  for (const timer of tail) timers.push(timer);
 }
 
 function emptyRing(): Link {
