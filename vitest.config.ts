@@ -24,6 +24,7 @@ const luaAsText = {
 };
 
 const common = { resolve, plugins: [luaAsText] };
+const setupFiles = ["tools/run/fast-check-setup.mjs"];
 const folders = "{packages,examples}/*/test/**";
 
 export default defineConfig({
@@ -36,19 +37,20 @@ export default defineConfig({
         test: {
           name: "unit",
           include: [`${folders}/*.test.ts`, "tools/**/*.test.mjs"],
-          exclude: ["**/*.int.test.ts", "**/*.prop.test.ts", "**/node_modules/**"],
+          exclude: ["**/*.int.test.*", "**/*.prop.test.ts", "**/node_modules/**"],
+          setupFiles,
           execArgv: ["--expose-gc"],
         },
       },
       {
         ...common,
-        test: { name: "property", include: [`${folders}/*.prop.test.ts`], testTimeout: 60_000 },
+        test: { name: "property", setupFiles, include: [`${folders}/*.prop.test.ts`], testTimeout: 60_000 },
       },
       {
         ...common,
         test: {
           name: "integration",
-          include: [`${folders}/*.int.test.ts`],
+          include: [`${folders}/*.int.test.ts`, "tools/**/*.int.test.mjs"],
           globalSetup: ["tools/services/vitest-setup.mjs"],
           testTimeout: 60_000,
           hookTimeout: 60_000,

@@ -1,0 +1,11 @@
+// What the integration tests can `inject` from vitest.
+import "vitest";
+
+declare module "vitest" {
+  export interface ProvidedContext {
+    /** Redis shared by all suites; empty when there is none. */
+    redisUrl: string;
+    /** PostgreSQL shared by all suites; empty when there is none. */
+    databaseUrl: string;
+  }
+}
