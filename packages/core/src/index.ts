@@ -5,9 +5,12 @@ export {
   asError,
   ClosedError,
   describeValue,
+  FallbackFailedError,
+  HedgeLostError,
   InvalidOptionError,
   LeaseLostError,
   NonErrorThrownError,
+  ResultRefusedError,
   StoreUnavailableError,
   TimeoutError,
 } from "./errors/errors.ts";
@@ -51,3 +54,16 @@ export { explainOrder } from "./policies/explain.ts";
 export type { OrderWarning, PipelineExplanation } from "./policies/explain.ts";
 export { pipeline } from "./policies/pipeline.ts";
 export type { Pipeline, PipelineWarningEvent } from "./policies/pipeline.ts";
+
+export { fallback } from "./policies/fallback.ts";
+export type { FallbackEvent, FallbackOptions, Substitute } from "./policies/fallback.ts";
+export { HEDGE_DEFAULTS, hedge } from "./policies/hedge.ts";
+export type {
+  HedgeDelay,
+  HedgeDeniedEvent,
+  HedgeEvent,
+  HedgeOptions,
+  HedgeSettledEvent,
+} from "./policies/hedge.ts";
+export { chaosBehavior, chaosFault, chaosLatency, chaosResult } from "./policies/chaos.ts";
+export type { ChaosEvent, ChaosOptions } from "./policies/chaos.ts";

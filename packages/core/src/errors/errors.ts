@@ -56,6 +56,56 @@ export class NonErrorThrownError extends HoldfastError {
   }
 }
 
+/** A policy was told not to accept the value that the task answered with. `code: "RESULT_REFUSED"`. */
+export class ResultRefusedError extends HoldfastError {
+  override readonly code = "RESULT_REFUSED";
+  override readonly status = 502;
+
+  constructor(
+    /** Name of the policy that refused it. */
+    readonly policy: string,
+    /** What the task answered with. Not part of the problem details. */
+    readonly result: unknown,
+  ) {
+    super(`${policy} refused the result ${describeValue(result)}`);
+  }
+
+  protected override problemFields(): Readonly<Record<string, unknown>> {
+    return { policy: this.policy };
+  }
+}
+
+/** A task failed, which is the `cause`, and so did its fallback. `code: "FALLBACK_FAILED"`. */
+export class FallbackFailedError extends HoldfastError {
+  override readonly code = "FALLBACK_FAILED";
+
+  constructor(
+    /** Name of the policy. */
+    readonly policy: string,
+    /** What the fallback failed with. */
+    readonly fallbackError: Error,
+    options: HoldfastErrorOptions,
+  ) {
+    super(`${policy} failed too, with ${describeValue(fallbackError)}`, options);
+  }
+
+  protected override problemFields(): Readonly<Record<string, unknown>> {
+    return { policy: this.policy };
+  }
+}
+
+/** Another run of the same task was faster; the reason on the signal of those that lost. `code: "HEDGE_LOST"`. */
+export class HedgeLostError extends HoldfastError {
+  override readonly code = "HEDGE_LOST";
+
+  constructor(
+    /** Name of the hedge policy. */
+    readonly policy: string,
+  ) {
+    super(`${policy}: another run of this task was faster`);
+  }
+}
+
 /** A store could not be reached or did not answer in time. `code: "STORE_UNAVAILABLE"`. */
 export class StoreUnavailableError extends HoldfastError {
   override readonly code = "STORE_UNAVAILABLE";
