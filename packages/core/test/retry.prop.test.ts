@@ -7,12 +7,20 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 // One call through pipeline(timeout(total), retry(attempts, wait), timeout(perTry)), driven step by step.
+// Either timeout may be left out, so that none does retry's own work for it.
 
 interface Limits {
   readonly attempts: number;
   readonly waitMs: number;
   readonly perTryMs: number;
   readonly totalMs: number;
+}
+
+interface Shape {
+  readonly strategy: "racing" | "cooperative";
+  readonly total: boolean;
+  readonly perTry: boolean;
+  readonly readsSignal: boolean;
 }
 
 type Step =
@@ -100,14 +108,15 @@ class Real {
 
   constructor(
     private readonly limits: Limits,
-    strategy: "racing" | "cooperative" = "racing",
-    private readonly readsSignal: boolean = false,
+    private readonly shape: Shape,
   ) {
     const { clock, budget } = this;
+    const { strategy, total, perTry } = shape;
+    const own = retry({ attempts: limits.attempts, backoff: constant(limits.waitMs), budget, clock });
     const policy = pipeline(
-      timeout(limits.totalMs, { name: "total", clock, strategy }),
-      retry({ attempts: limits.attempts, backoff: constant(limits.waitMs), budget, clock }),
-      timeout(limits.perTryMs, { name: "try", clock, strategy }),
+      ...(total ? [timeout(limits.totalMs, { name: "total", clock, strategy })] : []),
+      own,
+      ...(perTry ? [timeout(limits.perTryMs, { name: "try", clock, strategy })] : []),
     );
     policy
       .run((context) => this.task(context), { signal: this.controller.signal })
@@ -145,9 +154,11 @@ class Real {
     this.tries += 1;
     if (context.attempt !== this.tries) this.broken.push("a try has the wrong number");
     if (this.controller.signal.aborted || context.aborted) this.broken.push("called after an abort");
-    if (this.clock.monotonic() >= this.limits.totalMs) this.broken.push("called after the deadline");
+    if (this.shape.total && this.clock.monotonic() >= this.limits.totalMs)
+      this.broken.push("called after the deadline");
     if (this.settlements > 0) this.broken.push("called after the call had settled");
-    if (this.readsSignal && context.signal.aborted) this.broken.push("the signal was aborted from the start");
+    if (this.shape.readsSignal && context.signal.aborted)
+      this.broken.push("the signal was aborted from the start");
     return new Promise((resolve, reject) => (this.settleTry = { resolve, reject }));
   }
 
@@ -175,7 +186,7 @@ describe("retry × timeout", () => {
         fc.boolean(),
         async (given, steps, readsSignal) => {
           const model = new Model(given);
-          const real = new Real(given, "racing", readsSignal);
+          const real = new Real(given, { strategy: "racing", total: true, perTry: true, readsSignal });
           await real.clock.advance(0);
           for (const what of steps) {
             model.apply(what);
@@ -197,34 +208,33 @@ describe("retry × timeout", () => {
 
   it("[bugs 4, 10, 19, 28] keeps its promises when several things happen in one tick", async () => {
     const inTick = fc.record({ what: step, promisesSettle: fc.boolean() });
-    const strategy = fc.constantFrom("racing" as const, "cooperative" as const);
+    const shapes: fc.Arbitrary<Shape> = fc.record({
+      strategy: fc.constantFrom("racing" as const, "cooperative" as const),
+      total: fc.boolean(),
+      perTry: fc.boolean(),
+      readsSignal: fc.boolean(),
+    });
     await fc.assert(
-      fc.asyncProperty(
-        limits,
-        fc.array(inTick, { maxLength: 14 }),
-        strategy,
-        fc.boolean(),
-        async (given, steps, how, reads) => {
-          const real = new Real(given, how, reads);
-          for (const { what, promisesSettle } of steps) {
-            real.applySync(what);
-            if (promisesSettle) await real.clock.advance(0);
-          }
-          // To the end: every limit passes, and a task that a cooperative timeout waits for ends.
-          for (let rest = 0; rest <= given.attempts; rest += 1) {
-            await real.apply({ do: "advance", ms: 200 });
-            await real.apply({ do: "fail" });
-          }
-          expect(real.broken).toEqual([]);
-          expect(real.settlements).toBe(1);
-          expect(real.outcome).toBeDefined();
-          expect(real.tries).toBeLessThanOrEqual(given.attempts);
-          expect(real.clock.pendingTimers).toBe(0);
-          expect(real.listeners).toBe(0);
-          expect(real.budget.snapshot()).toMatchObject({ callsInFlight: 0, extrasInFlight: 0 });
-        },
-      ),
-      { numRuns: 3_000 },
+      fc.asyncProperty(limits, fc.array(inTick, { maxLength: 14 }), shapes, async (given, steps, shape) => {
+        const real = new Real(given, shape);
+        for (const { what, promisesSettle } of steps) {
+          real.applySync(what);
+          if (promisesSettle) await real.clock.advance(0);
+        }
+        // To the end: every limit passes, and a task that a cooperative timeout waits for ends.
+        for (let rest = 0; rest <= given.attempts; rest += 1) {
+          await real.apply({ do: "advance", ms: 200 });
+          await real.apply({ do: "fail" });
+        }
+        expect(real.broken).toEqual([]);
+        expect(real.settlements).toBe(1);
+        expect(real.outcome).toBeDefined();
+        expect(real.tries).toBeLessThanOrEqual(given.attempts);
+        expect(real.clock.pendingTimers).toBe(0);
+        expect(real.listeners).toBe(0);
+        expect(real.budget.snapshot()).toMatchObject({ callsInFlight: 0, extrasInFlight: 0 });
+      }),
+      { numRuns: 5_000 },
     );
   });
 });

@@ -270,7 +270,7 @@ describe("retry and a caller's abort", () => {
 
   it("reports the caller's own reason, whatever the aborted task throws", async () => {
     const seen = reasons();
-    const { policy } = onClock();
+    const { policy } = onClock({ attempts: 1 });
     const controller = new AbortController();
     const reason = { any: "value" };
     const call = policy.run(
@@ -318,6 +318,19 @@ describe("retry and a caller's abort", () => {
     }
     expect(getEventListeners(signal, "abort")).toHaveLength(0);
     expect(clock.pendingTimers).toBe(0);
+  });
+
+  it("[bug 19] leaves no listener behind for tries that timed out and never end", async () => {
+    const { clock, policy } = onClock();
+    const { signal } = new AbortController();
+    const perTry = timeout("1s", { clock });
+    const hang = (): Promise<never> => new Promise(() => {});
+    const call = policy
+      .run((context) => perTry.run(hang, context), { signal })
+      .catch((error: unknown) => error);
+    await clock.advance("10s");
+    expect(await call).toMatchObject({ code: "TIMEOUT" });
+    expect(getEventListeners(signal, "abort")).toHaveLength(0);
   });
 });
 

@@ -84,7 +84,11 @@ class Timeout implements Policy {
         if (outer.aborted) return;
         expired = new TimeoutError(this.name, this.limitMs);
         if (timedOut.hasSubscribers) this.#publish(outer);
-        if (this.strategy === "racing") reject(expired);
+        if (this.strategy === "racing") {
+          reject(expired);
+          // Now, not when the task ends: one that never does would keep a listener on the caller's signal.
+          leave?.();
+        }
         scope.abort(expired);
       });
       // Racing gives up on a caller's abort at once too; cooperative waits for the task to end.
