@@ -1,0 +1,80 @@
+// Figures as a table on the screen and as JSON beside it.
+import { execFileSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { cpus, totalmem } from "node:os";
+import { join } from "node:path";
+
+/** A measured row as it is written: ratios are peer ÷ ours, so above 1 ours is the faster one. */
+export function toResult(row, { ours, ...peers }) {
+  const ratio = Object.fromEntries(Object.entries(peers).map(([name, value]) => [name, round(value / ours)]));
+  return {
+    name: row.name,
+    unit: "ns/op",
+    ours: round(ours),
+    peers: Object.fromEntries(Object.entries(peers).map(([name, value]) => [name, round(value)])),
+    ratio,
+    target: row.target ?? null,
+    met: row.target === undefined ? null : shortfalls(row.target, ours, ratio).length === 0,
+  };
+}
+
+export function printHeader(suite, quick) {
+  console.log(
+    `\nsuite ${suite}${quick ? " (quick: figures are rough)" : ""}, ${machine()}, Node ${process.version}\n`,
+  );
+}
+
+export function printRow({ name, ours, peers, ratio, target, met }) {
+  const verdict = met === null ? "" : met ? "  reached" : "  SHORT";
+  console.log(`${name}\n  ${"ours".padEnd(34)}${nanoseconds(ours)}${verdict}`);
+  for (const [peer, value] of Object.entries(peers))
+    console.log(`  ${peer.padEnd(34)}${nanoseconds(value)}  ${ratio[peer].toFixed(2)} ×`);
+  if (target !== null) for (const line of shortfalls(target, ours, ratio)) console.log(`  short: ${line}`);
+}
+
+export function printSummary(rows, file) {
+  const judged = rows.filter(({ met }) => met !== null);
+  const reached = judged.filter(({ met }) => met).length;
+  console.log(`\n${reached} of ${judged.length} targets reached`);
+  if (file !== undefined) console.log(`written to ${file}`);
+}
+
+/** Writes `results/<suite>.json` and answers its name. */
+export function writeResult(folder, suite, rows) {
+  mkdirSync(join(folder, "results"), { recursive: true });
+  const result = { suite, machine: machine(), node: process.version, commit: commit(folder), rows };
+  writeFileSync(join(folder, "results", `${suite}.json`), `${JSON.stringify(result, null, 2)}\n`);
+  return `benchmarks/results/${suite}.json`;
+}
+
+function shortfalls({ maxNs, minRatio = {} }, ours, ratio) {
+  const short = Object.entries(minRatio)
+    .filter(([peer, least]) => ratio[peer] < least)
+    .map(([peer, least]) => `${ratio[peer].toFixed(2)} × ${peer}, the target is ${least} ×`);
+  if (maxNs !== undefined && ours > maxNs) short.unshift(`${ours.toFixed(0)} ns, the target is ${maxNs} ns`);
+  return short;
+}
+
+function machine() {
+  const [first] = cpus();
+  const gib = Math.round(totalmem() / 2 ** 30);
+  return `${first?.model.trim() ?? "unknown CPU"}, ${cpus().length} cores, ${gib} GiB, ${process.platform} ${process.arch}`;
+}
+
+function commit(folder) {
+  try {
+    const git = (...args) => execFileSync("git", args, { cwd: folder, encoding: "utf8" }).trim();
+    const changed = git("status", "--porcelain", "--", "../packages/core/src") === "" ? "" : "-modified";
+    return git("rev-parse", "--short", "HEAD") + changed;
+  } catch {
+    return "unknown";
+  }
+}
+
+function nanoseconds(value) {
+  return `${value.toFixed(value < 10 ? 2 : 0).padStart(8)} ns`;
+}
+
+function round(value) {
+  return Math.round(value * 100) / 100;
+}
