@@ -24,8 +24,9 @@ async function installIfNeeded() {
   const print = fingerprint([join(root, "package-lock.json"), ...manifests]);
   const stampFile = join(root, "node_modules", ".holdfast-install");
   if (isStamped(stampFile, print)) return;
-  const command = existsSync(join(root, "package-lock.json")) ? "ci" : "install";
-  await step(`installing (npm ${command})`, "npm", [command, "--no-audit", "--no-fund"], root);
+  // Not `npm ci`: it refuses a lockfile that lacks optional binaries of other platforms, which npm leaves out
+  // when its registry does not carry them. This takes the locked versions too, and leaves the lockfile alone.
+  await step("installing", "npm", ["install", "--no-save", "--no-audit", "--no-fund"], root);
   stamp(stampFile, print);
 }
 
