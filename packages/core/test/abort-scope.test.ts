@@ -107,7 +107,16 @@ describe("AbortScope", () => {
     late.onAbort(() => {});
     expect(listenersOf(controller.signal)).toBe(0);
     controller.abort();
-    expect(scope.signal.aborted).toBe(false);
+    expect([scope.signal.aborted, scope.aborted, late.aborted]).toEqual([false, false, false]);
+  });
+
+  it("stays aborted after its release when the outer signal had aborted before", () => {
+    const controller = new AbortController();
+    const scope = new AbortScope(controller.signal);
+    controller.abort("stop");
+    scope.release();
+    scope.release();
+    expect([scope.aborted, scope.reason, scope.signal.reason]).toEqual([true, "stop", "stop"]);
   });
 
   it("leaves no listener on the outer signal once the last of its own has left, and can listen again", () => {

@@ -26,7 +26,7 @@ export class AbortScope {
   }
 
   get aborted(): boolean {
-    return this.#abortion !== undefined || this.#outer?.aborted === true;
+    return this.#abortion !== undefined || (!this.#released && this.#outer?.aborted === true);
   }
 
   /** Why it was aborted; the caller's own `signal.reason` when the abort came from outside. */
@@ -71,9 +71,10 @@ export class AbortScope {
 
   /**
    * Drops all listeners, for good, once the work has settled: a long-lived outer signal keeps none of ours, and
-   * the signal that the task has read is not aborted any more.
+   * whether the scope and the signal that the task has read are aborted does not change any more.
    */
   release(): void {
+    if (this.#abortion === undefined && this.aborted) this.#abortion = { reason: this.reason };
     this.#released = true;
     this.#listeners = undefined;
     this.#leave();
