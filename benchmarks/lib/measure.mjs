@@ -20,7 +20,7 @@ export async function measureRow(row, quick) {
     // Another one begins each round, so that none always runs in the wake of the same neighbour.
     for (let turn = 0; turn < contenders.length; turn += 1) {
       const contender = contenders[(round + turn) % contenders.length];
-      await settle();
+      await settle(contender);
       contender.samples.push(await timed(contender.loop, contender.count));
     }
   }
@@ -60,10 +60,15 @@ async function timed(loop, count) {
   return Number(process.hrtime.bigint() - start) / count;
 }
 
-/** Lets timers and garbage of the contender before go, so that it pays for them and not the next one. */
-async function settle() {
+/**
+ * Lets timers and garbage of the contender before go, so that it pays for them and not the next one; then runs the
+ * next one in, since the machine's caches and the engine's young generation are still the other's.
+ */
+async function settle(next) {
   await new Promise((resolve) => setImmediate(resolve));
-  collectGarbage();
+  // Minor, for a full collection shrinks the young generation, and the next contender would pay for its growth.
+  collectGarbage({ type: "minor" });
+  await next.loop(next.count >> 2);
 }
 
 function median(samples) {

@@ -163,10 +163,17 @@ export class CallContext implements Context {
   }
 }
 
-/** Starts a policy's inner work. Async, so that a task which throws at once rejects like any other. */
-export async function startTask<T>(
+/**
+ * Starts a policy's inner work; a task which throws at once rejects like any other. Not an async function: the
+ * task's own promise is handed on as it is, without a second one around it.
+ */
+export function startTask<T>(
   task: (context: Context) => T | PromiseLike<T>,
   context: CallContext,
-): Promise<T> {
-  return task(context);
+): Promise<Awaited<T>> {
+  try {
+    return Promise.resolve(task(context));
+  } catch (error) {
+    return Promise.reject(error as Error);
+  }
 }
