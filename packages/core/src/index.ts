@@ -67,3 +67,8 @@ export type {
 } from "./policies/hedge.ts";
 export { chaosBehavior, chaosFault, chaosLatency, chaosResult } from "./policies/chaos.ts";
 export type { ChaosEvent, ChaosOptions } from "./policies/chaos.ts";
+
+export { mediaTypeOf, readBody, readJson } from "./http/body.ts";
+export { withMiddleware } from "./http/handler.ts";
+export type { Handler, Middleware } from "./http/handler.ts";
+export { problemResponse, RequestError, retryAfterHeader } from "./http/problem-response.ts";

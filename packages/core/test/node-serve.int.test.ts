@@ -1,0 +1,228 @@
+import { request as httpRequest } from "node:http";
+import { connect } from "node:net";
+import { readBody, RequestError } from "@holdfast/core";
+import type { Handler } from "@holdfast/core";
+import type { RunningServer, ServeOptions } from "@holdfast/core/node";
+import { serve } from "@holdfast/core/node";
+import { afterEach, describe, expect, it } from "vitest";
+
+const running: RunningServer[] = [];
+
+async function start(handler: Handler, options?: ServeOptions): Promise<RunningServer> {
+  const server = await serve(handler, options);
+  running.push(server);
+  return server;
+}
+
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((server) => server.close({ within: 0 })));
+});
+
+/** Sends bytes as they are and answers with all that comes back until the connection ends. */
+function raw(port: number, text: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let answer = "";
+    const socket = connect(port, "127.0.0.1", () => socket.write(text));
+    socket.on("data", (data) => (answer += data.toString("latin1")));
+    socket.on("error", reject);
+    socket.on("close", () => resolve(answer));
+  });
+}
+
+describe("serve", () => {
+  it("hands on method, path, headers and body, and writes status, headers and body back", async () => {
+    const { url } = await start(async (request) => {
+      const body = await request.text();
+      const { pathname, search } = new URL(request.url);
+      return new Response(`${request.method} ${pathname}${search} ${request.headers.get("x-test")} ${body}`, {
+        status: 201,
+        headers: [
+          ["set-cookie", "a=1"],
+          ["set-cookie", "b=2"],
+        ],
+      });
+    });
+    const response = await fetch(`${url}/path?q=1`, {
+      method: "PUT",
+      body: "hello",
+      headers: { "x-test": "yes" },
+    });
+    expect(response.status).toBe(201);
+    expect(response.headers.getSetCookie()).toEqual(["a=1", "b=2"]);
+    expect(await response.text()).toBe("PUT /path?q=1 yes hello");
+  });
+
+  it("answers HEAD without a body", async () => {
+    const { port } = await start(() => new Response("body", { headers: { "content-length": "4" } }));
+    const answer = await raw(port, "HEAD / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    expect(answer).toMatch(/^HTTP\/1\.1 200/);
+    expect(answer.endsWith("\r\n\r\n")).toBe(true);
+  });
+
+  it("answers what a handler throws with problem details that tell nothing of the inside", async () => {
+    const seen: unknown[] = [];
+    const { url } = await start(
+      (request) => {
+        if (request.url.endsWith("/known")) throw new RequestError(409, "TAKEN", "the name is taken");
+        throw new Error("password=hunter2");
+      },
+      { onError: (error) => seen.push(error) },
+    );
+    const known = await fetch(`${url}/known`);
+    expect([known.status, await known.json()]).toMatchObject([
+      409,
+      { code: "TAKEN", detail: "the name is taken" },
+    ]);
+    const unknown = await fetch(`${url}/unknown`);
+    expect(unknown.status).toBe(500);
+    expect(unknown.headers.get("content-type")).toBe("application/problem+json");
+    expect(await unknown.text()).not.toContain("hunter2");
+    expect(seen).toHaveLength(1);
+  });
+
+  it("refuses a body that is declared too large before reading it", async () => {
+    const { url } = await start(async (request) => new Response(await request.text()), { maxBodyBytes: 10 });
+    const response = await fetch(url, { method: "POST", body: "12345678901" });
+    expect([response.status, ((await response.json()) as { code: string }).code]).toEqual([
+      413,
+      "PAYLOAD_TOO_LARGE",
+    ]);
+  });
+
+  it("refuses a body without a declared length once it passes the limit, and goes on serving", async () => {
+    const { url, port } = await start(
+      async (request) => new Response(String((await readBody(request, 1_000)).length)),
+      {
+        maxBodyBytes: 100,
+      },
+    );
+    const chunk = `20\r\n${"x".repeat(32)}\r\n`;
+    const answer = await raw(
+      port,
+      `POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n${chunk.repeat(10)}0\r\n\r\n`.replace(
+        "host: a",
+        "host: a\r\nconnection: close",
+      ),
+    );
+    expect(answer).toMatch(/^HTTP\/1\.1 413/);
+    expect(await (await fetch(url, { method: "POST", body: "ok" })).text()).toBe("2");
+  });
+
+  it("aborts the request's signal when the client goes away", async () => {
+    let aborted: (() => void) | undefined;
+    const gone = new Promise<void>((resolve) => (aborted = resolve));
+    const { port } = await start(
+      (request) =>
+        new Promise<Response>(() => {
+          request.signal.addEventListener("abort", () => aborted?.());
+        }),
+    );
+    const client = httpRequest({ port, host: "127.0.0.1" });
+    client.on("error", () => {});
+    client.end();
+    setTimeout(() => client.destroy(), 50);
+    await gone;
+  });
+
+  it("stops a stream whose client has gone", async () => {
+    let cancelled: (() => void) | undefined;
+    const gone = new Promise<void>((resolve) => (cancelled = resolve));
+    const { url } = await start(
+      () =>
+        new Response(
+          new ReadableStream({
+            pull: (controller) => {
+              controller.enqueue(new Uint8Array(65_536));
+            },
+            cancel: () => cancelled?.(),
+          }),
+        ),
+    );
+    const stop = new AbortController();
+    const response = await fetch(url, { signal: stop.signal });
+    await response.body?.getReader().read();
+    stop.abort();
+    await gone;
+  });
+
+  it("[must-survive 51] cuts the connection when a body fails half-way, so that nobody takes it for the whole", async () => {
+    let sent = 0;
+    const { url } = await start(
+      () =>
+        new Response(
+          new ReadableStream({
+            pull: (controller) => {
+              sent += 1;
+              if (sent === 1) controller.enqueue(new TextEncoder().encode("half"));
+              else controller.error(new Error("upstream died"));
+            },
+          }),
+        ),
+    );
+    await expect(fetch(url).then((response) => response.text())).rejects.toThrow();
+  });
+
+  it.each([
+    ["a target that is no path", "GET foo HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"],
+    ["a host that is none", "GET / HTTP/1.1\r\nhost: a/b?c@d\r\nconnection: close\r\n\r\n"],
+    ["two lengths", "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nx"],
+    [
+      "a length and chunks",
+      "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    ],
+    ["a folded header", "GET / HTTP/1.1\r\nhost: a\r\nx: a\r\n b\r\n\r\n"],
+    ["no HTTP at all", "\u0016\u0003\u0001 nonsense\r\n\r\n"],
+  ])("answers %s with 400 and stays up", async (_, text) => {
+    const { port, url } = await start(() => new Response("served"));
+    expect(await raw(port, text)).toMatch(/^HTTP\/1\.1 400/);
+    expect(await (await fetch(url)).text()).toBe("served");
+  });
+
+  it("[must-survive 37] answers a flood of headers with 431", async () => {
+    const { port } = await start(() => new Response("served"), { maxHeaderBytes: 2_048 });
+    const answer = await raw(port, `GET / HTTP/1.1\r\nhost: a\r\n${"x-pad: 0123456789\r\n".repeat(500)}\r\n`);
+    expect(answer).toMatch(/^HTTP\/1\.1 431/);
+  });
+
+  it("[must-survive 48] ends a client that never finishes its headers with 408", async () => {
+    const { port } = await start(() => new Response("served"), { headersTimeout: 50, requestTimeout: 100 });
+    const answer = await raw(port, "GET / HTTP/1.1\r\nhost: a\r\nx-slow: ");
+    expect(answer).toMatch(/^HTTP\/1\.1 408/);
+  });
+
+  it("answers an upgrade that nobody takes with 426", async () => {
+    const { port } = await start(() => new Response("served"));
+    const answer = await raw(
+      port,
+      "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+    );
+    expect(answer).toMatch(/^HTTP\/1\.1 426/);
+  });
+
+  it("finishes running requests when it closes, and takes no new ones", async () => {
+    let finish: (() => void) | undefined;
+    let arrived: (() => void) | undefined;
+    const here = new Promise<void>((resolve) => (arrived = resolve));
+    const server = await start(async () => {
+      arrived?.();
+      await new Promise<void>((resolve) => (finish = resolve));
+      return new Response("finished");
+    });
+    const answer = fetch(server.url).then((response) => response.text());
+    await here;
+    const closed = server.close({ within: "5s" });
+    await expect(fetch(server.url)).rejects.toThrow();
+    finish?.();
+    expect(await answer).toBe("finished");
+    expect(await closed).toEqual({ cut: 0 });
+  });
+
+  it("cuts what has not finished within the budget, and says how much", async () => {
+    const server = await start(() => new Promise<Response>(() => {}));
+    const answer = fetch(server.url);
+    answer.catch(() => {});
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(await server.close({ within: 20 })).toEqual({ cut: 1 });
+    await expect(answer).rejects.toThrow();
+  });
+});
