@@ -77,104 +77,120 @@ const RULES: readonly OrderRule[] = [
   {
     code: "PER_TRY_TIMEOUT_NEVER_FIRES",
     level: "warning",
-    find: pair("timeout", "timeout", (outer, inner) =>
-      (inner.limitMs ?? 0) >= (outer.limitMs ?? Infinity)
-        ? `${named(inner)} (${inner.limitMs} ms) never fires: ${named(outer)} around it ends first (${outer.limitMs} ms)`
-        : undefined,
-    ),
+    find: (layers) =>
+      pair(layers, "timeout", "timeout", (outer, inner) =>
+        (inner.limitMs ?? 0) >= (outer.limitMs ?? Infinity)
+          ? `${named(inner)} (${inner.limitMs} ms) never fires: ${named(outer)} around it ends first (${outer.limitMs} ms)`
+          : undefined,
+      ),
     fix: "make the inner limit shorter than the outer one, or drop it",
   },
   {
     code: "FALLBACK_HIDES_FAILURES",
     level: "warning",
-    find: pair(
-      ["retry", "hedge", "circuit-breaker"],
-      "fallback",
-      (outer, inner) => `${named(inner)} answers for a failure before ${named(outer)} can see it`,
-    ),
+    find: (layers) =>
+      pair(
+        layers,
+        ["retry", "hedge", "circuit-breaker"],
+        "fallback",
+        (outer, inner) => `${named(inner)} answers for a failure before ${named(outer)} can see it`,
+      ),
     fix: "put the fallback outside",
   },
   {
     code: "BREAKER_MISSES_TIMEOUTS",
     level: "warning",
-    find: pair("timeout", "circuit-breaker", (outer, inner, inside) =>
-      has(inside, "timeout")
-        ? undefined
-        : `${named(inner)} never sees the timeouts of ${named(outer)}: a hanging callee does not open it`,
-    ),
+    find: (layers) =>
+      pair(layers, "timeout", "circuit-breaker", (outer, inner, inside) =>
+        has(inside, "timeout")
+          ? undefined
+          : `${named(inner)} never sees the timeouts of ${named(outer)}: a hanging callee does not open it`,
+      ),
     fix: "put a timeout inside the circuit breaker",
   },
   {
     code: "BREAKER_INSIDE_HEDGE",
     level: "warning",
-    find: pair(
-      "hedge",
-      "circuit-breaker",
-      (outer, inner) =>
-        `${named(inner)} counts each run of ${named(outer)}, also those that are cancelled because another was faster`,
-    ),
+    find: (layers) =>
+      pair(
+        layers,
+        "hedge",
+        "circuit-breaker",
+        (outer, inner) =>
+          `${named(inner)} counts each run of ${named(outer)}, also those that are cancelled because another was faster`,
+      ),
     fix: "put the circuit breaker outside the hedge",
   },
   {
     code: "CHAOS_NOT_INNERMOST",
     level: "warning",
-    find: pair(
-      "chaos",
-      "*",
-      (outer, inner) => `faults of ${named(outer)} are not handled by ${named(inner)} inside it`,
-    ),
+    find: (layers) =>
+      pair(
+        layers,
+        "chaos",
+        "*",
+        (outer, inner) => `faults of ${named(outer)} are not handled by ${named(inner)} inside it`,
+      ),
     fix: "put chaos last, so that every other policy meets its faults",
   },
   {
     code: "RETRY_INSIDE_BREAKER",
     level: "info",
-    find: pair(
-      "circuit-breaker",
-      "retry",
-      (outer, inner) =>
-        `${named(outer)} sees one failure for all tries of ${named(inner)}, which goes on while it should open`,
-    ),
+    find: (layers) =>
+      pair(
+        layers,
+        "circuit-breaker",
+        "retry",
+        (outer, inner) =>
+          `${named(outer)} sees one failure for all tries of ${named(inner)}, which goes on while it should open`,
+      ),
     fix: "put the retry outside the circuit breaker",
   },
   {
     code: "LIMIT_INSIDE_REPEAT",
     level: "info",
-    find: pair(
-      ["retry", "hedge"],
-      ["bulkhead", "rate-limit", "adaptive-limit"],
-      (outer, inner) =>
-        `every run of ${named(outer)} queues and pays anew at ${named(inner)}, and its refusals are repeated`,
-    ),
+    find: (layers) =>
+      pair(
+        layers,
+        ["retry", "hedge"],
+        ["bulkhead", "rate-limit", "adaptive-limit"],
+        (outer, inner) =>
+          `every run of ${named(outer)} queues and pays anew at ${named(inner)}, and its refusals are repeated`,
+      ),
     fix: "put the limit outside, or keep its refusals from being repeated with retryOn",
   },
   {
     code: "NO_TIMEOUT_PER_TRY",
     level: "info",
-    find: pair("timeout", "retry", (outer, inner, inside) =>
-      has(inside, "timeout")
-        ? undefined
-        : `one try that hangs uses up all of ${named(outer)}, and ${named(inner)} never acts`,
-    ),
+    find: (layers) =>
+      pair(layers, "timeout", "retry", (outer, inner, inside) =>
+        has(inside, "timeout")
+          ? undefined
+          : `one try that hangs uses up all of ${named(outer)}, and ${named(inner)} never acts`,
+      ),
     fix: "put a second, shorter timeout inside the retry",
   },
   {
     code: "TIMEOUT_PER_HEDGE",
     level: "info",
-    find: pair("hedge", "timeout", (outer, inner, _inside, outside) =>
-      has(outside, "timeout")
-        ? undefined
-        : `${named(inner)} starts again for each run of ${named(outer)}: the call may take longer`,
-    ),
+    find: (layers) =>
+      pair(layers, "hedge", "timeout", (outer, inner, _inside, outside) =>
+        has(outside, "timeout")
+          ? undefined
+          : `${named(inner)} starts again for each run of ${named(outer)}: the call may take longer`,
+      ),
     fix: "put a timeout for the whole call outside the hedge",
   },
   {
     code: "FALLBACK_INSIDE_TIMEOUT",
     level: "info",
-    find: pair(
-      "timeout",
-      "fallback",
-      (outer, inner) => `${named(inner)} does not answer when ${named(outer)} around it gives up`,
-    ),
+    find: (layers) =>
+      pair(
+        layers,
+        "timeout",
+        "fallback",
+        (outer, inner) => `${named(inner)} does not answer when ${named(outer)} around it gives up`,
+      ),
     fix: "put the fallback outside the timeout",
   },
 ];
@@ -184,6 +200,7 @@ const RULES: readonly OrderRule[] = [
  * say about. `inside` are the layers within `inner`, `outside` those around `outer`.
  */
 function pair(
+  layers: readonly Layer[],
   outer: string | readonly string[],
   inner: string | readonly string[],
   judge: (
@@ -192,19 +209,17 @@ function pair(
     inside: readonly Layer[],
     outside: readonly Layer[],
   ) => string | undefined,
-): OrderRule["find"] {
-  return (layers) => {
-    for (const [at, around] of layers.entries()) {
-      if (!matches(outer, around)) continue;
-      for (let within = at + 1; within < layers.length; within += 1) {
-        const candidate = layers[within]!;
-        if (!matches(inner, candidate)) continue;
-        const message = judge(around, candidate, layers.slice(within + 1), layers.slice(0, at));
-        if (message !== undefined) return message;
-      }
+): string | undefined {
+  for (const [at, around] of layers.entries()) {
+    if (!matches(outer, around)) continue;
+    for (let within = at + 1; within < layers.length; within += 1) {
+      const candidate = layers[within]!;
+      if (!matches(inner, candidate)) continue;
+      const message = judge(around, candidate, layers.slice(within + 1), layers.slice(0, at));
+      if (message !== undefined) return message;
     }
-    return undefined;
-  };
+  }
+  return undefined;
 }
 
 function matches(kinds: string | readonly string[], { kind }: Layer): boolean {

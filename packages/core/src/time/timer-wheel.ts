@@ -7,7 +7,7 @@ const SLOTS = 64;
 const LEVELS = 7;
 
 /** Milliseconds that one slot of each level spans. */
-const SPAN: readonly number[] = Array.from({ length: LEVELS }, (_, level) => SLOTS ** level);
+const SPAN: readonly number[] = /* @__PURE__ */ Array.from({ length: LEVELS }, (_, level) => SLOTS ** level);
 
 /** A link of a slot's ring. A slot is a ring's head; every other link is a timer. */
 interface Link {
