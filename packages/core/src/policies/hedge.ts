@@ -198,9 +198,12 @@ class Hedge implements Policy, HedgeSettings {
     if (hedged.hasSubscribers) hedged.publish(whole);
   }
 
+  won(run: number): void {
+    this.#wins[run]! += 1;
+  }
+
   settled(event: Omit<HedgeSettledEvent, "policy">): void {
-    if (event.winner !== undefined) this.#wins[event.winner]! += 1;
-    if (event.hedges > 0 && settled.hasSubscribers) settled.publish({ policy: this.name, ...event });
+    if (settled.hasSubscribers) settled.publish({ policy: this.name, ...event });
   }
 
   learn(latencyMs: number): void {

@@ -22,6 +22,8 @@ export interface HedgeSettings {
     readonly because: "slow" | "failed";
     readonly afterMs: number;
   }): void;
+  won(run: number): void;
+  /** A call that was hedged has succeeded or failed. */
   settled(event: {
     readonly attempt: number;
     readonly hedges: number;
@@ -39,10 +41,10 @@ interface RunError {
 /** One call. Settles its promise once: with the first success, the first error, or the caller's reason. */
 export class HedgedCall<T> {
   readonly #startedAt: number;
-  /** The scope of each run that is in flight. */
-  readonly #inFlight = new Map<number, AbortScope>();
+  /** The scope of each run, by run; `undefined` once it has settled. */
+  readonly #scopes: (AbortScope | undefined)[] = [];
   readonly #errors: RunError[] = [];
-  #started = 0;
+  #inFlight = 0;
   #hedgesLeft: number;
   #timer: Timer | undefined;
   #leave: Unsubscribe | undefined;
@@ -86,7 +88,7 @@ export class HedgedCall<T> {
       return false;
     }
     this.#hedgesLeft -= 1;
-    const hedge = this.#started;
+    const hedge = this.#scopes.length;
     this.#startRun();
     // Told afterwards: an observer that aborts the call in its turn finds a run that it can abort.
     const afterMs = this.policy.clock.monotonic() - this.#startedAt;
@@ -96,10 +98,9 @@ export class HedgedCall<T> {
 
   #startRun(): void {
     const { outer, policy } = this;
-    const run = this.#started;
-    this.#started += 1;
     const scope = outer.openScope();
-    this.#inFlight.set(run, scope);
+    const run = this.#scopes.push(scope) - 1;
+    this.#inFlight += 1;
     const counted = policy.budget === undefined ? outer : outer.withBudget(policy.budget);
     startTask(this.task, counted.withHedge(run, scope)).then(
       (value) => {
@@ -116,7 +117,8 @@ export class HedgedCall<T> {
   /** A run has settled, in time or long after the call. */
   #left(run: number, scope: AbortScope): void {
     scope.release();
-    this.#inFlight.delete(run);
+    this.#scopes[run] = undefined;
+    this.#inFlight -= 1;
     if (run > 0) this.policy.budget?.extraEnded();
   }
 
@@ -124,7 +126,8 @@ export class HedgedCall<T> {
     if (!this.#end()) return;
     this.#learn(winner);
     this.resolve(value);
-    this.policy.settled({ ...this.#summary(), winner });
+    this.policy.won(winner);
+    if (this.#scopes.length > 1) this.policy.settled({ ...this.#summary(), winner });
     this.#abortOthers();
   }
 
@@ -135,7 +138,7 @@ export class HedgedCall<T> {
     if (answer === undefined) {
       this.#timer?.cancel();
       if (this.#startHedge("failed")) this.#armTimer();
-      else if (this.#inFlight.size === 0) this.#fail(this.#errors[0]!.error);
+      else if (this.#inFlight === 0) this.#fail(this.#errors[0]!.error);
     } else {
       this.#fail(answer.error);
     }
@@ -153,7 +156,7 @@ export class HedgedCall<T> {
   #fail(error: unknown): void {
     if (!this.#end()) return;
     this.reject(asError(error));
-    this.policy.settled(this.#summary());
+    if (this.#scopes.length > 1) this.policy.settled(this.#summary());
     this.#abortOthers();
   }
 
@@ -174,17 +177,17 @@ export class HedgedCall<T> {
    * would go unseen, the delay would shrink and ever more calls be hedged.
    */
   #learn(winner: number): void {
-    if (winner === 0 || this.#inFlight.has(0))
+    if (winner === 0 || this.#scopes[0] !== undefined)
       this.policy.learn(this.policy.clock.monotonic() - this.#startedAt);
   }
 
   #abortOthers(): void {
-    if (this.#inFlight.size === 0) return;
+    if (this.#inFlight === 0) return;
     const reason = new HedgeLostError(this.policy.name);
-    for (const scope of this.#inFlight.values()) scope.abort(reason);
+    for (const scope of this.#scopes) scope?.abort(reason);
   }
 
   #summary(): { readonly attempt: number; readonly hedges: number; readonly errors: readonly RunError[] } {
-    return { attempt: this.outer.attempt, hedges: this.#started - 1, errors: this.#errors };
+    return { attempt: this.outer.attempt, hedges: this.#scopes.length - 1, errors: this.#errors };
   }
 }
