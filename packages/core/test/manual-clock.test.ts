@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { manualClock } from "@holdfast/core/testing";
+import { leakCheck, manualClock } from "@holdfast/core/testing";
 
 describe("manualClock", () => {
   it("stands still until it is moved", () => {
@@ -74,6 +74,21 @@ describe("manualClock", () => {
     clock.setTimer(10, () => clock.advanceSync(1_000));
     await Promise.all([clock.advance(100), clock.advance(20)]);
     expect(clock.monotonic()).toBe(1_010);
+  });
+
+  it("[bug 19] sleeps leave no listener and no timer, whether they end in time or by an abort", async () => {
+    const clock = manualClock();
+    const controller = new AbortController();
+    const check = leakCheck({ signals: [controller.signal], clocks: [clock] });
+    const slept = clock.sleep(10, controller.signal);
+    await clock.advance(10);
+    await slept;
+    check.assertNone();
+    const asleep = clock.sleep("1h", controller.signal);
+    controller.abort("up");
+    await expect(asleep).rejects.toBe("up");
+    await expect(clock.sleep("1h", controller.signal)).rejects.toBe("up");
+    check.assertNone();
   });
 
   it("moves wall time alone when the wall clock jumps", async () => {

@@ -272,6 +272,23 @@ describe("timeout", () => {
     await expect(run).rejects.toMatchObject({ code: "TIMEOUT" });
   });
 
+  it("[bug 16] a task that is not async, and one that answers undefined, are as good as any", async () => {
+    const clock = manualClock();
+    await expect(timeout("1s", { clock }).run(() => undefined)).resolves.toBeUndefined();
+    await expect(timeout("1s", { clock }).run(() => "sync")).resolves.toBe("sync");
+  });
+
+  it("[bug 26] can be used again from within its own task and right after its own completion", async () => {
+    const clock = manualClock();
+    const guard = timeout("1s", { clock });
+    const down = async (depth: number): Promise<number> =>
+      depth === 0 ? 0 : guard.run(async () => 1 + (await down(depth - 1)));
+    await expect(down(50)).resolves.toBe(50);
+    const chained = guard.run(() => 1).then((one) => guard.run(() => one + 1));
+    await expect(chained).resolves.toBe(2);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
   it("shows its settings, and describes itself", () => {
     const guard = timeout("2s", { name: "db", strategy: "cooperative" });
     expect(guard.snapshot()).toEqual({
