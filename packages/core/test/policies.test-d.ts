@@ -1,5 +1,5 @@
 import type { Context, ExtraOf, Pipeline, Policy } from "@holdfast/core";
-import { exponential, pipeline, retry, timeout } from "@holdfast/core";
+import { exponential, fallback, pipeline, retry, timeout } from "@holdfast/core";
 import { describe, expectTypeOf, it } from "vitest";
 
 declare const stringFallback: Policy<string>;
@@ -19,6 +19,16 @@ describe("types of policies", () => {
     expectTypeOf(two.run(() => 1)).toEqualTypeOf<Promise<number | string | null>>();
     expectTypeOf(pipeline(inner, nullFallback).run(() => 1)).toEqualTypeOf<Promise<number | string | null>>();
     expectTypeOf<ExtraOf<typeof inner>>().toEqualTypeOf<string>();
+  });
+
+  it("knows what a real fallback answers, as a value or computed", () => {
+    const guarded = pipeline(fallback("none"), retry(), timeout("1s"));
+    expectTypeOf(guarded.run(async () => 1)).toEqualTypeOf<Promise<number | "none">>();
+    const computed = pipeline(
+      timeout("1s"),
+      fallback(() => null),
+    );
+    expectTypeOf(computed.run(() => "x")).toEqualTypeOf<Promise<string | null>>();
   });
 
   it("is a policy itself, and can be given where one is taken", () => {

@@ -1,4 +1,4 @@
-import { InvalidOptionError, retryBudget } from "@holdfast/core";
+import { constant, hedge, InvalidOptionError, pipeline, retry, retryBudget } from "@holdfast/core";
 import { manualClock } from "@holdfast/core/testing";
 import { describe, expect, it } from "vitest";
 
@@ -44,6 +44,30 @@ describe("retryBudget", () => {
     expect(budget.tryExtra()).toBe(false);
     clock.jumpWallClock(-7_200_000);
     expect(budget.tryExtra()).toBe(false);
+  });
+
+  it("[bug 7] holds for retries and hedges together, counting each call once", async () => {
+    const clock = manualClock();
+    const budget = retryBudget({ ratio: 0.2, minPerSecond: 0, minInFlight: 1_000, clock });
+    const both = pipeline(
+      retry({ attempts: 4, backoff: constant(10), budget, clock }),
+      hedge({ delay: 5, maxHedges: 2, budget, clock }),
+    );
+    let runs = 0;
+    const calls = Array.from({ length: 50 }, () =>
+      both
+        .run(async () => {
+          runs += 1;
+          await clock.sleep(20);
+          throw new Error("slow and down");
+        })
+        .catch(() => "down"),
+    );
+    await clock.advance("10s");
+    expect(await Promise.all(calls)).toEqual(Array.from({ length: 50 }, () => "down"));
+    expect(runs).toBe(60);
+    expect(budget.snapshot()).toMatchObject({ callsInFlight: 0, extrasInFlight: 0 });
+    expect(budget.snapshot().refused).toBeGreaterThan(0);
   });
 
   it("refuses options out of range", () => {
