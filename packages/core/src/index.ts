@@ -72,3 +72,24 @@ export { mediaTypeOf, readBody, readJson } from "./http/body.ts";
 export { withMiddleware } from "./http/handler.ts";
 export type { Handler, Middleware } from "./http/handler.ts";
 export { problemResponse, RequestError, retryAfterHeader } from "./http/problem-response.ts";
+
+export { health } from "./health/health.ts";
+export type {
+  DependencyHealth,
+  Health,
+  HealthCheckOptions,
+  HealthOptions,
+  HealthProbe,
+  HealthReport,
+  HealthStatus,
+} from "./health/health.ts";
+export { shutdown } from "./lifecycle/shutdown.ts";
+export type {
+  HookOutcome,
+  Shutdown,
+  ShutdownHook,
+  ShutdownHookOptions,
+  ShutdownOptions,
+  ShutdownProcess,
+  ShutdownReport,
+} from "./lifecycle/shutdown.ts";
