@@ -162,7 +162,7 @@ class OrderlyShutdown implements Shutdown {
     const endsAt = this.#clock.monotonic() + this.#deadlineMs;
     const outcomes = new Map<string, Promise<HookOutcome>>();
     for (const registered of this.#hooks.values()) {
-      const before = registered.after.map((name) => outcomes.get(name));
+      const before = registered.after.map((name) => outcomes.get(name)!);
       outcomes.set(
         registered.name,
         Promise.all(before).then(() => this.#end(registered, endsAt)),
