@@ -1,0 +1,70 @@
+// What can go wrong in a pool, one class per condition a caller handles differently.
+import { HoldfastError } from "@holdfast/core";
+
+/** The pool holds as many waiting requests as it may. `code: "POOL_SATURATED"`, with a computed `retryAfterMs`. */
+export class PoolSaturatedError extends HoldfastError {
+  override readonly code = "POOL_SATURATED";
+  override readonly status = 503;
+
+  constructor(
+    /** Requests waiting. */
+    readonly waiting: number,
+    retryAfterMs: number,
+  ) {
+    super(`the pool is full: ${waiting} requests are waiting`, { retryAfterMs });
+  }
+}
+
+/** The request's deadline has passed, or would pass before it could start. `code: "DEADLINE_EXCEEDED"`. */
+export class DeadlineExceededError extends HoldfastError {
+  override readonly code = "DEADLINE_EXCEEDED";
+  override readonly status = 504;
+
+  constructor(
+    readonly model: string,
+    /** `"waiting"`: it never started. `"running"`: it was stopped. */
+    readonly phase: "waiting" | "running",
+  ) {
+    super(`the deadline passed while the request for ${model} was ${phase}`);
+  }
+}
+
+/** The worker that ran the request died; the request had a part in it or not. `code: "WORKER_CRASHED"`. */
+export class WorkerCrashedError extends HoldfastError {
+  override readonly code = "WORKER_CRASHED";
+  override readonly status = 500;
+
+  constructor(
+    readonly device: string,
+    readonly model: string,
+    options?: ErrorOptions,
+  ) {
+    super(`the worker of ${device} died while it ran ${model}`, options);
+  }
+}
+
+/** The model itself failed. `code: "MODEL_FAILED"`; what it threw is described, since it lived in another thread. */
+export class ModelFailedError extends HoldfastError {
+  override readonly code = "MODEL_FAILED";
+  override readonly status = 500;
+
+  constructor(
+    readonly model: string,
+    /** The `code` of what the model threw, or its name. */
+    readonly reason: string,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+/** No model of that name is registered. `code: "UNKNOWN_MODEL"`. */
+export class UnknownModelError extends HoldfastError {
+  override readonly code = "UNKNOWN_MODEL";
+  override readonly status = 404;
+
+  constructor(readonly model: string) {
+    super(`no model "${model}" is registered`);
+  }
+}
