@@ -8,8 +8,10 @@ const { compilerOptions } = JSON.parse(readFileSync(`${root}tsconfig.json`, "utf
   compilerOptions: { paths: Record<string, [string]> };
 };
 
+// `npm run test:nodes` tests what is published instead: the names then lead to `dist/`, through `exports`.
+const onDist = process.env["HOLDFAST_TEST_DIST"] === "1";
 const resolve = {
-  alias: Object.entries(compilerOptions.paths).map(([name, [file]]) => ({
+  alias: Object.entries(onDist ? {} : compilerOptions.paths).map(([name, [file]]) => ({
     find: new RegExp(`^${name}$`),
     replacement: root + file.slice(2),
   })),

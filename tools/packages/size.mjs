@@ -1,0 +1,31 @@
+// Measures what one import costs an application: bundled, minified, gzipped.
+import { build } from "esbuild";
+import { gzipSync } from "node:zlib";
+
+/**
+ * @typedef {object} Budget
+ * @property {string} from - Entry, such as `@holdfast/core`.
+ * @property {string} use - What is imported: `retry`, or `*`.
+ * @property {number} bytes - Most bytes after gzip.
+ */
+
+/**
+ * @param {Budget} budget
+ * @param {string} folder - Where the packages are installed.
+ * @returns {Promise<number>} Bytes after gzip.
+ */
+export async function gzippedSize({ from, use }, folder) {
+  const what = use === "*" ? "*" : `{ ${use} }`;
+  const { outputFiles } = await build({
+    stdin: { contents: `export ${what} from ${JSON.stringify(from)};`, resolveDir: folder },
+    bundle: true,
+    minify: true,
+    write: false,
+    format: "esm",
+    target: "es2022",
+    platform: "neutral",
+    external: ["node:*"],
+    logLevel: "silent",
+  });
+  return gzipSync(outputFiles[0]?.contents ?? "", { level: 9 }).length;
+}
