@@ -63,7 +63,7 @@ function packed(files = GOOD, changes = {}) {
  */
 async function tried(one, programs = PROGRAMS) {
   const app = write("app", { ".keep": "" });
-  const sources = write("programs", programs);
+  const sources = write("programs", { ".keep": "", ...programs });
   await installApp(app, [one]);
   return [...(await entryFaults(app, [one])), ...(await programFaults(app, ["small"], sources))].join("\n");
 }
@@ -120,17 +120,13 @@ describe("a broken package", () => {
     TIME,
   );
 
-  it(
-    "is one with a default export, or with none at all",
-    async () => {
-      expect(
-        await tried(
-          await packed({ ...GOOD, "dist/index.js": "export default 1; export const answer = 42;" }),
-        ),
-      ).toMatch(/default export/);
-      expect(await tried(await packed({ ...GOOD, "dist/index.js": "export {};" }))).toMatch(
-        /exports nothing/,
-      );
+  it.each([
+    ["a default export", "export default 1;\nexport const answer = 42;\n", /has a default export/],
+    ["nothing to import", "export {};\n", /exports nothing/],
+  ])(
+    "is one with %s",
+    async (_what, code, message) => {
+      expect(await tried(await packed({ ...GOOD, "dist/index.js": code }))).toMatch(message);
     },
     TIME,
   );
