@@ -26,7 +26,7 @@ const inTest = (text) => ({ "packages/core/test/verb.test.ts": text });
 const coreManifest = (changes) => ({
   "packages/core/package.json": JSON.stringify({ ...manifest("core"), ...changes }),
 });
-const marker = "TO" + "DO";
+const marker = ["TO", "DO"].join("");
 const machine = ["", "home", "ann", "x.sock"].join("/");
 
 it("finds nothing in a good tree", () => {
