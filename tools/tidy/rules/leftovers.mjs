@@ -2,16 +2,8 @@
 import ts from "typescript";
 import { isTest } from "../layout.mjs";
 
-// In halves, since this file is looked at too.
-const MARKER = new RegExp(
-  `\b(${[
-    ["TO", "DO"],
-    ["FIX", "ME"],
-    ["XX", "X"],
-  ]
-    .map((halves) => halves.join(""))
-    .join("|")})\b`,
-);
+// Written so that it does not find itself.
+const MARKER = /\b(T[O]DO|FIX[M]E|X[X]X)\b/;
 const RUNNERS = new Set(["it", "test", "describe", "suite", "bench"]);
 const LEFT = new Set(["only", "skip", "todo"]);
 

@@ -1,0 +1,10 @@
+// Uses @holdfast/queue from an ES module.
+import { defineTask, handle, memoryStore, queue, worker } from "@holdfast/queue";
+import assert from "node:assert/strict";
+
+const double = defineTask({ name: "double" });
+const numbers = queue({ name: "numbers", store: memoryStore() });
+const { id } = await numbers.enqueue(double, 21);
+const working = worker(numbers, [handle(double, ({ input }) => input * 2)]);
+assert.equal(await numbers.wait(double, id), 42);
+await working.close({ within: "1s" });
