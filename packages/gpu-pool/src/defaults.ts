@@ -1,18 +1,24 @@
 // The pool's defaults, in one place.
 
-/** The defaults of `gpuPool`, in milliseconds where they are times. */
+/** The defaults of `gpuPool`; times in milliseconds. */
 export const GPU_POOL_DEFAULTS: {
   readonly queueLimit: number;
   readonly cancelGraceMs: number;
   readonly startTimeoutMs: number;
+  readonly loadTimeoutMs: number;
+  readonly heartbeatMs: number;
   readonly quarantineAfter: number;
   readonly restartBaseMs: number;
   readonly restartCapMs: number;
+  readonly closeWithinMs: number;
 } = {
   queueLimit: 1_000,
   cancelGraceMs: 500,
   startTimeoutMs: 10_000,
+  loadTimeoutMs: 60_000,
+  heartbeatMs: 2_000,
   quarantineAfter: 3,
   restartBaseMs: 100,
   restartCapMs: 30_000,
+  closeWithinMs: 10_000,
 };

@@ -13,9 +13,13 @@ export class PoolSaturatedError extends HoldfastError {
   ) {
     super(`the pool is full: ${waiting} requests are waiting`, { retryAfterMs });
   }
+
+  protected override problemFields(): Readonly<Record<string, unknown>> {
+    return { waiting: this.waiting };
+  }
 }
 
-/** The request's deadline has passed, or would pass before it could start. `code: "DEADLINE_EXCEEDED"`. */
+/** The request's deadline has passed, or would pass before it could end. `code: "DEADLINE_EXCEEDED"`. */
 export class DeadlineExceededError extends HoldfastError {
   override readonly code = "DEADLINE_EXCEEDED";
   override readonly status = 504;
@@ -27,9 +31,13 @@ export class DeadlineExceededError extends HoldfastError {
   ) {
     super(`the deadline passed while the request for ${model} was ${phase}`);
   }
+
+  protected override problemFields(): Readonly<Record<string, unknown>> {
+    return { model: this.model, phase: this.phase };
+  }
 }
 
-/** The worker that ran the request died; the request had a part in it or not. `code: "WORKER_CRASHED"`. */
+/** The worker that ran the request died, by its fault or not. `code: "WORKER_CRASHED"`; the `cause` says how. */
 export class WorkerCrashedError extends HoldfastError {
   override readonly code = "WORKER_CRASHED";
   override readonly status = 500;
@@ -41,9 +49,30 @@ export class WorkerCrashedError extends HoldfastError {
   ) {
     super(`the worker of ${device} died while it ran ${model}`, options);
   }
+
+  protected override problemFields(): Readonly<Record<string, unknown>> {
+    return { device: this.device, model: this.model };
+  }
 }
 
-/** The model itself failed. `code: "MODEL_FAILED"`; what it threw is described, since it lived in another thread. */
+/** A worker ended, could not be started, or does not answer. `code: "WORKER_FAILED"`. Never the answer to a request. */
+export class WorkerFailedError extends HoldfastError {
+  override readonly code = "WORKER_FAILED";
+  override readonly status = 500;
+
+  constructor(
+    readonly device: string,
+    what: string,
+    options?: ErrorOptions,
+  ) {
+    super(`the worker of ${device} ${what}`, options);
+  }
+}
+
+/**
+ * The model itself failed. `code: "MODEL_FAILED"`. What it threw lived elsewhere: `reason` is its code or name, and
+ * the `cause` an error with its name, message and stack.
+ */
 export class ModelFailedError extends HoldfastError {
   override readonly code = "MODEL_FAILED";
   override readonly status = 500;
@@ -57,6 +86,10 @@ export class ModelFailedError extends HoldfastError {
   ) {
     super(message, options);
   }
+
+  protected override problemFields(): Readonly<Record<string, unknown>> {
+    return { model: this.model, reason: this.reason };
+  }
 }
 
 /** No model of that name is registered. `code: "UNKNOWN_MODEL"`. */
@@ -65,6 +98,10 @@ export class UnknownModelError extends HoldfastError {
   override readonly status = 404;
 
   constructor(readonly model: string) {
-    super(`no model "${model}" is registered`);
+    super(`no model ${JSON.stringify(model)} is registered`);
+  }
+
+  protected override problemFields(): Readonly<Record<string, unknown>> {
+    return { model: this.model };
   }
 }

@@ -1,99 +1,33 @@
 // The pool: takes requests, lets the scheduler decide, and drives the devices.
 import type { Clock, Duration, OptionReader, Timer } from "@holdfast/core";
-import { ClosedError, optionsOf, systemClock } from "@holdfast/core";
+import { channel, ClosedError, MAX_DURATION_MS, notify, optionsOf, systemClock } from "@holdfast/core";
+import type { GpuPool, GpuPoolOptions, PoolCloseReport, RunModelOptions } from "./contract.ts";
 import { GPU_POOL_DEFAULTS } from "./defaults.ts";
+import type { Device } from "./device.ts";
 import {
   DeadlineExceededError,
   PoolSaturatedError,
   UnknownModelError,
   WorkerCrashedError,
+  WorkerFailedError,
 } from "./errors.ts";
-import type { ScheduledRequest } from "./scheduler.ts";
-import { Scheduler } from "./scheduler.ts";
-import type { DeviceStatus } from "./supervised-device.ts";
+import type { Model, ModelRegistry } from "./model.ts";
+import { modelRegistry } from "./model.ts";
+import type { DeviceEvent, GpuPoolSnapshot, RequestEvent } from "./observe.ts";
+import { deviceSnapshot } from "./observe.ts";
+import type { ScheduledRequest, SchedulerCommand, SchedulerEvent } from "./scheduler/contract.ts";
+import { Scheduler } from "./scheduler/scheduler.ts";
 import { SupervisedDevice } from "./supervised-device.ts";
-import type { Device, WorkerAdapter } from "./worker.ts";
+import type { WorkerAdapter } from "./worker.ts";
 
-/** A model that may be run, by name and version. */
-export interface Model {
-  readonly name: string;
-  /** @defaultValue "1" */
-  readonly version?: string;
-}
-
-export interface GpuPoolOptions {
-  /** Appears in errors and snapshots. @defaultValue "gpu-pool" */
-  readonly name?: string;
-  /** Where models run. */
-  readonly workers: WorkerAdapter;
-  /** The models that may be asked for. */
-  readonly models: readonly Model[];
-  /** Most requests that wait; one more is refused with a {@link PoolSaturatedError}. @defaultValue 1_000 */
-  readonly queueLimit?: number;
-  /** How long a request that was told to stop may take, before its worker is ended. @defaultValue "500ms" */
-  readonly cancelGrace?: Duration;
-  /** How long a worker may take to start. @defaultValue "10s" */
-  readonly startTimeout?: Duration;
-  /** Crashes in a row after which a device is quarantined: tried again every 30 s only. @defaultValue 3 */
-  readonly quarantineAfter?: number;
-  /** @defaultValue systemClock */
-  readonly clock?: Clock;
-}
-
-export interface RunModelOptions {
-  /** Takes the request back, also while it runs: the worker stops computing. */
-  readonly signal?: AbortSignal | undefined;
-  /** How long the request may take from now, waiting included. @defaultValue unlimited */
-  readonly deadline?: Duration | undefined;
-  /** Higher goes first. Integer from -100 to 100. @defaultValue 0 */
-  readonly priority?: number | undefined;
-  /** Told what the model reports while it runs. What it throws changes nothing. */
-  readonly onProgress?: ((value: unknown) => void) | undefined;
-}
-
-/** A pool's present state; plain JSON. */
-export interface GpuPoolSnapshot {
-  readonly kind: "gpu-pool";
-  readonly name: string;
-  readonly waiting: number;
-  readonly running: number;
-  /** Requests that can run at a time on the devices that are up. */
-  readonly slots: number;
-  /** How long the backlog takes, by the mean service time, in milliseconds. */
-  readonly backlogMs: number;
-  readonly devices: readonly {
-    readonly id: string;
-    readonly status: DeviceStatus;
-    readonly failuresInARow: number;
-    readonly lastFailure?: string;
-  }[];
-}
-
-/** What ended how, when a pool was closed. */
-export interface PoolCloseReport {
-  /** Requests that ended by themselves. */
-  readonly finished: number;
-  /** Requests that were still waiting or running, and were rejected. */
-  readonly cut: number;
-}
-
-/** Runs models on devices. */
-export interface GpuPool extends AsyncDisposable {
-  /**
-   * Runs a model, `name` or `name@version`. Rejects with `signal.reason` when aborted, with a
-   * {@link DeadlineExceededError} as soon as the deadline cannot be met, with a {@link PoolSaturatedError} at once
-   * when too many wait, with a {@link WorkerCrashedError} when its worker dies, and with what the model threw.
-   */
-  run(model: string, input: unknown, options?: RunModelOptions): Promise<unknown>;
-  snapshot(): GpuPoolSnapshot;
-  /** Takes no more requests, lets those it has end for `within` (default 10 s), then ends the workers. */
-  close(options?: { readonly within?: Duration }): Promise<PoolCloseReport>;
-}
+const deviceChanged = /* @__PURE__ */ channel<DeviceEvent>("gpu-pool", "device");
+const requestEnded = /* @__PURE__ */ channel<RequestEvent>("gpu-pool", "request");
 
 /**
- * A pool over the devices of an adapter. Workers start at once, in the background.
+ * A pool over the devices of one or more adapters. Workers start at once, in the background. A pool alone does not
+ * keep a process alive; its requests do.
  *
- * @throws InvalidOptionError when an option is out of range.
+ * @throws InvalidOptionError when an option is out of range, two devices have one ID, or models do not fit.
  */
 export function gpuPool(options: GpuPoolOptions): GpuPool {
   return new Pool(options);
@@ -101,15 +35,16 @@ export function gpuPool(options: GpuPoolOptions): GpuPool {
 
 interface Request extends ScheduledRequest {
   readonly input: unknown;
+  readonly transfer: readonly ArrayBuffer[] | undefined;
   readonly onProgress: ((value: unknown) => void) | undefined;
+  readonly signal: AbortSignal | undefined;
   readonly resolve: (output: unknown) => void;
   readonly reject: (error: unknown) => void;
-  /** Set once it runs. */
-  device?: string;
-  startedAt: number;
-  /** Told to stop: its caller has its answer already. */
-  abandoned: boolean;
-  deadlineTimer?: Timer;
+  readonly arrivedAt: number;
+  startedAt: number | undefined;
+  device: string | undefined;
+  /** Its caller has an answer; what still runs of it is on its way out. */
+  answered: boolean;
   graceTimer?: Timer;
   leaveSignal?: () => void;
 }
@@ -117,117 +52,120 @@ interface Request extends ScheduledRequest {
 class Pool implements GpuPool {
   readonly #name: string;
   readonly #clock: Clock;
-  readonly #queueLimit: number;
   readonly #cancelGraceMs: number;
-  readonly #models: ReadonlyMap<string, string>;
-  readonly #scheduler = new Scheduler<Request>();
+  readonly #models: ModelRegistry;
+  readonly #scheduler: Scheduler<Request>;
   readonly #devices: ReadonlyMap<string, SupervisedDevice>;
   /** Requests that wait or run, also those that were told to stop and have not yet. */
   readonly #requests = new Map<number, Request>();
   #nextId = 1;
-  #dropTimer: Timer | undefined;
-  #closing: Promise<PoolCloseReport> | undefined;
-  #onIdle: (() => void) | undefined;
   #finished = 0;
+  #isDraining = false;
+  #closing: Promise<PoolCloseReport> | undefined;
+  #wake: { readonly at: number; readonly timer: Timer } | undefined;
+  /** Keeps the process while there are requests. */
+  #hold: Timer | undefined;
+  #onIdle: (() => void)[] = [];
 
   constructor(options: GpuPoolOptions) {
     const check = optionsOf("gpuPool");
     const defaults = GPU_POOL_DEFAULTS;
-    check.object("workers", options.workers);
     this.#name = check.string("name", options.name, 255, "gpu-pool");
     this.#clock = options.clock ?? systemClock;
-    this.#queueLimit = check.integer("queueLimit", options.queueLimit, { min: 0 }, defaults.queueLimit);
     this.#cancelGraceMs = check.duration("cancelGrace", options.cancelGrace, {}, defaults.cancelGraceMs);
-    this.#models = modelKeys(options.models, check);
+    this.#models = modelRegistry(options.models);
+    this.#scheduler = new Scheduler({
+      queueLimit: check.integer("queueLimit", options.queueLimit, { min: 0 }, defaults.queueLimit),
+    });
+    const { startTimeoutMs, heartbeatMs, quarantineAfter } = defaults;
     const settings = {
       clock: this.#clock,
-      startTimeoutMs: check.duration(
-        "startTimeout",
-        options.startTimeout,
-        { min: 1 },
-        defaults.startTimeoutMs,
-      ),
-      quarantineAfter: check.integer(
-        "quarantineAfter",
-        options.quarantineAfter,
-        { min: 1 },
-        defaults.quarantineAfter,
-      ),
+      models: this.#models.models,
+      startTimeoutMs: check.duration("startTimeout", options.startTimeout, { min: 1 }, startTimeoutMs),
+      heartbeatMs: check.duration("heartbeat", options.heartbeat, { min: 10 }, heartbeatMs),
+      quarantineAfter: check.integer("quarantineAfter", options.quarantineAfter, { min: 1 }, quarantineAfter),
       restartBaseMs: defaults.restartBaseMs,
       restartCapMs: defaults.restartCapMs,
     };
     const listener = {
-      up: (device: Device) => this.#up(device),
-      down: (device: Device, cause: Error) => this.#down(device, cause),
+      up: (device: Device) => this.#apply({ type: "device-up", device }),
+      down: (device: Device, cause: Error) => this.#apply({ type: "device-down", device: device.id }, cause),
+      changed: (device: SupervisedDevice) => this.#publishDevice(device),
       progress: (id: number, value: unknown) => this.#progress(id, value),
-      succeeded: (id: number, output: unknown) => this.#ended(id, (request) => request.resolve(output), true),
-      failed: (id: number, error: Error) => this.#ended(id, (request) => request.reject(error), false),
+      succeeded: (id: number, output: unknown) =>
+        this.#ended(id, "succeeded", (request) => request.resolve(output)),
+      failed: (id: number, error: Error) => this.#ended(id, "failed", (request) => request.reject(error)),
     };
     this.#devices = new Map(
-      options.workers.devices.map((device) => [
+      devicesOf(options.workers, this.#models, check).map(({ device, adapter }) => [
         device.id,
-        new SupervisedDevice(device, options.workers, settings, listener),
+        new SupervisedDevice(device, adapter, settings, listener),
       ]),
     );
-    if (this.#devices.size === 0)
-      check.refuse("workers.devices", options.workers.devices, "at least one device");
     for (const device of this.#devices.values()) void device.start();
   }
 
-  run(model: string, input: unknown, options: RunModelOptions = {}): Promise<unknown> {
+  run(model: Model | string, input: unknown, options: RunModelOptions = {}): Promise<never> {
     return new Promise((resolve, reject) => {
       const check = optionsOf("run");
-      const key = this.#models.get(model);
-      if (key === undefined) throw new UnknownModelError(String(model).slice(0, 200));
-      if (this.#closing !== undefined) throw new ClosedError(`pool "${this.#name}"`);
+      const key = typeof model === "string" ? model : model.key;
+      const found = this.#models.find(key);
+      if (found === undefined) throw new UnknownModelError(String(key).slice(0, 200));
+      if (this.#isDraining) throw new ClosedError(`pool "${this.#name}"`);
       options.signal?.throwIfAborted();
       const now = this.#clock.monotonic();
-      const deadline =
-        options.deadline === undefined
-          ? Infinity
-          : now + check.duration("deadline", options.deadline, { min: 1 });
-      const priority = check.integer("priority", options.priority, { min: -100, max: 100 }, 0);
-      const isFree = this.#scheduler.waiting === 0 && this.#scheduler.running < this.#scheduler.slots;
-      if (!isFree && this.#scheduler.waiting >= this.#queueLimit) throw this.#saturated();
+      const within = check.duration("deadline", options.deadline, { min: 1 }, MAX_DURATION_MS);
       const request: Request = {
         id: this.#nextId,
-        model: key,
-        priority,
-        deadline,
+        model: found.key,
+        priority: check.integer("priority", options.priority, { min: -100, max: 100 }, 0),
+        deadline: options.deadline === undefined ? Infinity : now + within,
         input,
+        transfer: options.transfer,
         onProgress: check.function("onProgress", options.onProgress),
-        resolve,
+        signal: options.signal,
+        resolve: resolve as (output: unknown) => void,
         reject,
-        startedAt: 0,
-        abandoned: false,
+        arrivedAt: now,
+        startedAt: undefined,
+        device: undefined,
+        answered: false,
       };
       this.#nextId += 1;
-      this.#requests.set(request.id, request);
-      this.#watch(request, options.signal);
-      this.#scheduler.add(request);
-      this.#decide();
+      this.#accept(request);
+      this.#apply({ type: "request", request });
     });
   }
 
   snapshot(): GpuPoolSnapshot {
+    const now = this.#clock.monotonic();
     return {
       kind: "gpu-pool",
       name: this.#name,
+      draining: this.#isDraining,
       waiting: this.#scheduler.waiting,
       running: this.#scheduler.running,
-      slots: this.#scheduler.slots,
-      backlogMs: Math.round(this.#scheduler.backlogMs()),
-      devices: [...this.#devices.values()].map(({ device, status, failuresInARow, lastFailure }) => ({
-        id: device.id,
-        status,
-        failuresInARow,
-        ...(lastFailure === undefined ? {} : { lastFailure }),
-      })),
+      capacity: this.#scheduler.capacity,
+      backlogMs: Math.round(this.#scheduler.backlogMs),
+      finished: this.#finished,
+      models: this.#models.models.map(({ key }) => key),
+      devices: [...this.#devices.values()].map((device) =>
+        deviceSnapshot(device, (id) => {
+          const request = this.#requests.get(id);
+          return { model: request?.model ?? "", ranMs: now - (request?.startedAt ?? now) };
+        }),
+      ),
     };
   }
 
+  async drain(): Promise<void> {
+    this.#isDraining = true;
+    if (this.#requests.size > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
+  }
+
   close(options: { readonly within?: Duration } = {}): Promise<PoolCloseReport> {
-    this.#closing ??= this.#close(optionsOf("close").duration("within", options.within, {}, 10_000));
+    const { closeWithinMs } = GPU_POOL_DEFAULTS;
+    this.#closing ??= this.#close(optionsOf("close").duration("within", options.within, {}, closeWithinMs));
     return this.#closing;
   }
 
@@ -237,141 +175,199 @@ class Pool implements GpuPool {
 
   async #close(withinMs: number): Promise<PoolCloseReport> {
     const before = this.#finished;
-    if (this.#requests.size > 0) {
-      await new Promise<void>((resolve) => {
-        const timer = this.#clock.setTimer(withinMs, resolve, { keepAlive: true });
-        this.#onIdle = () => {
-          timer.cancel();
-          resolve();
-        };
-      });
-    }
+    const timeUp = new AbortController();
+    await Promise.race([
+      this.drain(),
+      this.#clock.sleep(withinMs, timeUp.signal, { keepAlive: true }).catch(() => {}),
+    ]);
+    timeUp.abort();
     const finished = this.#finished - before;
     const rest = [...this.#requests.values()];
-    for (const request of rest)
-      this.#settle(request, () => request.reject(new ClosedError(`pool "${this.#name}"`)));
-    this.#dropTimer?.cancel();
-    await Promise.all([...this.#devices.values()].map((device) => device.close()));
-    return { finished, cut: rest.filter(({ abandoned }) => !abandoned).length };
+    for (const request of rest) {
+      this.#answer(request, "closed", () => request.reject(new ClosedError(`pool "${this.#name}"`)));
+      this.#forget(request);
+    }
+    this.#wake?.timer.cancel();
+    const cutMs = Math.max(1, this.#cancelGraceMs);
+    await Promise.all([...this.#devices.values()].map((device) => device.close(cutMs)));
+    return { finished, cut: rest.length };
   }
 
-  /** Follows the caller's signal and, for a running request, the deadline. */
-  #watch(request: Request, signal: AbortSignal | undefined): void {
-    if (request.deadline !== Infinity) {
-      request.deadlineTimer = this.#clock.setTimer(
-        Math.max(0, request.deadline - this.#clock.monotonic()),
-        () =>
-          this.#abandon(
-            request,
-            new DeadlineExceededError(request.model, request.device ? "running" : "waiting"),
-          ),
-      );
-    }
+  /** From here on until it is forgotten, a request is held and its caller's signal followed. */
+  #accept(request: Request): void {
+    this.#requests.set(request.id, request);
+    this.#hold ??= this.#clock.setTimer(MAX_DURATION_MS, () => {}, { keepAlive: true });
+    const { signal, id } = request;
     if (signal === undefined) return;
-    const onAbort = (): void => this.#abandon(request, signal.reason);
+    const onAbort = (): void => this.#apply({ type: "cancel", id });
     signal.addEventListener("abort", onAbort, { once: true });
     request.leaveSignal = () => signal.removeEventListener("abort", onAbort);
   }
 
-  /** Answers the caller at once; a running request is told to stop, and keeps its slot until it has. */
-  #abandon(request: Request, reason: unknown): void {
-    if (request.abandoned || !this.#requests.has(request.id)) return;
-    if (request.device === undefined) {
-      this.#scheduler.remove(request.id);
-      this.#settle(request, () => request.reject(reason));
-      this.#decide();
-      return;
+  /** Tells the scheduler what has happened and does what it answers. */
+  #apply(event: SchedulerEvent<Request>, cause?: Error): void {
+    const commands = this.#scheduler.handle(event, this.#clock.monotonic());
+    for (const command of commands) this.#do(command, cause);
+    this.#setWake();
+  }
+
+  #do(command: SchedulerCommand<Request>, cause: Error | undefined): void {
+    switch (command.type) {
+      case "run":
+        this.#start(command);
+        break;
+      case "refuse": {
+        const { request, waiting, retryAfterMs } = command;
+        this.#answer(request, "refused", () => request.reject(new PoolSaturatedError(waiting, retryAfterMs)));
+        this.#forget(request);
+        break;
+      }
+      case "drop":
+        this.#answerStopped(command.request, command.why, "waiting");
+        this.#forget(command.request);
+        break;
+      case "stop":
+        this.#answerStopped(command.request, command.why, "running");
+        this.#stop(command.request, command.device);
+        break;
+      case "lost": {
+        const { request, device } = command;
+        const error = new WorkerCrashedError(device, request.model, cause ? { cause } : {});
+        this.#answer(request, "crashed", () => request.reject(error));
+        this.#forget(request);
+        break;
+      }
     }
-    const device = this.#devices.get(request.device);
-    request.abandoned = true;
-    request.deadlineTimer?.cancel();
-    request.leaveSignal?.();
-    request.reject(reason);
-    device?.cancel(request.id, reason instanceof Error ? reason.message : String(reason));
-    request.graceTimer = this.#clock.setTimer(this.#cancelGraceMs, () => {
-      // It does not listen, or computes without a pause: only ending its thread stops it.
-      void device?.replace(new WorkerCrashedError(request.device ?? "", request.model));
+  }
+
+  #start({ batch, device, model, requests }: SchedulerCommand<Request> & { readonly type: "run" }): void {
+    const now = this.#clock.monotonic();
+    for (const request of requests) {
+      request.device = device;
+      request.startedAt = now;
+    }
+    const { key, name, version } = this.#models.find(model)!;
+    this.#devices.get(device)!.run({
+      id: batch,
+      model: { key, name, version },
+      items: requests.map(({ id, input, transfer }) => ({ id, input, ...(transfer ? { transfer } : {}) })),
     });
   }
 
-  #decide(): void {
-    const now = this.#clock.monotonic();
-    const { start, drop } = this.#scheduler.decide(now);
-    for (const request of drop)
-      this.#settle(request, () => request.reject(new DeadlineExceededError(request.model, "waiting")));
-    for (const { request, device } of start) {
-      request.device = device;
-      request.startedAt = now;
-      this.#devices.get(device)?.run({ id: request.id, model: request.model, input: request.input });
-    }
-    this.#dropTimer?.cancel();
-    const nextDrop = this.#scheduler.nextDrop();
-    if (nextDrop !== Infinity)
-      this.#dropTimer = this.#clock.setTimer(Math.max(1, nextDrop - now + 1), () => this.#decide());
-  }
-
-  #up(device: Device): void {
-    this.#scheduler.deviceUp(device.id, device.slots, this.#clock.monotonic());
-    this.#decide();
-  }
-
-  /** What ran there has failed, and nothing else. */
-  #down(device: Device, cause: Error): void {
-    this.#scheduler.deviceDown(device.id);
-    for (const request of this.#requests.values()) {
-      if (request.device !== device.id) continue;
-      const error = new WorkerCrashedError(device.id, request.model, { cause });
-      this.#settle(request, () => request.reject(error));
-    }
+  /** Asks a running request to stop, and ends its worker when it does not. */
+  #stop(request: Request, deviceId: string): void {
+    const device = this.#devices.get(deviceId)!;
+    device.cancel(request.id, reasonText(request.signal));
+    const grace = device.isResponsive ? this.#cancelGraceMs : 0;
+    request.graceTimer = this.#clock.setTimer(grace, () => {
+      void device.replace(new WorkerFailedError(deviceId, "did not stop when it was told to"));
+    });
   }
 
   #progress(id: number, value: unknown): void {
     const request = this.#requests.get(id);
-    if (request === undefined || request.abandoned) return;
-    try {
-      request.onProgress?.(value);
-    } catch {
-      // An observer's own fault; the work goes on.
-    }
+    if (request !== undefined && !request.answered) notify(request.onProgress, value);
   }
 
-  #ended(id: number, answer: (request: Request) => void, ranToItsEnd: boolean): void {
+  #ended(id: number, outcome: "succeeded" | "failed", settle: (request: Request) => void): void {
     const request = this.#requests.get(id);
     if (request === undefined) return;
-    const now = this.#clock.monotonic();
-    const serviceMs = ranToItsEnd && !request.abandoned ? now - request.startedAt : undefined;
-    this.#scheduler.ended(id, now, request.model, serviceMs);
-    if (!request.abandoned) this.#finished += 1;
-    this.#settle(request, () => answer(request));
-    this.#decide();
+    if (!request.answered) this.#finished += 1;
+    this.#answer(request, outcome, () => settle(request));
+    this.#forget(request);
+    this.#apply({ type: "done", id });
   }
 
-  #settle(request: Request, answer: () => void): void {
-    this.#requests.delete(request.id);
-    request.deadlineTimer?.cancel();
-    request.graceTimer?.cancel();
-    request.leaveSignal?.();
-    if (!request.abandoned) answer();
-    if (this.#requests.size === 0) this.#onIdle?.();
-  }
-
-  #saturated(): PoolSaturatedError {
-    return new PoolSaturatedError(
-      this.#scheduler.waiting,
-      Math.max(1_000, Math.ceil(this.#scheduler.backlogMs())),
+  /** To a request that was taken back or is too late. */
+  #answerStopped(request: Request, why: "cancelled" | "deadline", phase: "waiting" | "running"): void {
+    this.#answer(request, why, () =>
+      request.reject(
+        why === "cancelled" ? request.signal?.reason : new DeadlineExceededError(request.model, phase),
+      ),
     );
+  }
+
+  /** Gives the caller its answer, the first time. */
+  #answer(request: Request, outcome: RequestEvent["outcome"], settle: () => void): void {
+    if (request.answered) return;
+    request.answered = true;
+    request.leaveSignal?.();
+    settle();
+    if (requestEnded.hasSubscribers) this.#publishRequest(request, outcome);
+  }
+
+  /** Nothing of the request waits or runs any more. */
+  #forget(request: Request): void {
+    this.#requests.delete(request.id);
+    request.graceTimer?.cancel();
+    if (this.#requests.size > 0) return;
+    this.#hold?.cancel();
+    this.#hold = undefined;
+    for (const tell of this.#onIdle.splice(0)) tell();
+  }
+
+  #setWake(): void {
+    const at = this.#scheduler.nextWake;
+    if (this.#wake?.at === at) return;
+    this.#wake?.timer.cancel();
+    this.#wake = undefined;
+    if (at === Infinity) return;
+    const timer = this.#clock.setTimer(Math.max(0, at - this.#clock.monotonic()), () => {
+      this.#wake = undefined;
+      this.#apply({ type: "timer" });
+    });
+    this.#wake = { at, timer };
+  }
+
+  #publishDevice({ device, status, failuresInARow, lastFailure }: SupervisedDevice): void {
+    if (!deviceChanged.hasSubscribers) return;
+    deviceChanged.publish({
+      pool: this.#name,
+      device: device.id,
+      status,
+      failuresInARow,
+      ...(lastFailure === undefined ? {} : { lastFailure }),
+    });
+  }
+
+  #publishRequest(request: Request, outcome: RequestEvent["outcome"]): void {
+    const now = this.#clock.monotonic();
+    const startedAt = request.startedAt ?? now;
+    requestEnded.publish({
+      pool: this.#name,
+      model: request.model,
+      outcome,
+      waitedMs: startedAt - request.arrivedAt,
+      ranMs: now - startedAt,
+      ...(request.device === undefined ? {} : { device: request.device }),
+    });
   }
 }
 
-/** Every way a model may be asked for → `name@version`; the bare name means the version listed last. */
-function modelKeys(models: readonly Model[], check: OptionReader): ReadonlyMap<string, string> {
-  const keys = new Map<string, string>();
-  for (const { name, version = "1" } of models) {
-    const key = `${name}@${version}`;
-    if (!/^[\w.-]{1,100}@[\w.-]{1,100}$/.test(key))
-      check.refuse("models", key, "names and versions of letters, digits, dots, hyphens and underscores");
-    if (keys.has(key)) check.refuse("models", key, "each model and version once");
-    keys.set(key, key).set(name, key);
+/** Every device with its adapter, checked. */
+function devicesOf(
+  workers: GpuPoolOptions["workers"],
+  registry: ModelRegistry,
+  check: OptionReader,
+): readonly { readonly device: Device; readonly adapter: WorkerAdapter }[] {
+  const adapters = Array.isArray(workers)
+    ? (workers as readonly WorkerAdapter[])
+    : [check.object("workers", workers as WorkerAdapter)];
+  const all = adapters.flatMap((adapter) => adapter.devices.map((device) => ({ device, adapter })));
+  if (all.length === 0) check.refuse("workers", workers, "adapters with at least one device");
+  const needed = registry.models.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0);
+  const seen = new Set<string>();
+  for (const { device } of all) {
+    if (seen.has(device.id)) check.refuse("workers", device.id, "devices with IDs of their own");
+    seen.add(device.id);
+    check.integer(`workers: capacity of ${device.id}`, device.capacity, { min: 1 });
+    if (needed > (device.memoryBytes ?? Infinity))
+      check.refuse("models", needed, `models that fit into the ${device.memoryBytes} bytes of ${device.id}`);
   }
-  return keys;
+  return all;
+}
+
+function reasonText(signal: AbortSignal | undefined): string {
+  const reason: unknown = signal?.aborted === true ? signal.reason : "the deadline has passed";
+  return reason instanceof Error ? reason.message : String(reason);
 }

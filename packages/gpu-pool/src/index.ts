@@ -1,22 +1,20 @@
 // @holdfast/gpu-pool: runs models on devices, within deadlines, and survives what the models do.
 export { GPU_POOL_DEFAULTS } from "./defaults.ts";
+export type { Device, DeviceStatus } from "./device.ts";
 export {
   DeadlineExceededError,
   ModelFailedError,
   PoolSaturatedError,
   UnknownModelError,
   WorkerCrashedError,
+  WorkerFailedError,
 } from "./errors.ts";
 export { gpuPool } from "./gpu-pool.ts";
-export type {
-  GpuPool,
-  GpuPoolOptions,
-  GpuPoolSnapshot,
-  Model,
-  PoolCloseReport,
-  RunModelOptions,
-} from "./gpu-pool.ts";
-export { Scheduler } from "./scheduler.ts";
-export type { Assignment, Decisions, ScheduledRequest } from "./scheduler.ts";
-export type { DeviceStatus } from "./supervised-device.ts";
-export type { Device, Job, Worker, WorkerAdapter, WorkerEvents } from "./worker.ts";
+export type { GpuPool, GpuPoolOptions, PoolCloseReport, RunModelOptions } from "./contract.ts";
+export { defineModel, modelRegistry } from "./model.ts";
+export type { Model, ModelOptions, ModelRef, ModelRegistry } from "./model.ts";
+export type { DeviceEvent, DeviceSnapshot, GpuPoolSnapshot, RequestEvent } from "./observe.ts";
+export { Scheduler } from "./scheduler/scheduler.ts";
+export type { SchedulerOptions } from "./scheduler/scheduler.ts";
+export type { ScheduledRequest, SchedulerCommand, SchedulerEvent } from "./scheduler/contract.ts";
+export type { Batch, BatchItem, Worker, WorkerAdapter, WorkerEvents } from "./worker.ts";

@@ -1,15 +1,18 @@
-// One device and its worker: started, watched, restarted after a crash, quarantined when it keeps crashing.
+// One device and its worker: started, loaded, watched, restarted after a crash, quarantined when it keeps crashing.
 import type { Clock, Timer } from "@holdfast/core";
-import { asError } from "@holdfast/core";
-import type { Device, Job, Worker, WorkerAdapter, WorkerEvents } from "./worker.ts";
+import { asError, TimeoutError } from "@holdfast/core";
+import type { Device, DeviceStatus } from "./device.ts";
+import { WorkerFailedError } from "./errors.ts";
+import type { Model, ModelRef } from "./model.ts";
+import type { Batch, Worker, WorkerAdapter, WorkerEvents } from "./worker.ts";
 
-/** `quarantined`: it crashed too often in a row, and is only tried again at the longest interval. */
-export type DeviceStatus = "starting" | "up" | "restarting" | "quarantined" | "closed";
-
-/** How a device is treated when it fails. Times in milliseconds. */
+/** How a device is treated. Times in milliseconds. */
 export interface SupervisionSettings {
   readonly clock: Clock;
+  /** Loaded before the device is up. */
+  readonly models: readonly Model[];
   readonly startTimeoutMs: number;
+  readonly heartbeatMs: number;
   readonly quarantineAfter: number;
   readonly restartBaseMs: number;
   readonly restartCapMs: number;
@@ -20,21 +23,27 @@ export interface DeviceListener {
   up(device: Device): void;
   /** It is gone, and with it what ran on it. */
   down(device: Device, cause: Error): void;
-  progress(jobId: number, value: unknown): void;
-  succeeded(jobId: number, output: unknown): void;
-  failed(jobId: number, error: Error): void;
+  /** Its status has changed. */
+  changed(device: SupervisedDevice): void;
+  progress(itemId: number, value: unknown): void;
+  succeeded(itemId: number, output: unknown): void;
+  failed(itemId: number, error: Error): void;
 }
 
 export class SupervisedDevice {
-  status: DeviceStatus = "starting";
-  /** Crashes and failed starts since a job last succeeded. */
+  #status: DeviceStatus = "starting";
+  /** Crashes and failed starts since an item last succeeded. */
   failuresInARow = 0;
   lastFailure: string | undefined;
+  /** Whether the last heartbeat was answered. One that computes without a pause does not answer. */
+  isResponsive = true;
+  readonly #running = new Set<number>();
   #worker: Worker | undefined;
   #restart: Timer | undefined;
-  #starting: AbortController | undefined;
-  /** Grows with each worker, so that what an earlier one still says is ignored. */
-  #generation = 0;
+  #heartbeat: Timer | undefined;
+  /** Ends what is under way for the present worker: its start, its loads, its checks. */
+  #life = new AbortController();
+  #starting: Promise<void> = Promise.resolve();
 
   constructor(
     readonly device: Device,
@@ -43,104 +52,217 @@ export class SupervisedDevice {
     private readonly listener: DeviceListener,
   ) {}
 
-  /** Starts the worker. Never rejects: one that does not start is tried again later. */
-  async start(): Promise<void> {
-    const { clock, startTimeoutMs } = this.settings;
-    const generation = (this.#generation += 1);
-    const starting = new AbortController();
-    this.#starting = starting;
-    const timer = clock.setTimer(startTimeoutMs, () =>
-      starting.abort(new Error(`the worker did not start within ${startTimeoutMs} ms`)),
-    );
-    try {
-      const worker = await this.adapter.start(this.device, this.#eventsOf(generation), starting.signal);
-      if (this.status === "closed" || generation !== this.#generation) {
-        await worker.kill();
-        return;
-      }
-      this.#worker = worker;
-      this.status = "up";
-      this.listener.up(this.device);
-    } catch (error) {
-      if (generation === this.#generation) this.#failed(asError(error));
-    } finally {
-      timer.cancel();
-    }
+  /** The adapter's. */
+  get kind(): string {
+    return this.adapter.kind;
   }
 
-  run(job: Job): void {
-    this.#worker?.run(job);
+  get status(): DeviceStatus {
+    return this.#status;
   }
 
-  cancel(jobId: number, reason: string): void {
-    this.#worker?.cancel(jobId, reason);
+  get running(): ReadonlySet<number> {
+    return this.#running;
+  }
+
+  /** Starts a worker and loads its models. Never rejects: one that does not start is tried again later. */
+  start(): Promise<void> {
+    this.#starting = this.#start();
+    return this.#starting;
+  }
+
+  run(batch: Batch): void {
+    for (const { id } of batch.items) this.#running.add(id);
+    this.#worker?.run(batch);
+  }
+
+  cancel(itemId: number, reason: string): void {
+    this.#worker?.cancel(itemId, reason);
   }
 
   /** Ends a worker that does not stop by itself, and starts another. Not counted against the device. */
   async replace(cause: Error): Promise<void> {
-    const worker = this.#worker;
+    const worker = this.#end(cause);
     if (worker === undefined) return;
-    this.#takeDown(cause);
-    this.status = "restarting";
-    await worker.kill();
-    if (this.#isClosed()) return;
-    await this.start();
+    this.#become("restarting");
+    await worker.kill().catch(() => {});
+    if (this.#status === "restarting") await this.start();
   }
 
-  async close(): Promise<void> {
-    const worker = this.#worker;
-    this.status = "closed";
-    this.#generation += 1;
-    this.#worker = undefined;
-    this.#restart?.cancel();
-    this.#starting?.abort(new Error("the pool is closing"));
-    await worker?.kill();
+  /** Ends the worker; one that is idle and well may free what its models hold before. Each step takes `withinMs`. */
+  async close(withinMs: number): Promise<void> {
+    if (this.#status === "closed") return;
+    const isIdle = this.#status === "up" && this.#running.size === 0 && this.isResponsive;
+    const worker = this.#end(new WorkerFailedError(this.device.id, "was closed with its pool"));
+    this.#become("closed");
+    // A start under way sees that its time is over, and ends what it has.
+    await this.#atMost(withinMs, this.#starting);
+    if (worker === undefined) return;
+    if (isIdle)
+      await this.#atMost(
+        withinMs,
+        Promise.all(this.settings.models.map((model) => worker.unload(refOf(model)))),
+      );
+    await this.#atMost(withinMs, worker.kill());
   }
 
-  #eventsOf(generation: number): WorkerEvents {
-    const current = (): boolean => generation === this.#generation;
+  async #start(): Promise<void> {
+    const life = new AbortController();
+    this.#life = life;
+    let worker: Worker | undefined;
+    try {
+      worker = await this.#startWorker(life);
+      if (life.signal.aborted) {
+        await worker.kill();
+        return;
+      }
+      this.#worker = worker;
+      for (const model of this.settings.models) await this.#load(worker, model, life.signal);
+    } catch (error) {
+      // Unless somebody else has ended it, and then knows better.
+      if (!life.signal.aborted) this.#fail(asError(error));
+      return;
+    }
+    if (life.signal.aborted) return;
+    this.isResponsive = true;
+    this.#become("up");
+    this.#watch(worker, life.signal);
+    this.listener.up(this.device);
+  }
+
+  async #startWorker(life: AbortController): Promise<Worker> {
+    const stop = new AbortController();
+    const onEnd = (): void => stop.abort(life.signal.reason);
+    life.signal.addEventListener("abort", onEnd, { once: true });
+    const { clock, startTimeoutMs } = this.settings;
+    const timer = clock.setTimer(startTimeoutMs, () =>
+      stop.abort(new TimeoutError(`start of ${this.device.id}`, startTimeoutMs)),
+    );
+    try {
+      return await this.adapter.start(this.device, this.#eventsOf(life.signal), stop.signal);
+    } finally {
+      timer.cancel();
+      life.signal.removeEventListener("abort", onEnd);
+    }
+  }
+
+  #load(worker: Worker, model: Model, life: AbortSignal): Promise<void> {
+    return this.#within(model.loadTimeoutMs, `load of ${model.key}`, life, (signal) =>
+      worker.load(refOf(model), signal),
+    );
+  }
+
+  async #atMost(ms: number, work: Promise<unknown>): Promise<void> {
+    const stop = new AbortController();
+    const late = this.settings.clock.sleep(ms, stop.signal, { keepAlive: true });
+    await Promise.race([work, late].map((one) => one.catch(() => {})));
+    stop.abort();
+  }
+
+  /** Runs a step of a worker within a time, also when the worker does not mind its signal. */
+  async #within(
+    ms: number,
+    what: string,
+    life: AbortSignal,
+    step: (signal: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    const stop = new AbortController();
+    let onEnd = (): void => {};
+    let timer: Timer | undefined;
+    const given = new Promise<never>((_, reject) => {
+      onEnd = () => reject(asError(life.reason));
+      life.addEventListener("abort", onEnd, { once: true });
+      timer = this.settings.clock.setTimer(ms, () => reject(new TimeoutError(what, ms)));
+    });
+    try {
+      await Promise.race([step(stop.signal), given]);
+    } catch (error) {
+      stop.abort(error);
+      throw error;
+    } finally {
+      timer?.cancel();
+      life.removeEventListener("abort", onEnd);
+    }
+  }
+
+  /** Asks for a sign of life, again and again. An idle worker that gives none has failed. */
+  #watch(worker: Worker, life: AbortSignal): void {
+    const { clock, heartbeatMs } = this.settings;
+    this.#heartbeat = clock.setTimer(heartbeatMs, () => {
+      const look = this.#within(heartbeatMs, `heartbeat of ${this.device.id}`, life, (signal) =>
+        worker.check(signal),
+      );
+      look.then(
+        () => {
+          this.isResponsive = true;
+          if (!life.aborted) this.#watch(worker, life);
+        },
+        (error: unknown) => {
+          if (life.aborted) return;
+          this.isResponsive = false;
+          // With work to do it may just be busy: it is ended once that work is unwanted.
+          if (this.#running.size > 0) this.#watch(worker, life);
+          else this.#fail(new WorkerFailedError(this.device.id, "does not answer", { cause: error }));
+        },
+      );
+    });
+  }
+
+  #eventsOf(life: AbortSignal): WorkerEvents {
+    const ended = (itemId: number): boolean => !life.aborted && this.#running.delete(itemId);
     return {
-      progress: (jobId, value) => {
-        if (current()) this.listener.progress(jobId, value);
+      progress: (itemId, value) => {
+        if (!life.aborted) this.listener.progress(itemId, value);
       },
-      succeeded: (jobId, output) => {
-        if (!current()) return;
+      succeeded: (itemId, output) => {
+        if (!ended(itemId)) return;
         this.failuresInARow = 0;
-        this.listener.succeeded(jobId, output);
+        this.listener.succeeded(itemId, output);
       },
-      failed: (jobId, error) => {
-        if (current()) this.listener.failed(jobId, error);
+      failed: (itemId, error) => {
+        if (ended(itemId)) this.listener.failed(itemId, error);
       },
       crashed: (cause) => {
-        if (current()) this.#failed(cause);
+        if (!life.aborted) this.#fail(cause);
       },
     };
   }
 
-  #failed(cause: Error): void {
+  #fail(cause: Error): void {
     const { clock, quarantineAfter, restartBaseMs, restartCapMs } = this.settings;
-    const worker = this.#worker;
-    this.#takeDown(cause);
+    const worker = this.#end(cause);
     void worker?.kill().catch(() => {});
-    if (this.#isClosed()) return;
     this.failuresInARow += 1;
     this.lastFailure = cause.message.slice(0, 200);
     const isSick = this.failuresInARow >= quarantineAfter;
-    this.status = isSick ? "quarantined" : "restarting";
-    const delay = isSick
-      ? restartCapMs
-      : Math.min(restartCapMs, restartBaseMs * 2 ** (this.failuresInARow - 1));
-    this.#restart = clock.setTimer(delay, () => void this.start());
+    this.#become(isSick ? "quarantined" : "restarting");
+    const delay = restartBaseMs * 2 ** Math.min(30, this.failuresInARow - 1);
+    this.#restart = clock.setTimer(isSick ? restartCapMs : Math.min(restartCapMs, delay), () => {
+      // Tried from quarantine: it stays there until its worker is up again.
+      void this.start();
+    });
   }
 
-  #takeDown(cause: Error): void {
-    const wasUp = this.#worker !== undefined;
+  /** Nothing of the present worker counts from here on. Answers it, to be killed. */
+  #end(cause: Error): Worker | undefined {
+    const worker = this.#worker;
+    const wasUp = this.#status === "up";
     this.#worker = undefined;
-    this.#generation += 1;
+    this.#restart?.cancel();
+    this.#heartbeat?.cancel();
+    this.#running.clear();
+    this.#life.abort(cause);
     if (wasUp) this.listener.down(this.device, cause);
+    return worker;
   }
 
-  #isClosed(): boolean {
-    return this.status === "closed";
+  #become(status: DeviceStatus): void {
+    if (this.#status === status) return;
+    this.#status = status;
+    this.listener.changed(this);
   }
+}
+
+function refOf({ key, name, version }: Model): ModelRef {
+  return { key, name, version };
 }

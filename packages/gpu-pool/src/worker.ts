@@ -1,30 +1,49 @@
 // What a device runs models with: one contract for threads, processes and servers.
+import type { Device } from "./device.ts";
+import type { ModelRef } from "./model.ts";
 
 /** One request on its way through a worker. */
-export interface Job {
-  /** Unique within the pool. A cancel names it, so that it can never hit the next job. */
+export interface BatchItem {
+  /** Unique within the pool, and never used again: a cancel by it can never hit another. */
   readonly id: number;
-  /** `name@version`. */
-  readonly model: string;
-  /** Structured-cloneable. Its `ArrayBuffer`s may be moved rather than copied. */
   readonly input: unknown;
+  /** Buffers of the input that are to be moved rather than copied. */
+  readonly transfer?: readonly ArrayBuffer[];
 }
 
-/** What a worker tells the pool. Calls for a job that is not running any more are ignored. */
+/** Requests for one model that run together. Each item has an answer of its own. */
+export interface Batch {
+  readonly id: number;
+  readonly model: ModelRef;
+  /** At least one. */
+  readonly items: readonly BatchItem[];
+}
+
+/**
+ * What a worker tells the pool. For each item it is given it calls `succeeded` or `failed` once, also when the item
+ * was cancelled, unless it has `crashed`. Calls for an item that is not running any more are ignored.
+ */
 export interface WorkerEvents {
-  progress(jobId: number, value: unknown): void;
-  succeeded(jobId: number, output: unknown): void;
-  /** The model failed; the worker is well. */
-  failed(jobId: number, error: Error): void;
-  /** The worker is gone, and with it every job it ran. */
+  progress(itemId: number, value: unknown): void;
+  succeeded(itemId: number, output: unknown): void;
+  /** The item failed; the worker is well. */
+  failed(itemId: number, error: Error): void;
+  /** The worker is gone, and with it everything it ran. Nothing is called after this. */
   crashed(cause: Error): void;
 }
 
-/** A worker that is up. */
+/** A worker that is up. No method throws; what goes wrong is a rejection or an event. */
 export interface Worker {
-  run(job: Job): void;
-  /** Asks a job to stop. The worker answers with `succeeded` or `failed` as for any other. */
-  cancel(jobId: number, reason: string): void;
+  /** Makes a model ready to run. Rejects when it cannot, or with the signal's reason. */
+  load(model: ModelRef, signal: AbortSignal): Promise<void>;
+  /** Frees what a loaded model holds. */
+  unload(model: ModelRef): Promise<void>;
+  /** Runs a batch of a loaded model. */
+  run(batch: Batch): void;
+  /** Asks an item to stop; does nothing when it has ended. */
+  cancel(itemId: number, reason: string): void;
+  /** A sign of life: resolves when the worker answers. */
+  check(signal: AbortSignal): Promise<void>;
   /** Ends the worker at once, whatever it is doing. Resolves when nothing of it is left. */
   kill(): Promise<void>;
 }
@@ -33,15 +52,8 @@ export interface Worker {
 export interface WorkerAdapter {
   /** Such as `"worker-threads"`. */
   readonly kind: string;
-  /** One per device. */
+  /** At least one. Each has one worker at a time. */
   readonly devices: readonly Device[];
-  /** Starts the worker of a device; resolves once it takes jobs. */
+  /** Starts the worker of a device; resolves once it can load models. Rejects with the signal's reason when it aborts. */
   start(device: Device, events: WorkerEvents, signal: AbortSignal): Promise<Worker>;
-}
-
-/** A place where models run. */
-export interface Device {
-  readonly id: string;
-  /** Requests it runs at a time. From 1. */
-  readonly slots: number;
 }

@@ -1,150 +1,195 @@
-import type { ScheduledRequest } from "@holdfast/gpu-pool";
+import type { ScheduledRequest, SchedulerCommand } from "@holdfast/gpu-pool";
 import { Scheduler } from "@holdfast/gpu-pool";
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-const request = (id: number, more: Partial<ScheduledRequest> = {}): ScheduledRequest => ({
-  id,
-  model: "m@1",
-  priority: 0,
-  deadline: Infinity,
-  ...more,
-});
+type Commands = readonly SchedulerCommand<ScheduledRequest>[];
 
-function started(scheduler: Scheduler<ScheduledRequest>, now = 0): number[] {
-  return scheduler.decide(now).start.map(({ request: { id } }) => id);
+class Bench {
+  readonly scheduler: Scheduler<ScheduledRequest>;
+  now = 0;
+
+  constructor(queueLimit = 100) {
+    this.scheduler = new Scheduler({ queueLimit });
+  }
+
+  up(id: string, capacity = 1): Commands {
+    return this.scheduler.handle({ type: "device-up", device: { id, capacity } }, this.now);
+  }
+
+  down(device: string): Commands {
+    return this.scheduler.handle({ type: "device-down", device }, this.now);
+  }
+
+  ask(id: number, more: Partial<ScheduledRequest> = {}): Commands {
+    const request = { id, model: "m@1", priority: 0, deadline: Infinity, ...more };
+    return this.scheduler.handle({ type: "request", request }, this.now);
+  }
+
+  done(id: number): Commands {
+    return this.scheduler.handle({ type: "done", id }, this.now);
+  }
+
+  cancel(id: number): Commands {
+    return this.scheduler.handle({ type: "cancel", id }, this.now);
+  }
+
+  timer(): Commands {
+    return this.scheduler.handle({ type: "timer" }, this.now);
+  }
 }
+
+const told = (commands: Commands): string[] =>
+  commands.map((command) =>
+    command.type === "run"
+      ? `run ${command.requests.map(({ id }) => id).join(",")} on ${command.device}`
+      : `${command.type} ${command.request.id}${"why" in command ? ` ${command.why}` : ""}`,
+  );
 
 describe("Scheduler", () => {
   it("starts the highest priority first, then the earliest deadline, then who came first", () => {
-    const scheduler = new Scheduler();
-    for (const one of [
-      request(1),
-      request(2, { deadline: 900 }),
-      request(3, { deadline: 500 }),
-      request(4, { priority: 1 }),
-      request(5),
-    ])
-      scheduler.add(one);
-    scheduler.deviceUp("a", 5, 0);
-    expect(started(scheduler)).toEqual([4, 3, 2, 1, 5]);
+    const bench = new Bench();
+    bench.ask(1);
+    bench.ask(2, { deadline: 900 });
+    bench.ask(3, { deadline: 500 });
+    bench.ask(4, { priority: 1 });
+    bench.ask(5);
+    expect(told(bench.up("a", 5))).toEqual([4, 3, 2, 1, 5].map((id) => `run ${id} on a`));
   });
 
-  it("never gives a device more than its slots, and spreads over the least loaded", () => {
-    const scheduler = new Scheduler();
-    scheduler.deviceUp("a", 2, 0);
-    scheduler.deviceUp("b", 1, 0);
-    for (const id of [1, 2, 3, 4]) scheduler.add(request(id));
-    const devices = scheduler.decide(0).start.map(({ device }) => device);
-    expect(devices.toSorted()).toEqual(["a", "a", "b"]);
-    expect(scheduler.waiting).toBe(1);
+  it("never gives a device more than it takes, and spreads over the least loaded", () => {
+    const bench = new Bench();
+    bench.up("a", 2);
+    bench.up("b", 1);
+    expect([1, 2, 3, 4].flatMap((id) => told(bench.ask(id)))).toEqual([
+      "run 1 on a",
+      "run 2 on b",
+      "run 3 on a",
+    ]);
+    expect(told(bench.done(2))).toEqual(["run 4 on b"]);
   });
 
-  it("drops at once what cannot end in time, by the fastest its model has run", () => {
-    const scheduler = new Scheduler();
-    scheduler.deviceUp("a", 1, 0);
-    scheduler.add(request(1));
-    started(scheduler, 0);
-    scheduler.ended(1, 100, "m@1", 100);
-    scheduler.add(request(2));
-    started(scheduler, 100);
-    scheduler.add(request(3, { deadline: 250 }));
-    expect(scheduler.decide(149).drop).toEqual([]);
-    expect(scheduler.nextDrop()).toBe(150);
-    expect(scheduler.decide(151).drop.map(({ id }) => id)).toEqual([3]);
+  it("takes the device that has been free the longest among equals", () => {
+    const bench = new Bench();
+    bench.up("a");
+    bench.up("b");
+    bench.ask(1);
+    bench.done(1);
+    expect(told(bench.ask(2))).toEqual(["run 2 on b"]);
+    expect(told(bench.ask(3))).toEqual(["run 3 on a"]);
   });
 
-  it("forgets what ran on a device that went down, and nothing else", () => {
-    const scheduler = new Scheduler();
-    scheduler.deviceUp("a", 1, 0);
-    scheduler.deviceUp("b", 1, 0);
-    for (const id of [1, 2, 3]) scheduler.add(request(id));
-    started(scheduler);
-    scheduler.deviceDown("a");
-    expect([scheduler.running, scheduler.waiting, scheduler.slots]).toEqual([1, 1, 1]);
+  it("refuses a request at once when its deadline has passed", () => {
+    const bench = new Bench();
+    bench.now = 100;
+    expect(told(bench.ask(1, { deadline: 100 }))).toEqual(["drop 1 deadline"]);
   });
 
-  it("keeps its promises over any sequence of events", () => {
-    const event = fc.oneof(
-      fc.record({
-        type: fc.constant("add" as const),
-        priority: fc.integer({ min: 0, max: 2 }),
-        within: fc.nat(300),
-      }),
-      fc.record({ type: fc.constant("end" as const), pick: fc.nat() }),
-      fc.record({ type: fc.constant("cancel" as const), pick: fc.nat() }),
-      fc.record({
-        type: fc.constant("up" as const),
-        device: fc.nat(2),
-        slots: fc.integer({ min: 1, max: 3 }),
-      }),
-      fc.record({ type: fc.constant("down" as const), device: fc.nat(2) }),
-      fc.record({ type: fc.constant("wait" as const), ms: fc.nat(200) }),
-    );
-    fc.assert(
-      fc.property(fc.array(event, { maxLength: 80 }), (events) => {
-        const scheduler = new Scheduler();
-        const slots = new Map<string, number>();
-        const waiting = new Map<number, ScheduledRequest>();
-        const running = new Map<number, string>();
-        let now = 0;
-        let nextId = 1;
-        const decide = (): void => {
-          const { start, drop } = scheduler.decide(now);
-          for (const { id, deadline } of drop) {
-            expect(waiting.delete(id)).toBe(true);
-            expect(deadline).toBeLessThan(Infinity);
-          }
-          for (const { request: one, device } of start) {
-            expect(waiting.delete(one.id)).toBe(true);
-            expect(one.deadline).toBeGreaterThan(now);
-            // Nobody of its priority with an earlier deadline, and nobody of a higher one, was passed over.
-            for (const other of waiting.values()) {
-              if (start.some((chosen) => chosen.request.id === other.id)) continue;
-              expect(other.priority).toBeLessThanOrEqual(one.priority);
-              if (other.priority === one.priority)
-                expect(other.deadline).toBeGreaterThanOrEqual(one.deadline);
-            }
-            running.set(one.id, device);
-          }
-          for (const [device, limit] of slots)
-            expect([...running.values()].filter((at) => at === device).length).toBeLessThanOrEqual(limit);
-          const used = running.size;
-          const total = [...slots.values()].reduce((sum, count) => sum + count, 0);
-          // No slot stays free while a request waits.
-          if (waiting.size > 0) expect(used).toBe(total);
-          expect([scheduler.waiting, scheduler.running]).toEqual([waiting.size, running.size]);
-        };
-        for (const one of events) {
-          if (one.type === "wait") now += one.ms;
-          if (one.type === "add") {
-            const added = request(nextId++, { priority: one.priority, deadline: now + 1 + one.within });
-            waiting.set(added.id, added);
-            scheduler.add(added);
-          }
-          if (one.type === "end" && running.size > 0) {
-            const id = [...running.keys()][one.pick % running.size]!;
-            running.delete(id);
-            scheduler.ended(id, now, "m@1", 10);
-          }
-          if (one.type === "cancel" && waiting.size > 0) {
-            const id = [...waiting.keys()][one.pick % waiting.size]!;
-            waiting.delete(id);
-            expect(scheduler.remove(id)).toBe(true);
-            expect(scheduler.remove(id)).toBe(false);
-          }
-          if (one.type === "up" && !slots.has(`d${one.device}`)) {
-            slots.set(`d${one.device}`, one.slots);
-            scheduler.deviceUp(`d${one.device}`, one.slots, now);
-          }
-          if (one.type === "down" && slots.delete(`d${one.device}`)) {
-            scheduler.deviceDown(`d${one.device}`);
-            for (const [id, device] of running) if (device === `d${one.device}`) running.delete(id);
-          }
-          decide();
-        }
-      }),
-      { numRuns: 1_000 },
-    );
+  it("drops a waiting request as soon as it cannot end in time, by the fastest its model has run", () => {
+    const bench = new Bench();
+    bench.up("a");
+    bench.ask(1);
+    bench.now = 100;
+    bench.done(1);
+    bench.ask(2);
+    bench.ask(3, { deadline: 250 });
+    expect(bench.scheduler.nextWake).toBe(150);
+    bench.now = 149;
+    expect(told(bench.timer())).toEqual([]);
+    bench.now = 150;
+    expect(told(bench.timer())).toEqual(["drop 3 deadline"]);
+    expect(bench.scheduler.nextWake).toBe(Infinity);
+  });
+
+  it("waits longer with a drop once a model turns out to be faster", () => {
+    const bench = new Bench();
+    bench.up("a", 2);
+    bench.ask(1);
+    bench.ask(2);
+    bench.now = 100;
+    bench.done(1);
+    bench.ask(3);
+    bench.ask(4, { deadline: 300 });
+    expect(bench.scheduler.nextWake).toBe(200);
+    bench.now = 120;
+    bench.done(3);
+    bench.ask(5);
+    // 4 runs now; 6 waits, and may as long as 20 ms are left.
+    bench.ask(6, { deadline: 300 });
+    bench.now = 279;
+    expect(told(bench.timer())).toEqual([]);
+  });
+
+  it("[server#7512] stops a running request the moment its deadline passes, and keeps its place until it is done", () => {
+    const bench = new Bench();
+    bench.up("a");
+    bench.ask(1, { deadline: 90 });
+    bench.ask(2);
+    expect(bench.scheduler.nextWake).toBe(90);
+    bench.now = 90;
+    expect(told(bench.timer())).toEqual(["stop 1 deadline"]);
+    expect(told(bench.timer())).toEqual([]);
+    expect(told(bench.done(1))).toEqual(["run 2 on a"]);
+  });
+
+  it("learns nothing about a model from a request that was stopped", () => {
+    const bench = new Bench();
+    bench.up("a");
+    bench.ask(1, { deadline: 10 });
+    bench.now = 10;
+    bench.timer();
+    bench.done(1);
+    expect(bench.scheduler.backlogMs).toBe(0);
+    bench.ask(2);
+    bench.ask(3, { deadline: 60 });
+    expect([bench.scheduler.backlogMs, bench.scheduler.nextWake]).toEqual([0, 60]);
+  });
+
+  it("[server#8030] lets a cancelled request leave the queue at once", () => {
+    const bench = new Bench();
+    bench.ask(1);
+    expect(told(bench.cancel(1))).toEqual(["drop 1 cancelled"]);
+    expect(told(bench.cancel(1))).toEqual([]);
+    expect(bench.scheduler.waiting).toBe(0);
+  });
+
+  it("[ik_llama.cpp#1929] a waiting request that is cancelled spares those that run", () => {
+    const bench = new Bench();
+    bench.up("a");
+    bench.ask(1);
+    bench.ask(2);
+    expect(told(bench.cancel(2))).toEqual(["drop 2 cancelled"]);
+    expect(bench.scheduler.running).toBe(1);
+  });
+
+  it("[server#6796] refuses exactly what is beyond its limit, with the time its backlog takes", () => {
+    const bench = new Bench(2);
+    bench.up("a");
+    bench.ask(1);
+    bench.now = 4_000;
+    bench.done(1);
+    expect([2, 3, 4, 5].flatMap((id) => told(bench.ask(id)))).toEqual(["run 2 on a", "refuse 5"]);
+    // One runs and two wait, at 4 s each on one device.
+    expect(bench.ask(6)).toMatchObject([{ type: "refuse", waiting: 2, retryAfterMs: 12_000 }]);
+    bench.done(2);
+    expect(told(bench.ask(7))).toEqual([]);
+  });
+
+  it("takes what can start at once even when nothing may wait", () => {
+    const bench = new Bench(0);
+    expect(told(bench.ask(1))).toEqual(["refuse 1"]);
+    bench.up("a");
+    expect(told(bench.ask(2))).toEqual(["run 2 on a"]);
+    expect(told(bench.ask(3))).toEqual(["refuse 3"]);
+  });
+
+  it("names what was lost with a device, and nothing else", () => {
+    const bench = new Bench();
+    bench.up("a");
+    bench.up("b");
+    for (const id of [1, 2, 3]) bench.ask(id);
+    expect(told(bench.down("a"))).toEqual(["lost 1"]);
+    expect([bench.scheduler.running, bench.scheduler.waiting, bench.scheduler.capacity]).toEqual([1, 1, 1]);
+    expect(told(bench.down("a"))).toEqual([]);
+    expect(told(bench.up("a"))).toEqual(["run 3 on a"]);
   });
 });

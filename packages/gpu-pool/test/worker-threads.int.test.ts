@@ -1,11 +1,18 @@
+import { execFile } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { hasCode } from "@holdfast/core";
 import type { GpuPool, GpuPoolOptions } from "@holdfast/gpu-pool";
 import { gpuPool } from "@holdfast/gpu-pool";
 import { workerThreads } from "@holdfast/gpu-pool/worker-threads";
 import { afterEach, describe, expect, it } from "vitest";
 
-const MODELS = ["echo", "double", "count", "deaf", "fail", "throwText", "exit", "uncaught", "hoard"];
+const MODELS =
+  "echo double count deaf fail failWithCode throwText exit uncaught hoard loaded chatty size half function".split(
+    " ",
+  );
+const unloaded = new Int32Array(new SharedArrayBuffer(4));
 const pools: GpuPool[] = [];
 
 function pool(count: number, options: Partial<GpuPoolOptions> = {}): GpuPool {
@@ -14,6 +21,7 @@ function pool(count: number, options: Partial<GpuPoolOptions> = {}): GpuPool {
       module: new URL("./fixtures/models.mjs", import.meta.url),
       count,
       resourceLimits: { maxOldGenerationSizeMb: 64 },
+      workerData: { shared: unloaded.buffer },
     }),
     models: MODELS.map((name) => ({ name })),
     cancelGrace: 100,
@@ -54,7 +62,7 @@ describe("gpuPool over worker threads", () => {
       Array.from({ length: 1_000 }, (_, index) => threads.run("echo", { index })),
     );
     expect(answers).toEqual(Array.from({ length: 1_000 }, (_, index) => ({ index })));
-    expect(threads.snapshot()).toMatchObject({ waiting: 0, running: 0, slots: 2 });
+    expect(threads.snapshot()).toMatchObject({ waiting: 0, running: 0, capacity: 2 });
   });
 
   it("reports progress and moves buffers back", async () => {
@@ -65,7 +73,45 @@ describe("gpuPool over worker threads", () => {
       { onProgress: (value) => seen.push(value as number) },
     );
     expect(output).toEqual({ numbers: Float64Array.of(2, 4, 6) });
-    expect(seen).toEqual([1 / 3, 2 / 3, 1]);
+    expect(seen.at(-1)).toBe(1);
+  });
+
+  it("moves buffers there that the caller names, and copies the others", async () => {
+    const threads = pool(1);
+    const kept = new Uint8Array(1_000);
+    const given = new Uint8Array(1_000);
+    expect(await threads.run("size", kept)).toBe(1_000);
+    expect(await threads.run("size", given, { transfer: [given.buffer] })).toBe(1_000);
+    expect([kept.byteLength, given.byteLength]).toEqual([1_000, 0]);
+  });
+
+  it("copies a part of a buffer, whose rest the model may still need", async () => {
+    const threads = pool(1);
+    await threads.run("half", {});
+    expect(await threads.run("half", {})).toEqual({ half: Uint8Array.of(7, 7, 7, 7), whole: 8 });
+  });
+
+  it("passes on some of a flood of progress, and always the last", async () => {
+    const seen: number[] = [];
+    await pool(1).run("chatty", 10_000, { onProgress: (value) => seen.push(value as number) });
+    expect(seen.at(-1)).toBe(10_000);
+    expect(seen.length).toBeLessThan(100);
+  });
+
+  it("[server#3583] loads a model before it runs, and unloads it when the pool closes", async () => {
+    const threads = pool(2);
+    expect(await threads.run("loaded", 2)).toEqual([2, 4, 6]);
+    await expect.poll(() => threads.snapshot().capacity).toBe(2);
+    const before = Atomics.load(unloaded, 0);
+    await threads.close();
+    expect(Atomics.load(unloaded, 0) - before).toBe(2);
+  });
+
+  it("keeps a device down whose module does not serve a model, and says why", async () => {
+    const threads = pool(1, { models: [{ name: "paint" }] });
+    await expect
+      .poll(() => threads.snapshot().devices[0]?.lastFailure)
+      .toBe('no model "paint@1" is registered');
   });
 
   it("stops running work when its signal aborts, and gives the reason back untouched", async () => {
@@ -94,6 +140,18 @@ describe("gpuPool over worker threads", () => {
     expect(await threads.run("echo", "next")).toBe("next");
   });
 
+  it("ends a thread at once that has not answered its heartbeat, when its request is cancelled", async () => {
+    const threads = pool(1, { heartbeat: 50, cancelGrace: "1h" });
+    const shared = new SharedArrayBuffer(4);
+    const stop = new AbortController();
+    const result = threads.run("deaf", { shared }, { signal: stop.signal });
+    await expect.poll(() => threads.snapshot().devices[0]?.responsive).toBe(false);
+    stop.abort(new Error("enough"));
+    await expect(result).rejects.toThrow("enough");
+    await stopped(new Int32Array(shared));
+    expect(await threads.run("echo", "next")).toBe("next");
+  });
+
   it("[ComfyUI#7513] a late cancel never hits the next request", async () => {
     const threads = pool(1);
     for (let round = 0; round < 50; round += 1) {
@@ -112,7 +170,13 @@ describe("gpuPool over worker threads", () => {
       reason: "RangeError",
       message: "no such colour",
     });
+    await expect(threads.run("failWithCode", {})).rejects.toMatchObject({
+      reason: "BROKEN_IMAGE",
+      cause: { name: "Error", code: "BROKEN_IMAGE", stack: expect.stringContaining("models.mjs") as string },
+    });
     await expect(threads.run("throwText", {})).rejects.toMatchObject({ reason: "NON_ERROR_THROWN" });
+    expect(await code(threads.run("echo", () => 1))).toBe("MODEL_FAILED");
+    expect(await code(threads.run("function", {}))).toBe("MODEL_FAILED");
     expect(await threads.run("echo", "still here")).toBe("still here");
   });
 
@@ -135,7 +199,7 @@ describe("gpuPool over worker threads", () => {
     expect(await code(threads.run("exit", {}))).toBe("WORKER_CRASHED");
     expect(await code(threads.run("exit", {}))).toBe("WORKER_CRASHED");
     expect(threads.snapshot().devices[0]).toMatchObject({ status: "quarantined", failuresInARow: 2 });
-    expect(threads.snapshot().slots).toBe(0);
+    expect(threads.snapshot().capacity).toBe(0);
   });
 
   it("[server#6796] refuses exactly what is beyond the limit, with a time to come back", async () => {
@@ -176,6 +240,12 @@ describe("gpuPool over worker threads", () => {
     ]);
     await stopped(counter);
     expect(await code(threads.run("echo", 1))).toBe("CLOSED");
+  });
+
+  it("keeps its process for its requests alone, and leaves no thread in it", async () => {
+    const script = fileURLToPath(new URL("./fixtures/one-shot.mjs", import.meta.url));
+    const { stdout } = await promisify(execFile)(process.execPath, [script], { timeout: 20_000 });
+    expect(stdout.trim().split("\n")).toEqual(["42", "not closed, and yet it ends"]);
   });
 
   it("refuses unknown models and bad options at once", async () => {

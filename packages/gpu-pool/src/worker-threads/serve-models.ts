@@ -1,80 +1,112 @@
 // The worker's side: offers functions as models to the pool that started this thread.
-import type { Transferable as NodeTransferable } from "node:worker_threads";
+import type { MessagePort, Transferable as NodeTransferable } from "node:worker_threads";
 import { parentPort } from "node:worker_threads";
-import { asError, isHoldfastError } from "@holdfast/core";
+import { InvalidOptionError, systemClock } from "@holdfast/core";
+import { UnknownModelError } from "../errors.ts";
+import type { ModelRef } from "../model.ts";
+import { ItemProgress } from "./item-progress.ts";
+import type { LoadableModel, ModelContext, ServedModels } from "./model-function.ts";
 import type { FromThread, ToThread } from "./protocol.ts";
-
-/** What a model is told about its run. */
-export interface ModelContext {
-  /** Aborted when the request is cancelled or its deadline passes. */
-  readonly signal: AbortSignal;
-  /** Reports something to the caller, often. Calls within one turn of the event loop are one message: the last. */
-  progress(value: unknown): void;
-  /**
-   * Lets messages in, such as a cancel, and throws if the request was cancelled. Long computations call it every
-   * few milliseconds; without it a cancelled thread can only be ended.
-   */
-  checkpoint(): Promise<void>;
-}
-
-/** A model: a function that may take long. */
-export type ModelFunction = (input: never, context: ModelContext) => unknown;
+import { toWire } from "./wire-error.ts";
 
 /**
- * Serves models by name, or by `name@version`. Call it once, in the module given to `workerThreads`.
- * `ArrayBuffer`s of an output are moved to the caller, not copied.
+ * Serves models. Call it once, in the module given to `workerThreads`. `ArrayBuffer`s of an output, at its top or one
+ * level below, are moved to the caller, not copied.
+ *
+ * @throws InvalidOptionError outside a worker thread.
  */
-export function serveModels(models: Readonly<Record<string, ModelFunction>>): void {
-  const port = parentPort;
-  if (port === null) throw new TypeError("serveModels belongs in a worker thread; workerThreads() starts it");
-  const running = new Map<number, AbortController>();
-  const send = (message: FromThread, transfer: readonly NodeTransferable[] = []): void =>
-    port.postMessage(message, transfer);
-
-  const run = async (id: number, model: string, input: unknown): Promise<void> => {
-    const controller = new AbortController();
-    running.set(id, controller);
-    const context = contextFor(id, controller.signal, send);
-    try {
-      const serve = models[model] ?? models[model.split("@", 1)[0]!];
-      if (serve === undefined) throw new TypeError(`this worker serves no model "${model}"`);
-      const output = await serve(input as never, context);
-      context.flush();
-      send({ type: "succeeded", id, output }, buffersIn(output));
-    } catch (thrown) {
-      const error = asError(thrown);
-      const reason = isHoldfastError(error) ? error.code : error.name;
-      send({ type: "failed", id, reason, message: error.message });
-    } finally {
-      running.delete(id);
-    }
-  };
-
-  port.on("message", (message: ToThread) => {
-    if (message.type === "run") void run(message.id, message.model, message.input);
-    else running.get(message.id)?.abort(new DOMException(message.reason, "AbortError"));
-  });
-  send({ type: "ready" });
+export function serveModels(models: ServedModels): void {
+  if (parentPort === null)
+    throw new InvalidOptionError(
+      "serveModels",
+      "thread",
+      "main",
+      "called in a thread that workerThreads() started",
+    );
+  const server = new ModelServer(parentPort, models);
+  parentPort.on("message", (message: ToThread) => server.take(message));
+  parentPort.postMessage({ type: "ready" } satisfies FromThread);
 }
 
-function contextFor(
-  id: number,
-  signal: AbortSignal,
-  send: (message: FromThread) => void,
-): ModelContext & { flush(): void } {
-  let latest: { readonly value: unknown } | undefined;
-  const flush = (): void => {
-    if (latest !== undefined) send({ type: "progress", id, value: latest.value });
-    latest = undefined;
-  };
+class ModelServer {
+  readonly #running = new Map<number, AbortController>();
+
+  constructor(
+    private readonly port: MessagePort,
+    private readonly models: ServedModels,
+  ) {}
+
+  take(message: ToThread): void {
+    switch (message.type) {
+      case "load":
+        void this.#answer(message.call, () => this.#served(message.model).load?.());
+        break;
+      case "unload":
+        void this.#answer(message.call, () => this.#served(message.model).unload?.());
+        break;
+      case "check":
+        void this.#answer(message.call, () => {});
+        break;
+      case "run":
+        void this.#runBatch(message.model, message.items);
+        break;
+      case "cancel":
+        this.#running.get(message.id)?.abort(new DOMException(message.reason, "AbortError"));
+        break;
+    }
+  }
+
+  async #runBatch(
+    model: ModelRef,
+    items: readonly { readonly id: number; readonly input: unknown }[],
+  ): Promise<void> {
+    // Known from the start, so that one can be cancelled while it waits behind its neighbours.
+    for (const { id } of items) this.#running.set(id, new AbortController());
+    for (const { id, input } of items) await this.#runItem(model, id, input);
+  }
+
+  async #runItem(model: ModelRef, id: number, input: unknown): Promise<void> {
+    const { signal } = this.#running.get(id)!;
+    const progress = new ItemProgress(systemClock, (value) => this.#send({ type: "progress", id, value }));
+    try {
+      signal.throwIfAborted();
+      const output = await this.#served(model).run(input as never, contextOf(model, signal, progress));
+      progress.flush();
+      this.#send({ type: "succeeded", id, output }, buffersIn(output));
+    } catch (thrown) {
+      progress.drop();
+      this.#send({ type: "failed", id, error: toWire(thrown) });
+    } finally {
+      this.#running.delete(id);
+    }
+  }
+
+  #served({ key, name }: ModelRef): LoadableModel {
+    const served = this.models[key] ?? this.models[name];
+    if (served === undefined) throw new UnknownModelError(key);
+    return typeof served === "function" ? { run: served } : served;
+  }
+
+  async #answer(call: number, work: () => unknown): Promise<void> {
+    try {
+      await work();
+      this.#send({ type: "done", call });
+    } catch (thrown) {
+      this.#send({ type: "done", call, error: toWire(thrown) });
+    }
+  }
+
+  #send(message: FromThread, transfer: readonly NodeTransferable[] = []): void {
+    this.port.postMessage(message, transfer);
+  }
+}
+
+function contextOf({ key }: ModelRef, signal: AbortSignal, progress: ItemProgress): ModelContext {
   return {
+    model: key,
     signal,
-    flush,
-    progress: (value) => {
-      latest = { value };
-    },
+    progress: (value) => progress.report(value),
     checkpoint: async () => {
-      flush();
       // A turn of the event loop: messages of the pool come in before it goes on.
       await new Promise((resolve) => setImmediate(resolve));
       signal.throwIfAborted();
@@ -82,9 +114,11 @@ function contextFor(
   };
 }
 
-/** The buffers an output consists of, at its top or one level below. */
+/** The buffers an output consists of. A view of a part of a buffer is copied: others may look at the rest. */
 function buffersIn(output: unknown): NodeTransferable[] {
   const candidates = typeof output === "object" && output !== null ? [output, ...Object.values(output)] : [];
-  const buffers = candidates.map((value: unknown) => (ArrayBuffer.isView(value) ? value.buffer : value));
+  const buffers = candidates.map((value: unknown) =>
+    ArrayBuffer.isView(value) && value.byteLength === value.buffer.byteLength ? value.buffer : value,
+  );
   return [...new Set(buffers.filter((value) => value instanceof ArrayBuffer))];
 }

@@ -2,9 +2,11 @@
 import type { ResourceLimits } from "node:worker_threads";
 import { Worker as Thread } from "node:worker_threads";
 import { asError, optionsOf } from "@holdfast/core";
-import { ModelFailedError } from "../errors.ts";
-import type { Device, Worker, WorkerAdapter, WorkerEvents } from "../worker.ts";
-import type { FromThread, ToThread } from "./protocol.ts";
+import type { Device } from "../device.ts";
+import { WorkerFailedError } from "../errors.ts";
+import type { WorkerAdapter, WorkerEvents, Worker } from "../worker.ts";
+import type { FromThread } from "./protocol.ts";
+import { ThreadWorker } from "./thread-worker.ts";
 
 export interface WorkerThreadsOptions {
   /** The module that calls `serveModels`. */
@@ -12,7 +14,9 @@ export interface WorkerThreadsOptions {
   /** Threads, each a device. From 1 to 256. */
   readonly count: number;
   /** Requests a thread runs at a time; more than one only helps models that wait. @defaultValue 1 */
-  readonly slots?: number;
+  readonly capacity?: number;
+  /** How the devices are named: this, a hyphen and a number from 0. @defaultValue "thread" */
+  readonly idPrefix?: string;
   /** Memory limits of each thread; one that passes them dies alone. @defaultValue Node's own */
   readonly resourceLimits?: ResourceLimits;
   /** Given to the module as `workerData`. */
@@ -27,12 +31,13 @@ export interface WorkerThreadsOptions {
 export function workerThreads(options: WorkerThreadsOptions): WorkerAdapter {
   const check = optionsOf("workerThreads");
   const count = check.integer("count", options.count, { min: 1, max: 256 });
-  const slots = check.integer("slots", options.slots, { min: 1, max: 10_000 }, 1);
+  const capacity = check.integer("capacity", options.capacity, { min: 1, max: 10_000 }, 1);
+  const prefix = check.string("idPrefix", options.idPrefix, 100, "thread");
   if (!(options.module instanceof URL))
     check.refuse("module", options.module, "a URL, such as new URL(file, import.meta.url)");
   return {
     kind: "worker-threads",
-    devices: Array.from({ length: count }, (_, index) => ({ id: `thread-${index}`, slots })),
+    devices: Array.from({ length: count }, (_, index) => ({ id: `${prefix}-${index}`, capacity })),
     start: (device, events, signal) => startThread(options, device, events, signal),
   };
 }
@@ -52,66 +57,29 @@ function startThread(
     });
     // A pool alone does not keep a process alive; whoever awaits one of its requests does.
     thread.unref();
-    const models = new Map<number, string>();
-    const worker = workerOf(thread, models);
+    const worker = new ThreadWorker(thread, device.id, events);
     let isUp = false;
-    const onAbort = (): void => {
-      void thread.terminate();
-      reject(asError(signal.reason));
-    };
+    const onAbort = (): void => void worker.kill().then(() => reject(asError(signal.reason)));
     signal.addEventListener("abort", onAbort, { once: true });
     const gone = (cause: Error): void => {
       signal.removeEventListener("abort", onAbort);
+      worker.gone(cause);
       if (isUp) events.crashed(cause);
       else reject(cause);
     };
     thread.on("message", (message: FromThread) => {
-      if (message.type === "ready") {
-        isUp = true;
-        signal.removeEventListener("abort", onAbort);
-        resolve(worker);
-      } else {
-        pass(message, models, events);
+      if (message.type !== "ready") {
+        worker.take(message);
+        return;
       }
-      if (models.size === 0) thread.unref();
+      isUp = true;
+      // Once more: a thread that comes up holds the process again.
+      thread.unref();
+      signal.removeEventListener("abort", onAbort);
+      resolve(worker);
     });
     thread.on("error", (error) => gone(asError(error)));
     thread.on("messageerror", (error) => gone(asError(error)));
-    thread.on("exit", (code) =>
-      gone(new ModelFailedError(device.id, "EXIT", `the thread ended with code ${code}`)),
-    );
+    thread.on("exit", (code) => gone(new WorkerFailedError(device.id, `ended with code ${code}`)));
   });
-}
-
-function workerOf(thread: Thread, models: Map<number, string>): Worker {
-  const send = (message: ToThread): void => thread.postMessage(message);
-  return {
-    run: ({ id, model, input }) => {
-      models.set(id, model);
-      thread.ref();
-      send({ type: "run", id, model, input });
-    },
-    cancel: (id, reason) => send({ type: "cancel", id, reason }),
-    kill: async () => {
-      thread.removeAllListeners();
-      // What a dying thread still reports is nobody's business any more.
-      thread.on("error", () => {});
-      await thread.terminate();
-    },
-  };
-}
-
-function pass(
-  message: Exclude<FromThread, { type: "ready" }>,
-  models: Map<number, string>,
-  events: WorkerEvents,
-): void {
-  if (message.type === "progress") {
-    events.progress(message.id, message.value);
-    return;
-  }
-  const model = models.get(message.id) ?? "";
-  models.delete(message.id);
-  if (message.type === "succeeded") events.succeeded(message.id, message.output);
-  else events.failed(message.id, new ModelFailedError(model, message.reason, message.message));
 }

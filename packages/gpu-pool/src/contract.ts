@@ -1,0 +1,72 @@
+// What a pool takes, and what it promises.
+import type { Clock, Duration } from "@holdfast/core";
+import type { Model, ModelOptions } from "./model.ts";
+import type { GpuPoolSnapshot } from "./observe.ts";
+import type { WorkerAdapter } from "./worker.ts";
+
+export interface GpuPoolOptions {
+  /** Appears in errors, events and snapshots. @defaultValue "gpu-pool" */
+  readonly name?: string;
+  /** Where models run: the devices of one adapter, or of several. Every device loads every model at its start. */
+  readonly workers: WorkerAdapter | readonly WorkerAdapter[];
+  /** The models that may be asked for. Together they must fit into each device whose memory is known. */
+  readonly models: readonly (Model | ModelOptions)[];
+  /** Most requests that wait; one more is refused with a `PoolSaturatedError`. @defaultValue 1_000 */
+  readonly queueLimit?: number;
+  /** How long a request that was told to stop may take before its worker is ended. @defaultValue "500ms" */
+  readonly cancelGrace?: Duration;
+  /** How long a worker may take to start. @defaultValue "10s" */
+  readonly startTimeout?: Duration;
+  /**
+   * How often a worker is asked for a sign of life, and how long it may take to give one. One that does not answer
+   * gets no grace when its request is cancelled; one that is idle is replaced. @defaultValue "2s"
+   */
+  readonly heartbeat?: Duration;
+  /** Failures in a row after which a device is quarantined: tried every 30 s only. @defaultValue 3 */
+  readonly quarantineAfter?: number;
+  /** @defaultValue systemClock */
+  readonly clock?: Clock;
+}
+
+export interface RunModelOptions {
+  /** Takes the request back, also while it runs: the worker stops computing. */
+  readonly signal?: AbortSignal | undefined;
+  /** How long the request may take from now, waiting included. @defaultValue unlimited */
+  readonly deadline?: Duration | undefined;
+  /** Higher goes first. Integer from -100 to 100. @defaultValue 0 */
+  readonly priority?: number | undefined;
+  /** Told what the model reports while it runs. What it throws changes nothing. */
+  readonly onProgress?: ((value: unknown) => void) | undefined;
+  /** Buffers of the input to move to the worker instead of copying them: they are empty here afterwards. */
+  readonly transfer?: readonly ArrayBuffer[] | undefined;
+}
+
+/** What ended how, when a pool was closed. */
+export interface PoolCloseReport {
+  /** Requests that ended by themselves. */
+  readonly finished: number;
+  /** Requests that were still waiting or running, and were rejected. */
+  readonly cut: number;
+}
+
+/** Runs models on devices. */
+export interface GpuPool extends AsyncDisposable {
+  /**
+   * Runs a model and answers its output. Rejects with `signal.reason` when aborted, with a
+   * `DeadlineExceededError` as soon as the deadline cannot be met, with a `PoolSaturatedError` at once
+   * when too many wait, with a `WorkerCrashedError` when its worker dies, and with a `ModelFailedError` when
+   * the model throws.
+   */
+  run<Input, Output>(
+    model: Model<Input, Output>,
+    input: Input,
+    options?: RunModelOptions,
+  ): Promise<Awaited<Output>>;
+  /** By `name@version`, or by name alone: then the version listed last. */
+  run(model: string, input: unknown, options?: RunModelOptions): Promise<unknown>;
+  snapshot(): GpuPoolSnapshot;
+  /** Takes no more requests; resolves once those it has have ended. */
+  drain(): Promise<void>;
+  /** Takes no more requests, lets those it has end for `within` (default 10 s), then ends the workers. */
+  close(options?: { readonly within?: Duration }): Promise<PoolCloseReport>;
+}

@@ -1,0 +1,20 @@
+// A device: a place where models run, such as a GPU, a thread or a server.
+
+/** A place where models run. */
+export interface Device {
+  /** Unique within a pool. */
+  readonly id: string;
+  /** Requests it runs at a time. Integer from 1. */
+  readonly capacity: number;
+  /** Memory for models, in bytes; unlimited when it is not known. */
+  readonly memoryBytes?: number;
+}
+
+/**
+ * - `starting`: its worker starts, or loads models.
+ * - `up`: it takes requests.
+ * - `restarting`: its worker has died or was ended, and another is about to start.
+ * - `quarantined`: it failed too often in a row; it takes nothing, and is tried again at the longest interval only.
+ * - `closed`: its pool is.
+ */
+export type DeviceStatus = "starting" | "up" | "restarting" | "quarantined" | "closed";

@@ -1,0 +1,71 @@
+// What a pool shows of itself: snapshots, and events on diagnostics channels.
+import type { DeviceStatus } from "./device.ts";
+import type { SupervisedDevice } from "./supervised-device.ts";
+
+/** Published as `holdfast:gpu-pool:device` whenever a device's status changes. */
+export interface DeviceEvent {
+  readonly pool: string;
+  readonly device: string;
+  readonly status: DeviceStatus;
+  readonly failuresInARow: number;
+  readonly lastFailure?: string;
+}
+
+/** Published as `holdfast:gpu-pool:request` when a request has its answer. Times in milliseconds. */
+export interface RequestEvent {
+  readonly pool: string;
+  readonly model: string;
+  readonly outcome: "succeeded" | "failed" | "crashed" | "cancelled" | "deadline" | "refused" | "closed";
+  readonly waitedMs: number;
+  readonly ranMs: number;
+  /** Absent when it never ran. */
+  readonly device?: string;
+}
+
+/** One device's present state; plain JSON. */
+export interface DeviceSnapshot {
+  readonly id: string;
+  readonly kind: string;
+  readonly status: DeviceStatus;
+  readonly capacity: number;
+  /** Whether its last heartbeat was answered. One that computes without a pause does not answer. */
+  readonly responsive: boolean;
+  readonly running: readonly { readonly id: number; readonly model: string; readonly ranMs: number }[];
+  readonly failuresInARow: number;
+  readonly lastFailure?: string;
+}
+
+/** A pool's present state; plain JSON. Times in milliseconds. */
+export interface GpuPoolSnapshot {
+  readonly kind: "gpu-pool";
+  readonly name: string;
+  readonly draining: boolean;
+  readonly waiting: number;
+  readonly running: number;
+  /** Requests that can run at a time on the devices that are up. */
+  readonly capacity: number;
+  /** How long all that waits and runs takes, by measured service times; 0 while nothing has been measured. */
+  readonly backlogMs: number;
+  /** Requests that ran to their end, well or not. */
+  readonly finished: number;
+  /** Keys of the models, `name@version`. */
+  readonly models: readonly string[];
+  readonly devices: readonly DeviceSnapshot[];
+}
+
+export function deviceSnapshot(
+  supervised: SupervisedDevice,
+  describe: (id: number) => { readonly model: string; readonly ranMs: number },
+): DeviceSnapshot {
+  const { device, kind, status, isResponsive, running, failuresInARow, lastFailure } = supervised;
+  return {
+    id: device.id,
+    kind,
+    status,
+    capacity: device.capacity,
+    responsive: isResponsive,
+    running: [...running].map((id) => ({ id, ...describe(id) })),
+    failuresInARow,
+    ...(lastFailure === undefined ? {} : { lastFailure }),
+  };
+}

@@ -1,0 +1,78 @@
+// A binary heap that knows where each of its items is, so that any of them can be taken out or moved in O(log n).
+
+export class IndexedHeap<Item> {
+  readonly #items: Item[] = [];
+  readonly #at = new Map<Item, number>();
+
+  /** @param isBefore - A strict order: of two different items exactly one goes before the other. */
+  constructor(private readonly isBefore: (a: Item, b: Item) => boolean) {}
+
+  get size(): number {
+    return this.#items.length;
+  }
+
+  /** The item that goes before all others. */
+  get first(): Item | undefined {
+    return this.#items[0];
+  }
+
+  /** Puts an item in, or to its new place when its rank has changed. */
+  put(item: Item): void {
+    let index = this.#at.get(item);
+    if (index === undefined) {
+      index = this.#items.length;
+      this.#set(index, item);
+    }
+    this.#sink(this.#rise(index));
+  }
+
+  /** Answers whether the item was there. */
+  remove(item: Item): boolean {
+    const index = this.#at.get(item);
+    if (index === undefined) return false;
+    this.#at.delete(item);
+    const last = this.#items.pop() as Item;
+    if (index < this.#items.length) {
+      this.#set(index, last);
+      this.#sink(this.#rise(index));
+    }
+    return true;
+  }
+
+  #rise(index: number): number {
+    const item = this.#items[index] as Item;
+    let at = index;
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      const above = this.#items[parent] as Item;
+      if (!this.isBefore(item, above)) break;
+      this.#set(at, above);
+      at = parent;
+    }
+    this.#set(at, item);
+    return at;
+  }
+
+  #sink(index: number): void {
+    const item = this.#items[index] as Item;
+    let at = index;
+    for (;;) {
+      const left = 2 * at + 1;
+      if (left >= this.#items.length) break;
+      const right = left + 1;
+      const isRight =
+        right < this.#items.length && this.isBefore(this.#items[right] as Item, this.#items[left] as Item);
+      const child = isRight ? right : left;
+      const below = this.#items[child] as Item;
+      if (!this.isBefore(below, item)) break;
+      this.#set(at, below);
+      at = child;
+    }
+    this.#set(at, item);
+  }
+
+  #set(index: number, item: Item): void {
+    this.#items[index] = item;
+    this.#at.set(item, index);
+  }
+}
