@@ -1,17 +1,18 @@
 // `npm start`, `npm test` and their like: prepares a fresh clone, then runs what was asked for.
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { prepare } from "./prepare.mjs";
+import { prepare, PrepareError } from "./prepare.mjs";
 import { runAttached } from "./run-command.mjs";
 import { root } from "./workspace.mjs";
 
-/** Command → script it runs, once everything is installed and built. */
+/** @type {ReadonlyMap<string, readonly string[]>} Command → script and its arguments, run once everything is built. */
 const COMMANDS = new Map([
-  ["start", "examples/inference/dist/main.js"],
-  ["test", "tools/run/cli.mjs"],
-  ["test:fast", "tools/run/cli.mjs --fast"],
-  ["test:nodes", "tools/nodes/cli.mjs"],
-  ["bench", "benchmarks/cli.mjs"],
-  ["build", ""],
+  ["start", ["examples/inference/dist/main.js"]],
+  ["test", ["tools/run/cli.mjs"]],
+  ["test:fast", ["tools/run/cli.mjs", "--fast"]],
+  ["test:nodes", ["tools/nodes/cli.mjs"]],
+  ["bench", ["benchmarks/cli.mjs"]],
+  ["build", []],
 ]);
 
 const [command = "", ...args] = process.argv.slice(2);
@@ -24,17 +25,23 @@ async function main() {
     return 2;
   }
   if (!isSupported(process.versions.node)) {
-    console.error(`Holdfast needs Node 20.19 or newer; this is ${process.version}.`);
+    console.error(
+      `Holdfast needs Node 20.19 or newer; this is ${process.version}. Get one from https://nodejs.org`,
+    );
     return 2;
   }
   try {
     await prepare();
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
+    return error instanceof PrepareError ? error.exitCode : 1;
+  }
+  const [file, ...own] = script;
+  if (file === undefined) return 0;
+  if (!existsSync(join(root, file))) {
+    console.error(`${file} does not exist, although everything is built: nothing to run for "${command}"`);
     return 1;
   }
-  if (script === "") return 0;
-  const [file = "", ...own] = script.split(" ");
   return runAttached(process.execPath, [join(root, file), ...own, ...args]);
 }
 

@@ -1,10 +1,10 @@
 // Content hashes that tell whether an install or a build is still current.
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-/** Folders that are made, not written. */
-const MADE = new Set(["node_modules", "dist", "test", "out"]);
+/** What no build reads: folders that are made, and tests. */
+const LEFT_OUT = new Set(["node_modules", "dist", "test", "coverage", "out"]);
 
 /**
  * A hash over the names and contents of files and folders.
@@ -13,8 +13,8 @@ const MADE = new Set(["node_modules", "dist", "test", "out"]);
  * @param {string} [also] - Anything else that must not change.
  * @returns {string}
  */
-export function fingerprint(paths, also = process.version) {
-  const hash = createHash("sha256").update(also);
+export function fingerprint(paths, also = "") {
+  const hash = createHash("sha256").update(`${process.version} ${process.platform} ${process.arch} ${also}`);
   for (const path of paths) addTo(hash, path);
   return hash.digest("hex");
 }
@@ -29,10 +29,15 @@ export function isStamped(stampFile, print) {
 }
 
 /**
+ * Runs `work` and stamps its success. While it runs, and if it fails, there is no stamp.
+ *
  * @param {string} stampFile
  * @param {string} print
+ * @param {() => Promise<void>} work
  */
-export function stamp(stampFile, print) {
+export async function stamped(stampFile, print, work) {
+  rmSync(stampFile, { force: true });
+  await work();
   mkdirSync(dirname(stampFile), { recursive: true });
   writeFileSync(stampFile, print);
 }
@@ -44,8 +49,14 @@ export function stamp(stampFile, print) {
 function addTo(hash, path) {
   if (!existsSync(path)) return;
   if (statSync(path).isDirectory()) {
-    for (const entry of readdirSync(path).sort()) if (!MADE.has(entry)) addTo(hash, join(path, entry));
+    for (const entry of readdirSync(path).sort()) if (isInput(entry)) addTo(hash, join(path, entry));
     return;
   }
-  hash.update(path).update("\0").update(readFileSync(path));
+  const content = readFileSync(path);
+  hash.update(`${path}\0${content.length}\0`).update(content);
+}
+
+/** @param {string} entry */
+function isInput(entry) {
+  return !LEFT_OUT.has(entry) && !entry.endsWith(".md");
 }

@@ -35,6 +35,26 @@ export function readJson(file) {
   return JSON.parse(readFileSync(file, "utf8"));
 }
 
+/**
+ * @param {readonly Workspace[]} all - Their `needs` name only each other.
+ * @returns {Workspace[]} Each behind those it needs.
+ */
+export function inBuildOrder(all) {
+  /** @type {Workspace[]} */
+  const ordered = [];
+  let rest = [...all];
+  while (rest.length > 0) {
+    const ready = rest.filter(({ needs }) =>
+      needs.every((name) => ordered.some((done) => done.name === name)),
+    );
+    if (ready.length === 0)
+      throw new Error(`workspaces need each other: ${rest.map((one) => one.name).join(", ")}`);
+    ordered.push(...ready);
+    rest = rest.filter((one) => !ready.includes(one));
+  }
+  return ordered;
+}
+
 /** @param {string} pattern - Such as `packages/*`. */
 function foldersOf(pattern) {
   const parent = join(root, pattern.replace(/\/\*$/, ""));
@@ -53,24 +73,4 @@ function workspaceAt(folder) {
   const { name, scripts, dependencies, devDependencies } = readJson(join(folder, "package.json"));
   const needs = Object.keys({ ...dependencies, ...devDependencies });
   return { name, folder, builds: scripts?.build !== undefined, needs };
-}
-
-/**
- * @param {Workspace[]} all
- * @returns {Workspace[]}
- */
-function inBuildOrder(all) {
-  /** @type {Workspace[]} */
-  const ordered = [];
-  let rest = all;
-  while (rest.length > 0) {
-    const ready = rest.filter(({ needs }) =>
-      needs.every((name) => ordered.some((done) => done.name === name)),
-    );
-    if (ready.length === 0)
-      throw new Error(`workspaces need each other: ${rest.map((one) => one.name).join(", ")}`);
-    ordered.push(...ready);
-    rest = rest.filter((one) => !ready.includes(one));
-  }
-  return ordered;
 }
