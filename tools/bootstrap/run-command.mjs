@@ -45,7 +45,7 @@ export function runAttached(command, args, env = process.env) {
  *
  * @param {string} command
  * @param {readonly string[]} args
- * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, limitMs?: number }} [options]
+ * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, uid?: number, gid?: number, limitMs?: number }} [options]
  * @returns {Promise<Outcome>}
  */
 export function runQuietly(command, args, { limitMs, ...options } = {}) {

@@ -1,9 +1,12 @@
 // A private PostgreSQL for a test.
-import { execFileSync, spawnSync } from "node:child_process";
-import { chmodSync, chownSync, rmSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { chmodSync, chownSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { ask, freePort, newFolder, ServerProcess } from "./process.mjs";
+import { runQuietly } from "../bootstrap/run-command.mjs";
+import { ask } from "./ask.mjs";
 import { findPostgres } from "./postgres-binaries.mjs";
+import { serverHome } from "./server-home.mjs";
+import { ServerProcess } from "./server-process.mjs";
 
 /**
  * @typedef {object} PostgresOptions
@@ -11,60 +14,75 @@ import { findPostgres } from "./postgres-binaries.mjs";
  * @property {Readonly<Record<string, string>>} [settings] - Further settings of the server.
  */
 
-/** @typedef {ServerProcess & { readonly url: string, readonly port: number } & AsyncDisposable} PostgresServer */
+/** @typedef {ServerProcess & { readonly url: string }} PostgresServer */
 
 /** The protocol's SSLRequest, which every server answers with one letter before it knows who asks. */
 const SSL_REQUEST = Uint8Array.of(0, 0, 0, 8, 4, 210, 22, 47);
+const FAST = { fsync: "off", synchronous_commit: "off", full_page_writes: "off" };
+/** Longest `initdb`, in milliseconds. */
+const INIT_LIMIT_MS = 60_000;
+/** User and group `nobody`. */
+const NOBODY = { uid: 65_534, gid: 65_534 };
 
 /**
  * Starts a PostgreSQL of the caller's own: user `postgres`, no password, database `postgres`.
  *
  * @param {PostgresOptions} [options]
  * @returns {Promise<PostgresServer>}
+ * @throws {Error} When this machine has none, or it does not start: then with the end of its log.
  */
 export async function startPostgres(options = {}) {
   const bin = findPostgres();
   if (bin === undefined) throw new Error("no PostgreSQL here: apt-get install postgresql");
-  const folder = newFolder("postgres");
+  const home = await serverHome("postgres", "SIGINT");
+  const { folder, port } = home;
   const owner = serverUser();
-  chmodSync(folder, 0o700);
   if (owner !== undefined) chownSync(folder, owner.uid, owner.gid);
+  chmodSync(folder, 0o700);
   const data = join(folder, "data");
-  execFileSync(
-    join(bin, "initdb"),
-    ["-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],
-    {
-      cwd: folder,
-      stdio: "ignore",
-      env: { ...process.env, LC_ALL: "C.UTF-8" },
-      ...owner,
-    },
-  );
-  const port = await freePort();
-  const settings = {
+  const flags = Object.entries({
     listen_addresses: "127.0.0.1",
     port: String(port),
     unix_socket_directories: folder,
     max_connections: "200",
-    ...(options.durable === true ? {} : { fsync: "off", synchronous_commit: "off", full_page_writes: "off" }),
+    ...(options.durable === true ? {} : FAST),
     ...options.settings,
-  };
-  const flags = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
+  }).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
   const command = () => {
-    // Left by a server that was killed; its process number may belong to somebody else by now.
-    rmSync(join(data, "postmaster.pid"), { force: true });
+    forgetReusedPid(join(data, "postmaster.pid"));
     return { file: join(bin, "postgres"), args: ["-D", data, ...flags], ...owner };
   };
-  const server = new ServerProcess("postgres", folder, command, async () => {
-    await ask(port, SSL_REQUEST, "N");
-    await ask(port, startupPacket(), "R");
+  const server = new ServerProcess("postgres", home, command, async () => {
+    await ask(port, SSL_REQUEST, /^N/);
+    await ask(port, startupPacket(), /^R/);
   });
-  await server.start();
-  return Object.assign(server, {
-    url: `postgres://postgres@127.0.0.1:${port}/postgres`,
-    port,
-    [Symbol.asyncDispose]: () => server.stop(),
-  });
+  try {
+    await initialise(bin, data, owner);
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+  await server.startOrRelease();
+  return Object.assign(server, { url: `postgres://postgres@127.0.0.1:${port}/postgres` });
+}
+
+/**
+ * @param {string} bin
+ * @param {string} data
+ * @param {{ uid: number, gid: number } | undefined} owner
+ */
+async function initialise(bin, data, owner) {
+  const { code, output } = await runQuietly(
+    join(bin, "initdb"),
+    ["-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],
+    {
+      cwd: join(data, ".."),
+      env: { ...process.env, LC_ALL: "C.UTF-8" },
+      limitMs: INIT_LIMIT_MS,
+      ...owner,
+    },
+  );
+  if (code !== 0) throw new Error(`initdb failed:\n${output}`);
 }
 
 /** Whom the server runs as: it refuses root. */
@@ -73,8 +91,19 @@ function serverUser() {
   const id = (/** @type {string} */ flag) =>
     Number(spawnSync("id", [flag, "postgres"], { encoding: "utf8" }).stdout);
   const [uid, gid] = [id("-u"), id("-g")];
-  if (!(uid > 0)) throw new Error("PostgreSQL refuses to run as root, and there is no user postgres");
-  return { uid, gid };
+  return uid > 0 ? { uid, gid } : NOBODY;
+}
+
+// A killed server leaves this file. The next one needs it, to free the old one's shared memory, but refuses to
+// start when the number in it belongs to somebody else by now.
+/** @param {string} pidFile */
+function forgetReusedPid(pidFile) {
+  try {
+    process.kill(Number(readFileSync(pidFile, "utf8").split("\n")[0]), 0);
+    rmSync(pidFile);
+  } catch {
+    // No file, or nobody has that number.
+  }
 }
 
 // While it recovers, the server answers SSLRequest already but refuses sessions ("E"); "R" is its welcome.

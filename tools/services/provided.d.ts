@@ -7,5 +7,9 @@ declare module "vitest" {
     redisUrl: string;
     /** PostgreSQL shared by all suites; empty when there is none. */
     databaseUrl: string;
+    /** Whether `startRedis` works here. */
+    startsRedis: boolean;
+    /** Whether `startPostgres` works here. */
+    startsPostgres: boolean;
   }
 }

@@ -1,18 +1,19 @@
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
 import pg from "pg";
-import { describe, expect, it } from "vitest";
-import { startPostgres } from "./postgres.mjs";
-import { startProxy } from "./proxy.mjs";
-import { startRedis } from "./redis.mjs";
+import { describe, expect, inject, it, vi } from "vitest";
+import { freshDatabase, freshKeys, startPostgres, startRedis } from "./index.mjs";
 
-describe("startRedis", () => {
+const index = JSON.stringify(new URL("./index.mjs", import.meta.url).href);
+
+describe.skipIf(!inject("startsRedis"))("startRedis", () => {
   it("keeps what was acknowledged over a SIGKILL when it is append-only", async () => {
     const server = await startRedis({ appendOnly: true });
-    const client = new Redis(server.url, { lazyConnect: false });
-    client.on("error", () => {});
+    const client = redis(server.url);
     await client.set("key", "kept");
     await server.restart();
     expect(await client.get("key")).toBe("kept");
@@ -23,7 +24,7 @@ describe("startRedis", () => {
 
   it("answers nothing while it is paused, and goes on after", async () => {
     const server = await startRedis();
-    const client = new Redis(server.url);
+    const client = redis(server.url);
     server.pause();
     const answer = client.ping();
     await expect(Promise.race([answer, sleep(200, "silence")])).resolves.toBe("silence");
@@ -33,62 +34,154 @@ describe("startRedis", () => {
     await server.stop();
   });
 
-  it("leaves nothing behind when the process that started it is killed", async () => {
-    const script = `
-      import { startRedis } from ${JSON.stringify(new URL("./redis.mjs", import.meta.url).href)};
-      const server = await startRedis();
-      console.log(JSON.stringify({ pid: server.pid, folder: server.folder }));
-      setInterval(() => {}, 1_000);`;
-    const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    const [line] = await new Promise((resolve) =>
-      child.stdout.once("data", (data) => resolve([String(data)])),
-    );
-    const { pid, folder } = JSON.parse(line);
-    child.kill("SIGKILL");
-    await expect.poll(() => existsSync(`/proc/${pid}`) || existsSync(folder), { timeout: 5_000 }).toBe(false);
+  it("asks for a password when told to, on its port and on its socket", async () => {
+    const server = await startRedis({ password: "p@ss" });
+    const [known, unknown] = [redis(server.url), redis(server.socket)];
+    await expect(known.ping()).resolves.toBe("PONG");
+    await expect(unknown.get("key")).rejects.toThrow("NOAUTH");
+    known.disconnect();
+    unknown.disconnect();
+    await server.stop();
+  });
+
+  it("tells why it does not start, from the server's own log, and leaves nothing behind", async () => {
+    const temporary = mkdtempSync(join(tmpdir(), "services-test-"));
+    vi.stubEnv("TMPDIR", temporary);
+    await expect(startRedis({ args: ["--no-such-setting", "1"] })).rejects.toThrow(/no-such-setting/);
+    vi.unstubAllEnvs();
+    expect(readdirSync(temporary, { recursive: true })).toEqual(["holdfast-ports"]);
+    rmSync(temporary, { recursive: true });
+  });
+
+  it("can be stopped while it is paused, and twice", async () => {
+    const server = await startRedis();
+    const { pid } = server;
+    server.pause();
+    await server.stop();
+    await server.stop();
+    expect([isAlive(pid), server.pid]).toEqual([false, 0]);
   });
 });
 
-describe("startPostgres", () => {
+describe.skipIf(!inject("startsPostgres"))("startPostgres", () => {
   it("keeps what was committed over a SIGKILL when it is durable", async () => {
     const server = await startPostgres({ durable: true });
-    const first = new pg.Client(server.url);
-    first.on("error", () => {});
-    await first.connect();
+    const first = await connected(server.url);
     await first.query("create table t (v int)");
     await first.query("insert into t values (7)");
     await server.restart();
-    const second = new pg.Client(server.url);
-    await second.connect();
+    const second = await connected(server.url);
     expect((await second.query("select v from t")).rows).toEqual([{ v: 7 }]);
+    expect((await second.query("show fsync")).rows).toEqual([{ fsync: "on" }]);
     await second.end();
     await server.stop();
   });
-});
 
-describe("startProxy", () => {
-  it("cuts, heals, and loses replies whose effect has happened", async () => {
-    const server = await startRedis();
-    const proxy = await startProxy(server.port);
-    const direct = new Redis(server.url);
-    const through = new Redis(proxy.port, "127.0.0.1", { maxRetriesPerRequest: 0, retryStrategy: () => 20 });
-    through.on("error", () => {});
-    await through.ping();
-
-    proxy.dropReplies(1);
-    await expect(through.incr("counter")).rejects.toThrow();
-    expect(await direct.get("counter")).toBe("1");
-
-    proxy.cut();
-    await expect(through.ping()).rejects.toThrow();
-    proxy.heal();
-    await expect.poll(() => through.ping().catch(() => "down"), { timeout: 5_000 }).toBe("PONG");
-
-    through.disconnect();
-    direct.disconnect();
-    await proxy.close();
+  it("freezes its sessions too while it is paused", async () => {
+    const server = await startPostgres();
+    const client = await connected(server.url);
+    server.pause();
+    const answer = client.query("select 1 as one");
+    await expect(Promise.race([answer, sleep(200, "silence")])).resolves.toBe("silence");
+    server.resume();
+    expect((await answer).rows).toEqual([{ one: 1 }]);
+    await client.end();
     await server.stop();
+    expect(existsSync(server.folder)).toBe(false);
   });
 });
+
+describe.skipIf(!inject("startsRedis") || !inject("startsPostgres"))("a process that starts servers", () => {
+  for (const [how, prepare] of /** @type {const} */ ([
+    ["is killed", ""],
+    ["is killed while its servers are paused", "redis.pause(); postgres.pause();"],
+  ]))
+    it(`leaves nothing behind when it ${how}`, async () => {
+      const child = starter(`${prepare} setInterval(() => {}, 1_000);`);
+      const { pids, folders } = await firstLine(child);
+      expect(pids.every(isAlive)).toBe(true);
+      child.kill("SIGKILL");
+      await expect
+        .poll(() => pids.some(isAlive) || folders.some(existsSync), { timeout: 10_000 })
+        .toBe(false);
+    });
+
+  it("leaves nothing behind when it crashes without stopping them, and is not kept alive by them", async () => {
+    const child = starter('setTimeout(() => { throw new Error("crash"); }, 10);');
+    const { pids, folders } = await firstLine(child);
+    await expect.poll(() => pids.some(isAlive) || folders.some(existsSync), { timeout: 10_000 }).toBe(false);
+    expect(child.exitCode).toBe(1);
+  });
+});
+
+describe.skipIf(inject("redisUrl") === "")("freshKeys", () => {
+  it("removes every key under its prefix, hash tags included, and no other", async () => {
+    const [mine, other] = [freshKeys(inject("redisUrl")), freshKeys(inject("redisUrl"))];
+    const client = redis(mine.url);
+    await client.mset({ [`${mine.prefix}a`]: 1, [`{${mine.prefix}b}:c`]: 2, [`${other.prefix}a`]: 3 });
+    await mine.drop();
+    expect(await client.exists(`${mine.prefix}a`, `{${mine.prefix}b}:c`)).toBe(0);
+    expect(await client.exists(`${other.prefix}a`)).toBe(1);
+    await other.drop();
+    client.disconnect();
+  });
+});
+
+describe.skipIf(inject("databaseUrl") === "")("freshDatabase", () => {
+  it("is empty, and is dropped although somebody is connected", async () => {
+    const database = await freshDatabase(inject("databaseUrl"));
+    const client = await connected(database.url);
+    const tables = await client.query("select 1 from pg_tables where schemaname = 'public'");
+    expect(tables.rows).toEqual([]);
+    await database.drop();
+    await expect(connected(database.url)).rejects.toThrow("does not exist");
+  });
+});
+
+/** @param {string} url */
+function redis(url) {
+  const client = new Redis(url, { maxRetriesPerRequest: 100, retryStrategy: () => 50 });
+  client.on("error", () => {});
+  return client;
+}
+
+/** @param {string} url */
+async function connected(url) {
+  const client = new pg.Client(url);
+  client.on("error", () => {});
+  await client.connect();
+  return client;
+}
+
+/** A process that starts one server of each kind, prints who they are, and goes on. @param {string} then */
+function starter(then) {
+  const script = `
+    import { startPostgres, startRedis } from ${index};
+    const [redis, postgres] = await Promise.all([startRedis(), startPostgres()]);
+    const servers = [redis, postgres];
+    console.log(JSON.stringify({ pids: servers.map((one) => one.pid), folders: servers.map((one) => one.folder) }));
+    ${then}`;
+  return spawn(process.execPath, ["--input-type=module", "-e", script], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+}
+
+/**
+ * @param {import("node:child_process").ChildProcess} child
+ * @returns {Promise<{ pids: number[], folders: string[] }>}
+ */
+async function firstLine(child) {
+  const data = await new Promise((resolve) => child.stdout?.once("data", resolve));
+  return JSON.parse(String(data));
+}
+
+/** @param {number} pid */
+function isAlive(pid) {
+  try {
+    // A dead child of a dead parent may wait for somebody to take note of it.
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return stat[stat.lastIndexOf(")") + 2] !== "Z";
+  } catch {
+    return false;
+  }
+}
