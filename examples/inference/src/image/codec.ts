@@ -1,18 +1,28 @@
 // Bytes to pixels and back: PNG by fast-png, JPEG by jpeg-js.
 import { decode as decodePng, encode as encodePng } from "fast-png";
 import jpeg from "jpeg-js";
+import { MAX_PIXELS } from "../limits.ts";
+import { BrokenImageError } from "./broken-image.ts";
 import type { ImageHeader } from "./header.ts";
+import { guardJpeg } from "./jpeg-guard.ts";
+import { guardPng } from "./png-guard.ts";
 import type { Raster } from "./raster.ts";
-
-/** Largest picture taken, in pixels. */
-export const MAX_PIXELS = 4_000_000;
 
 /** What a decoder may take for itself, in megabytes. */
 const DECODER_MEMORY_MB = 256;
 
-/** The pixels of a PNG or JPEG. Throws when the bytes are broken. */
+/**
+ * The pixels of a PNG or JPEG.
+ *
+ * @throws BrokenImageError when the bytes are no such picture, or not a whole one.
+ */
 export function decode(bytes: Uint8Array, type: ImageHeader["type"]): Raster {
-  return type === "image/png" ? fromPng(bytes) : fromJpeg(bytes);
+  try {
+    return type === "image/png" ? fromPng(guardPng(bytes)) : fromJpeg(bytes);
+  } catch (error) {
+    if (error instanceof BrokenImageError) throw error;
+    throw new BrokenImageError(error instanceof Error ? error.message : String(error), { cause: error });
+  }
 }
 
 /** An image as PNG. */
@@ -63,6 +73,7 @@ function unpack(data: Uint8Array, width: number, height: number, depth: number):
 }
 
 function fromJpeg(bytes: Uint8Array): Raster {
+  guardJpeg(bytes);
   const { width, height, data } = jpeg.decode(bytes, {
     useTArray: true,
     formatAsRGBA: true,

@@ -1,0 +1,56 @@
+// Every address of the service.
+import type { Handler, Health } from "@holdfast/core";
+import { problemResponse } from "@holdfast/core";
+import type { GpuPool } from "@holdfast/gpu-pool";
+import type { Queue } from "@holdfast/queue";
+import { taskApi } from "@holdfast/queue/http";
+import { pictureTask } from "../work/picture-task.ts";
+import { readSubmission } from "./submission.ts";
+
+export interface Parts {
+  readonly queue: Queue;
+  readonly pool: GpuPool;
+  readonly intake: GpuPool;
+  readonly health: Health;
+  readonly page: Handler;
+  /** Told of every task that is added, by its ID. */
+  readonly onAdded: (id: string) => unknown;
+}
+
+/** Where tasks live. */
+export const TASKS = "/v1/tasks";
+
+/** One handler for all of it. */
+export function routes({ queue, pool, intake, health, page, onAdded }: Parts): Handler {
+  const tasks = taskApi({
+    queue,
+    base: TASKS,
+    submit: async (request) => ({ task: pictureTask, input: await readSubmission(request, intake) }),
+  });
+  const state: Handler = async () =>
+    Response.json(
+      { queue: await queue.stats(), pool: pool.snapshot(), intake: intake.snapshot() },
+      { headers: { "cache-control": "no-store" } },
+    );
+  return async (request) => {
+    const { pathname } = new URL(request.url);
+    try {
+      if (isBelow(pathname, TASKS)) {
+        const answer = await tasks(request);
+        const location = answer.headers.get("location");
+        if (answer.status === 202 && location !== null) onAdded(location.slice(TASKS.length + 1));
+        return answer;
+      }
+      if (pathname === "/v1/state") return await state(request);
+      if (isBelow(pathname, "/health")) return await health.handler(request);
+      return await page(request);
+    } catch (error) {
+      if (error instanceof Error && "toProblem" in error) return problemResponse(error);
+      throw error;
+    }
+  };
+}
+
+function isBelow(path: string, base: string): boolean {
+  return path === base || path.startsWith(`${base}/`);
+}

@@ -1,0 +1,146 @@
+// The service, put together: a queue of tasks, a worker that runs them on a pool of threads, and HTTP around it.
+import { availableParallelism } from "node:os";
+import type { Clock, Health, HealthReport } from "@holdfast/core";
+import { health, HoldfastError, systemClock } from "@holdfast/core";
+import type { RunningServer } from "@holdfast/core/node";
+import type { GpuPool } from "@holdfast/gpu-pool";
+import { gpuPool } from "@holdfast/gpu-pool";
+import { workerThreads } from "@holdfast/gpu-pool/worker-threads";
+import { memoryStore, queue as makeQueue, worker as startWorker } from "@holdfast/queue";
+import { serveOnFreePort } from "./http/free-port.ts";
+import { page } from "./http/page.ts";
+import { routes } from "./http/routes.ts";
+import { taskSockets } from "./http/task-socket.ts";
+import { MAX_BODY_BYTES, MAX_KEPT_TASKS, MAX_LIVE_TASKS, MAX_UPLOADS_WAITING } from "./limits.ts";
+import { denoiser, inspect, landscaper, stylist, upscaler } from "./work/models.ts";
+import { pictureHandler } from "./work/picture-task.ts";
+import { Retention } from "./work/retention.ts";
+
+export interface InferenceOptions {
+  /** 0 takes any free port. */
+  readonly port: number;
+  /** How many ports above it are tried when it is taken. @defaultValue 0 */
+  readonly furtherPorts?: number;
+  /** @defaultValue "127.0.0.1" */
+  readonly host?: string;
+  /** Threads that make pictures. @defaultValue one per core but one, from 1 to 8 */
+  readonly threads?: number;
+  /** The built `models.js`. */
+  readonly models: URL;
+  /** The folder of the built page. */
+  readonly page: URL;
+  /** Told of what no caller could be told. */
+  readonly onError?: (error: unknown) => unknown;
+  readonly clock?: Clock;
+}
+
+/** The service at work. */
+export interface Inference {
+  readonly url: string;
+  readonly port: number;
+  report(): Promise<HealthReport>;
+  /** Takes no more work, lets what runs end for `withinMs`, then ends it. */
+  close(withinMs: number): Promise<void>;
+}
+
+/** Largest PNG of the largest picture made, and some room. */
+const MAX_PAYLOAD_BYTES = 48_000_000;
+
+/** A thread that needs more than this dies alone. */
+const THREAD_LIMITS = { maxOldGenerationSizeMb: 512 };
+
+/** Starts the service; resolves once it listens. */
+export async function startInference(options: InferenceOptions): Promise<Inference> {
+  const clock = options.clock ?? systemClock;
+  const threads = options.threads ?? Math.min(8, Math.max(1, availableParallelism() - 1));
+  const store = memoryStore({ clock });
+  const queue = makeQueue({
+    name: "pictures",
+    store,
+    limit: MAX_LIVE_TASKS,
+    maxPayloadBytes: MAX_PAYLOAD_BYTES,
+    retryAfter: "5s",
+    clock,
+  });
+  const pool = gpuPool({
+    name: "pictures",
+    workers: workerThreads({ module: options.models, count: threads, resourceLimits: THREAD_LIMITS }),
+    models: [upscaler, denoiser, stylist, landscaper],
+    clock,
+  });
+  // A thread of its own: an upload is looked at while all the others are busy with pictures.
+  const intake = gpuPool({
+    name: "intake",
+    workers: workerThreads({
+      module: options.models,
+      count: 1,
+      idPrefix: "intake",
+      resourceLimits: THREAD_LIMITS,
+    }),
+    models: [inspect],
+    queueLimit: MAX_UPLOADS_WAITING,
+    clock,
+  });
+  const worker = startWorker(queue, [pictureHandler(pool)], { concurrency: threads });
+  const retention = new Retention(queue, MAX_KEPT_TASKS);
+  const watch = watchHealth(pool, intake, () => queue.stats(), clock);
+  const sockets = taskSockets(queue);
+  let server: RunningServer;
+  try {
+    const handler = routes({
+      queue,
+      pool,
+      intake,
+      health: watch,
+      page: await page(options.page),
+      onAdded: (id) => retention.remember(id).catch((error: unknown) => options.onError?.(error)),
+    });
+    server = await serveOnFreePort(handler, options.furtherPorts ?? 0, {
+      port: options.port,
+      host: options.host ?? "127.0.0.1",
+      maxBodyBytes: MAX_BODY_BYTES,
+      maxConnections: 256,
+      onUpgrade: sockets.onUpgrade,
+      ...(options.onError ? { onError: options.onError } : {}),
+      clock,
+    });
+  } catch (error) {
+    await Promise.all([worker.close({ within: 0 }), pool.close({ within: 0 }), intake.close({ within: 0 })]);
+    await store.close();
+    throw error;
+  }
+
+  return {
+    url: server.url,
+    port: server.port,
+    report: () => watch.report(),
+    close: async (withinMs) => {
+      watch.drain();
+      await worker.close({ within: withinMs });
+      // Their tasks have ended, or were given back: nobody waits for anything any more.
+      await Promise.all([pool.close({ within: 0 }), intake.close({ within: 0 })]);
+      sockets.close();
+      await server.close({ within: 500 });
+      await store.close();
+    },
+  };
+}
+
+/** A device is down, or none is up. */
+class NoDeviceError extends HoldfastError {
+  override readonly code = "NO_DEVICE";
+  override readonly status = 503;
+}
+
+function watchHealth(pool: GpuPool, intake: GpuPool, askQueue: () => Promise<unknown>, clock: Clock): Health {
+  const isUp = (one: GpuPool) => (): void => {
+    const { capacity, devices } = one.snapshot();
+    const why = devices.map(({ id, status, lastFailure = "" }) => `${id} ${status} ${lastFailure}`.trim());
+    if (capacity === 0) throw new NoDeviceError(`no device is up: ${why.join("; ")}`);
+  };
+  return health({
+    checks: { queue: askQueue, pool: isUp(pool), intake: isUp(intake) },
+    details: "always",
+    clock,
+  });
+}

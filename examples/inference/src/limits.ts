@@ -1,0 +1,22 @@
+// What the service takes, in one place.
+
+/** Largest request body, in bytes. */
+export const MAX_BODY_BYTES = 10_000_000;
+
+/** Largest picture taken, in pixels. */
+export const MAX_PIXELS = 4_000_000;
+
+/** Largest picture made, in pixels. */
+export const MAX_RESULT_PIXELS = 8_000_000;
+
+/** Longest prompt, in characters. */
+export const MAX_PROMPT = 300;
+
+/** Most tasks that wait or run; one more is answered with 503. */
+export const MAX_LIVE_TASKS = 32;
+
+/** Most tasks remembered, those that have ended included: pictures are large, and this store is memory. */
+export const MAX_KEPT_TASKS = 64;
+
+/** Most uploads that wait to be looked at; one more is answered with 503. */
+export const MAX_UPLOADS_WAITING = 16;

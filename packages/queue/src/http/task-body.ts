@@ -1,0 +1,60 @@
+// A task as HTTP shows it.
+import { retryAfterHeader } from "@holdfast/core";
+import type { TaskStatus } from "../task-status.ts";
+import { hasEnded } from "../task-status.ts";
+
+/** A task's representation: what `GET /:id` answers. Times in milliseconds since the epoch. */
+export type TaskBody = TaskStatus & {
+  readonly done: boolean;
+  readonly links: {
+    readonly self: string;
+    readonly events: string;
+    /** Present once there is a result. */
+    readonly result?: string;
+  };
+};
+
+/** A result with bytes of its own media type. What a handler returns in this form is served as it is. */
+export interface FileResult {
+  readonly contentType: string;
+  readonly bytes: Uint8Array;
+}
+
+/** How long a client is asked to wait between two looks at a task that runs, in milliseconds. */
+const POLL_MS = 1_000;
+
+export function taskBody(status: TaskStatus, base: string): TaskBody {
+  const self = `${base}/${status.id}`;
+  const links = { self, events: `${self}/events` };
+  return {
+    ...status,
+    done: hasEnded(status),
+    links: status.state === "completed" ? { ...links, result: `${self}/result` } : links,
+  };
+}
+
+/** A JSON answer about a task; one that has not ended asks to come back later. */
+export function taskResponse(
+  status: number,
+  body: TaskBody,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  const again = body.done ? {} : { "retry-after": retryAfterHeader(POLL_MS) };
+  return Response.json(body, { status, headers: { "cache-control": "no-store", ...again, ...headers } });
+}
+
+/** A result as the body of an answer. */
+export function resultResponse(value: unknown): Response {
+  const headers = { "cache-control": "no-store", "x-content-type-options": "nosniff" };
+  if (isFile(value)) {
+    const bytes = new Uint8Array(value.bytes);
+    return new Response(bytes, { headers: { ...headers, "content-type": value.contentType } });
+  }
+  return Response.json(value ?? null, { headers });
+}
+
+function isFile(value: unknown): value is FileResult {
+  if (typeof value !== "object" || value === null) return false;
+  const { contentType, bytes } = value as Partial<FileResult>;
+  return typeof contentType === "string" && bytes instanceof Uint8Array;
+}

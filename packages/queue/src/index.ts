@@ -1,0 +1,47 @@
+// @holdfast/queue: tasks with an ID at once, leases with fencing tokens, and everything one may ask about them.
+export {
+  InvalidPayloadError,
+  NoHandlerError,
+  PayloadTooLargeError,
+  PermanentError,
+  QueueFullError,
+  TaskCancelledError,
+  TaskExistsError,
+  TaskFailedError,
+  TaskNotFoundError,
+  UnserializableError,
+  WorkerClosingError,
+} from "./errors.ts";
+export { handle } from "./handler.ts";
+export type { TaskContext, TaskHandler } from "./handler.ts";
+export { MEMORY_STORE_DEFAULTS, memoryStore } from "./memory/memory-store.ts";
+export type { MemoryStoreOptions } from "./memory/memory-store.ts";
+export type { MemoryBounds } from "./memory/queue-state.ts";
+export { decodePayload, encodePayload } from "./payload.ts";
+export type { Payload } from "./payload.ts";
+export { queue, QUEUE_DEFAULTS } from "./queue.ts";
+export type {
+  EnqueuedTask,
+  Enqueued,
+  EnqueueItem,
+  EnqueueOptions,
+  Queue,
+  QueueOptions,
+  WaitOptions,
+} from "./queue.ts";
+export type * from "./store.ts";
+export { defineTask, TASK_DEFAULTS } from "./task.ts";
+export type { TaskDefinition, TaskOptions } from "./task.ts";
+export { uuidV7 } from "./task-id.ts";
+export type { RandomBytes, TaskIdMaker } from "./task-id.ts";
+export { hasEnded } from "./task-status.ts";
+export type {
+  TaskEvent,
+  TaskEventBody,
+  TaskFailure,
+  TaskPhase,
+  TaskState,
+  TaskStatus,
+} from "./task-status.ts";
+export { worker, WORKER_DEFAULTS } from "./worker.ts";
+export type { RunEndedEvent, Worker, WorkerCloseReport, WorkerErrorEvent, WorkerOptions } from "./worker.ts";

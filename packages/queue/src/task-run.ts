@@ -1,0 +1,270 @@
+// One run of a task on a worker: its handler, its deadline, its lease, and how that lease is to be ended.
+import type { Clock, Random, Timer } from "@holdfast/core";
+import { LeaseLostError, retryAfterOf, TimeoutError } from "@holdfast/core";
+import {
+  PayloadTooLargeError,
+  TaskCancelledError,
+  UnserializableError,
+  WorkerClosingError,
+} from "./errors.ts";
+import { failureOf, isPermanent } from "./failure.ts";
+import type { TaskContext, TaskHandler } from "./handler.ts";
+import type { Payload } from "./payload.ts";
+import { decodePayload, encodePayload } from "./payload.ts";
+import type { Reporter } from "./reporter.ts";
+import type { ClaimedTask, RetryPlan, Settlement, TaskReport, WriteOutcome } from "./store.ts";
+
+/** What all runs of a worker share. */
+export interface RunSettings {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly reporter: Reporter;
+  readonly maxPayloadBytes: number;
+  /** How long a handler that was told to stop may take, in milliseconds. */
+  readonly graceMs: number;
+}
+
+/** Why a run was told to stop. */
+export type StopCause = "lease_lost" | "cancelled" | "timeout" | "closing";
+
+type Ending =
+  | { readonly kind: "returned"; readonly result: Payload }
+  | { readonly kind: "threw"; readonly thrown: unknown }
+  | { readonly kind: "abandoned" };
+
+const MAX_PROGRESS_BYTES = 8_192;
+const MAX_LINE = 2_000;
+/** The wait before another try when the task's own backoff fails. */
+const FALLBACK_RETRY: RetryPlan = { delayMs: 1_000, backoffState: 0 };
+
+export class TaskRun {
+  /** On the clock's monotonic time: from here on the lease may be somebody else's. */
+  leaseEndsAt: number;
+  readonly startedAt: number;
+  #stop: { readonly cause: StopCause; readonly reason: Error } | undefined;
+  #controller: AbortController | undefined;
+  #reported: Promise<unknown> | undefined;
+  #limit: Timer | undefined;
+  #grace: Timer | undefined;
+  #settle: ((settlement: Settlement | undefined) => void) | undefined;
+  #hasEnded = false;
+  #isOurs = true;
+
+  constructor(
+    readonly claimed: ClaimedTask,
+    private readonly handler: TaskHandler,
+    private readonly settings: RunSettings,
+    leaseEndsAt: number,
+  ) {
+    this.leaseEndsAt = leaseEndsAt;
+    this.startedAt = settings.clock.monotonic();
+  }
+
+  /** Whether the lease is ours as far as we know, also after the handler has ended. */
+  get isOurs(): boolean {
+    return this.#isOurs;
+  }
+
+  /** Runs the handler. Resolves with how the lease is to be ended; `undefined`: not at all, it is not ours. */
+  run(): Promise<Settlement | undefined> {
+    // Told to stop before it could start.
+    if (this.#stop !== undefined) return Promise.resolve(this.#settlement({ kind: "abandoned" }));
+    return new Promise((resolve) => {
+      this.#settle = resolve;
+      const { timeoutMs } = this.handler.task;
+      this.#limit = this.settings.clock.setTimer(timeoutMs, () => {
+        this.stop("timeout", new TimeoutError(`task "${this.claimed.name}"`, timeoutMs));
+      });
+      void this.#handle().then((ending) => this.#end(ending));
+    });
+  }
+
+  /** Aborts the handler's signal, and leaves the handler behind if it has not ended after the grace period. */
+  stop(cause: StopCause, reason: Error): void {
+    if (this.#stop !== undefined || this.#hasEnded) return;
+    this.#stop = { cause, reason };
+    if (this.#settle !== undefined)
+      this.#grace = this.settings.clock.setTimer(this.settings.graceMs, () => this.abandon());
+    this.#controller?.abort(reason);
+  }
+
+  loseLease(): void {
+    this.#isOurs = false;
+    this.stop("lease_lost", new LeaseLostError(this.claimed.id, this.claimed.fence));
+  }
+
+  cancel(reason: string): void {
+    this.#isOurs = false;
+    this.stop("cancelled", new TaskCancelledError(this.claimed.id, reason));
+  }
+
+  /** Ends the run without its handler, which goes on unobserved; whatever it writes is refused. */
+  abandon(): void {
+    this.stop("closing", new WorkerClosingError());
+    this.#end({ kind: "abandoned" });
+  }
+
+  /** Learns what became of a write under the lease. Throws what a handler is to see when it was refused. */
+  heed(outcome: WriteOutcome): void {
+    if (outcome.written) return;
+    if (outcome.cause === "cancelled") this.cancel(outcome.reason);
+    else this.loseLease();
+    const { id, fence } = this.claimed;
+    throw outcome.cause === "cancelled"
+      ? new TaskCancelledError(id, outcome.reason)
+      : new LeaseLostError(id, fence);
+  }
+
+  get aborted(): boolean {
+    return this.#stop !== undefined;
+  }
+
+  get reason(): Error | undefined {
+    return this.#stop?.reason;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#stop !== undefined) this.#controller.abort(this.#stop.reason);
+    }
+    return this.#controller.signal;
+  }
+
+  get remainingMs(): number {
+    const { clock } = this.settings;
+    return Math.max(0, this.startedAt + this.handler.task.timeoutMs - clock.monotonic());
+  }
+
+  async report(report: TaskReport): Promise<void> {
+    const written = this.settings.reporter.add(this.claimed, report).then((outcome) => this.heed(outcome));
+    this.#reported = written.catch(() => {});
+    await written;
+  }
+
+  async #handle(): Promise<Ending> {
+    try {
+      const { task, run } = this.handler;
+      const input = await task.parseInput(decodePayload(this.claimed.input) as never);
+      const value = await run(new RunContext(this, input as never));
+      const result = encodePayload(value, this.settings.maxPayloadBytes);
+      // As it will be read, so that what it does not survive is found out here.
+      if (task.checksOutput) await task.parseOutput(decodePayload(result) as never);
+      if (this.#reported !== undefined) await this.#reported;
+      return { kind: "returned", result };
+    } catch (thrown) {
+      await this.#reported;
+      return { kind: "threw", thrown };
+    }
+  }
+
+  #end(ending: Ending): void {
+    if (this.#hasEnded || this.#settle === undefined) return;
+    this.#hasEnded = true;
+    this.#limit?.cancel();
+    this.#grace?.cancel();
+    this.#settle(this.#settlement(ending));
+  }
+
+  #settlement(ending: Ending): Settlement | undefined {
+    const { id, fence } = this.claimed;
+    const stop = this.#stop;
+    if (stop?.cause === "lease_lost" || stop?.cause === "cancelled") return undefined;
+    // What came after its time was up came too late, even if it is a result.
+    if (stop?.cause === "timeout") return this.#failure(stop.reason);
+    if (ending.kind === "returned") return { id, fence, kind: "complete", result: ending.result };
+    // Whatever it threw, it threw because it was told to stop.
+    if (stop?.cause === "closing" || ending.kind === "abandoned") return { id, fence, kind: "release" };
+    return this.#failure(ending.thrown);
+  }
+
+  #failure(thrown: unknown): Settlement {
+    const { id, fence } = this.claimed;
+    const failed = { id, fence, kind: "fail", error: failureOf(thrown) } as const;
+    return isPermanent(thrown) ? failed : { ...failed, retry: this.#retryPlan(thrown) };
+  }
+
+  #retryPlan(thrown: unknown): RetryPlan {
+    const { attempt, backoffState } = this.claimed;
+    const { clock, random } = this.settings;
+    try {
+      const { delayMs, state } = this.handler.task.backoff.next(attempt, backoffState, random);
+      return { delayMs: Math.max(delayMs, retryAfterOf(thrown, clock.now()) ?? 0), backoffState: state };
+    } catch {
+      return FALLBACK_RETRY;
+    }
+  }
+}
+
+class RunContext implements TaskContext<never> {
+  readonly #run: TaskRun;
+
+  constructor(
+    run: TaskRun,
+    readonly input: never,
+  ) {
+    this.#run = run;
+  }
+
+  get id(): string {
+    return this.#run.claimed.id;
+  }
+
+  get attempt(): number {
+    return this.#run.claimed.attempt;
+  }
+
+  get maxAttempts(): number {
+    return this.#run.claimed.maxAttempts;
+  }
+
+  get fence(): number {
+    return this.#run.claimed.fence;
+  }
+
+  get signal(): AbortSignal {
+    return this.#run.signal;
+  }
+
+  get aborted(): boolean {
+    return this.#run.aborted;
+  }
+
+  get remainingMs(): number {
+    return this.#run.remainingMs;
+  }
+
+  throwIfAborted(): void {
+    if (this.#run.reason !== undefined) throw this.#run.reason;
+  }
+
+  progress = (value: unknown): Promise<void> =>
+    quiet(this.#report(() => ({ kind: "progress", value: plain(value) })));
+
+  log = (line: string): Promise<void> =>
+    quiet(this.#report(() => ({ kind: "log", line: String(line).slice(0, MAX_LINE) })));
+
+  async #report(make: () => TaskReport): Promise<void> {
+    await this.#run.report(make());
+  }
+}
+
+// Whoever does not await a report must not be ended by it.
+function quiet(reported: Promise<void>): Promise<void> {
+  reported.catch(() => {});
+  return reported;
+}
+
+/** Progress as plain JSON of its own. */
+function plain(value: unknown): unknown {
+  if (typeof value === "number" && Number.isFinite(value)) return value;
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(value);
+  } catch (error) {
+    throw new UnserializableError("progress cannot be written as JSON", { cause: error });
+  }
+  if (text === undefined) throw new UnserializableError("progress cannot be written as JSON");
+  if (text.length > MAX_PROGRESS_BYTES) throw new PayloadTooLargeError(text.length, MAX_PROGRESS_BYTES);
+  return JSON.parse(text) as unknown;
+}

@@ -1,0 +1,126 @@
+// What a task is: a name, the shapes of its input and output, and how it is tried.
+import type { Backoff, Duration } from "@holdfast/core";
+import { exponential, optionsOf } from "@holdfast/core";
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { InvalidPayloadError } from "./errors.ts";
+
+export interface TaskOptions<Input, Parsed, Result, Output> {
+  /** Unique within a queue. Stored with each task: handlers are found by it after a deploy too. */
+  readonly name: string;
+  /**
+   * Checked when a task is added and again before it runs, on what JSON makes of the input. Any Standard Schema:
+   * zod, valibot, arktype.
+   */
+  readonly input?: StandardSchemaV1<Input, Parsed>;
+  /** Checked before a result is stored and again when it is read, on what JSON makes of it. */
+  readonly output?: StandardSchemaV1<Result, Output>;
+  /** Tries in all; a task whose last try fails becomes a dead letter. From 1 to 1,000. @defaultValue 3 */
+  readonly attempts?: number;
+  /** The waits between tries. @defaultValue exponential from 1 s to 5 min, full jitter */
+  readonly backoff?: Backoff;
+  /** How long one try may take. @defaultValue "15m" */
+  readonly timeout?: Duration;
+  /**
+   * How often a worker may be lost while it runs the task, which uses up no try. Once more, and the task fails: it
+   * may be what ends the workers. @defaultValue 5
+   */
+  readonly leaseLosses?: number;
+  /** How long a completed or cancelled task is kept, with its result and its events. @defaultValue "1h" */
+  readonly keepFor?: Duration;
+  /** How long a failed task is kept among the dead letters. @defaultValue "14d" */
+  readonly keepFailedFor?: Duration;
+}
+
+/** A kind of task, typed by what goes in and what comes out. Made by {@link defineTask}. */
+export interface TaskDefinition<Input = unknown, Parsed = Input, Result = unknown, Output = Result> {
+  readonly name: string;
+  readonly attempts: number;
+  readonly backoff: Backoff;
+  readonly timeoutMs: number;
+  readonly leaseLosses: number;
+  readonly keepMs: number;
+  readonly keepFailedMs: number;
+  /** Whether there is a schema for the input. */
+  readonly checksInput: boolean;
+  readonly checksOutput: boolean;
+  /** @throws InvalidPayloadError */
+  parseInput(value: Input): Promise<Parsed>;
+  /** @throws InvalidPayloadError */
+  parseOutput(value: Result): Promise<Output>;
+}
+
+/** The defaults of `defineTask`. */
+export const TASK_DEFAULTS: {
+  readonly attempts: number;
+  readonly leaseLosses: number;
+  readonly timeoutMs: number;
+  readonly keepMs: number;
+  readonly keepFailedMs: number;
+  readonly backoffBaseMs: number;
+  readonly backoffCapMs: number;
+} = {
+  attempts: 3,
+  leaseLosses: 5,
+  timeoutMs: 900_000,
+  keepMs: 3_600_000,
+  keepFailedMs: 14 * 86_400_000,
+  backoffBaseMs: 1_000,
+  backoffCapMs: 300_000,
+};
+
+/**
+ * Defines a kind of task. Share the definition between those who enqueue and those who work.
+ *
+ * @throws InvalidOptionError when an option is out of range.
+ *
+ * @example
+ * ```ts
+ * import { defineTask } from "@holdfast/queue";
+ *
+ * const greet = defineTask<{ name: string }, { name: string }, string>({ name: "greet", attempts: 5 });
+ * greet.attempts; // => 5
+ * ```
+ */
+export function defineTask<Input = unknown, Parsed = Input, Result = unknown, Output = Result>(
+  options: TaskOptions<Input, Parsed, Result, Output>,
+): TaskDefinition<Input, Parsed, Result, Output> {
+  const check = optionsOf("defineTask");
+  const defaults = TASK_DEFAULTS;
+  const { backoffBaseMs, backoffCapMs } = defaults;
+  const name = check.string("name", options.name, 100);
+  return {
+    name,
+    attempts: check.integer("attempts", options.attempts, { min: 1, max: 1_000 }, defaults.attempts),
+    leaseLosses: check.integer(
+      "leaseLosses",
+      options.leaseLosses,
+      { min: 0, max: 1_000 },
+      defaults.leaseLosses,
+    ),
+    backoff: options.backoff ?? exponential({ base: backoffBaseMs, cap: backoffCapMs }),
+    timeoutMs: check.duration("timeout", options.timeout, { min: 1 }, defaults.timeoutMs),
+    keepMs: check.duration("keepFor", options.keepFor, {}, defaults.keepMs),
+    keepFailedMs: check.duration("keepFailedFor", options.keepFailedFor, {}, defaults.keepFailedMs),
+    checksInput: options.input !== undefined,
+    checksOutput: options.output !== undefined,
+    parseInput: (value) => parse(options.input, value, name, "input") as Promise<Parsed>,
+    parseOutput: (value) => parse(options.output, value, name, "output") as Promise<Output>,
+  };
+}
+
+async function parse(
+  schema: StandardSchemaV1 | undefined,
+  value: unknown,
+  task: string,
+  end: "input" | "output",
+): Promise<unknown> {
+  if (schema === undefined) return value;
+  const outcome = await schema["~standard"].validate(value);
+  if (outcome.issues === undefined) return outcome.value;
+  throw new InvalidPayloadError(task, end, outcome.issues.slice(0, 20).map(textOf));
+}
+
+function textOf({ message, path }: StandardSchemaV1.Issue): string {
+  const at = (path ?? []).map((part) => String(typeof part === "object" ? part.key : part)).join(".");
+  return at === "" ? message : `${at}: ${message}`;
+}

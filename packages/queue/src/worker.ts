@@ -1,0 +1,387 @@
+// A worker: claims tasks, runs their handlers, keeps their leases, and settles them in batches.
+import type { Clock, Duration, Random } from "@holdfast/core";
+import { asError, channel, exponential, optionsOf, systemRandom } from "@holdfast/core";
+import PQueue from "p-queue";
+import { NoHandlerError, WorkerClosingError } from "./errors.ts";
+import type { TaskHandler } from "./handler.ts";
+import { LeaseKeeper } from "./lease-keeper.ts";
+import type { Queue } from "./queue.ts";
+import { Reporter } from "./reporter.ts";
+import type { ClaimedTask, ClaimRequest, Settlement } from "./store.ts";
+import { defineTask } from "./task.ts";
+import type { RunSettings } from "./task-run.ts";
+import { TaskRun } from "./task-run.ts";
+
+export interface WorkerOptions {
+  /** Handlers that run at a time. @defaultValue 10 */
+  readonly concurrency?: number;
+  /**
+   * How long a task stays ours after a sign of life, which is given three times as often. A handler that blocks the
+   * event loop for longer loses its task. From 30 ms. @defaultValue "30s"
+   */
+  readonly lease?: Duration;
+  /** How long a handler that was told to stop may take before it is left behind. @defaultValue "5s" */
+  readonly grace?: Duration;
+  /** Unique among the workers of a queue. @defaultValue a random one */
+  readonly name?: string;
+  /** @defaultValue systemRandom */
+  readonly random?: Random;
+}
+
+/** What a worker has done while it closed. */
+export interface WorkerCloseReport {
+  /** Tasks whose try ended by itself. */
+  readonly finished: number;
+  /** Tasks that were handed back, to be run by another worker. */
+  readonly givenBack: number;
+}
+
+/** A worker at work. */
+export interface Worker extends AsyncDisposable {
+  readonly name: string;
+  /** Tasks that are held: their handler runs, or the store has not taken their outcome yet. */
+  readonly running: number;
+  readonly paused: boolean;
+  /** Claims no more until {@link resume}; what runs goes on. */
+  pause(): void;
+  resume(): void;
+  /**
+   * Claims no more and settles within `within` (default 10 s) in any state, also when the store does not answer.
+   * Handlers may end by themselves first; the last of the time, half of it or `grace` if that is less, is for
+   * aborting their signals and handing their tasks back. What cannot be handed back is freed when its lease ends.
+   */
+  close(options?: { readonly within?: Duration }): Promise<WorkerCloseReport>;
+}
+
+/** Published as `holdfast:queue:worker_error` when the store fails a worker, which goes on and tries again. */
+export interface WorkerErrorEvent {
+  readonly queue: string;
+  readonly worker: string;
+  readonly doing: "claim" | "settle" | "renew" | "revoked";
+  readonly error: Error;
+}
+
+/** Published as `holdfast:queue:run_ended` when a run of a task is over and the store has answered. */
+export interface RunEndedEvent {
+  readonly queue: string;
+  readonly worker: string;
+  readonly task: string;
+  readonly id: string;
+  readonly attempt: number;
+  readonly fence: number;
+  readonly durationMs: number;
+  /** How the worker wanted to end it; `abandoned`: it had learnt before that it was no longer its to end. */
+  readonly settlement: Settlement["kind"] | "abandoned";
+  /** Whether the store took that; `false`: the lease was lost or the task cancelled, and nothing has changed. */
+  readonly written: boolean;
+}
+
+/** The defaults of `worker`. */
+export const WORKER_DEFAULTS: {
+  readonly concurrency: number;
+  readonly leaseMs: number;
+  readonly graceMs: number;
+} = { concurrency: 10, leaseMs: 30_000, graceMs: 5_000 };
+
+const workerFailed = /* @__PURE__ */ channel<WorkerErrorEvent>("queue", "worker_error");
+const runEnded = /* @__PURE__ */ channel<RunEndedEvent>("queue", "run_ended");
+
+/**
+ * Starts a worker on a queue.
+ *
+ * @throws InvalidOptionError when an option is out of range or two handlers are for one task.
+ *
+ * @example
+ * ```ts
+ * import { defineTask, handle, memoryStore, queue, worker } from "@holdfast/queue";
+ *
+ * const double = defineTask<number, number, number>({ name: "double" });
+ * const numbers = queue({ name: "numbers", store: memoryStore() });
+ * await using working = worker(numbers, [handle(double, ({ input }) => input * 2)]);
+ * const { id } = await numbers.enqueue(double, 21);
+ * await numbers.wait(double, id); // => 42
+ * ```
+ */
+export function worker(queue: Queue, handlers: readonly TaskHandler[], options: WorkerOptions = {}): Worker {
+  return new ClaimingWorker(queue, handlers, options);
+}
+
+class ClaimingWorker implements Worker {
+  readonly name: string;
+  readonly #handlers: ReadonlyMap<string, TaskHandler>;
+  readonly #settings: RunSettings;
+  readonly #concurrency: number;
+  readonly #leaseMs: number;
+  readonly #clock: Clock;
+  /** Runs the handlers; what it holds never waits, since no more is claimed than it has room for. */
+  readonly #pool: PQueue;
+  /** Runs whose handlers have not ended, or whose outcome the store has not taken. */
+  readonly #held = new Set<TaskRun>();
+  readonly #keeper: LeaseKeeper;
+  /** Claim no more. */
+  readonly #stop = new AbortController();
+  /** Do no more. */
+  readonly #end = new AbortController();
+  readonly #storeBackoff = exponential({ base: 100, cap: 5_000 });
+  #settlements: Ended[] = [];
+  #settling = false;
+  #claiming = false;
+  #paused = false;
+  /** Ends the wait for room or for the end of a pause. */
+  #wake: (() => void) | undefined;
+  #onIdle: (() => void) | undefined;
+  #closing: Promise<WorkerCloseReport> | undefined;
+  #finished = 0;
+  #givenBack = 0;
+
+  constructor(
+    private readonly queue: Queue,
+    handlers: readonly TaskHandler[],
+    options: WorkerOptions,
+  ) {
+    const check = optionsOf("worker");
+    const { concurrency, leaseMs, graceMs } = WORKER_DEFAULTS;
+    if (!Array.isArray(handlers) || handlers.length === 0)
+      check.refuse("handlers", handlers, "an array of at least one handler");
+    this.#handlers = new Map(handlers.map((handler) => [handler.task.name, handler]));
+    if (this.#handlers.size < handlers.length)
+      check.refuse("handlers", handlers, "an array with one handler for each task");
+    const limit = { min: 1, max: 100_000 };
+    this.#concurrency = check.integer("concurrency", options.concurrency, limit, concurrency);
+    this.#leaseMs = check.duration("lease", options.lease, { min: 30 }, leaseMs);
+    this.name = check.string("name", options.name, 100, crypto.randomUUID());
+    this.#clock = queue.clock;
+    this.#settings = {
+      clock: queue.clock,
+      random: check.function("random", options.random) ?? systemRandom,
+      reporter: new Reporter(queue.name, queue.store),
+      maxPayloadBytes: queue.maxPayloadBytes,
+      graceMs: check.duration("grace", options.grace, {}, graceMs),
+    };
+    this.#pool = new PQueue({ concurrency: this.#concurrency });
+    this.#keeper = new LeaseKeeper(queue, this.#held, this.#leaseMs, (error) => this.#fail("renew", error));
+    this.#keeper.start();
+    void this.#claimLoop();
+    void this.#revokedLoop();
+  }
+
+  get running(): number {
+    return this.#held.size;
+  }
+
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#changed();
+  }
+
+  close(options: { readonly within?: Duration } = {}): Promise<WorkerCloseReport> {
+    const within = optionsOf("close").duration("within", options.within, {}, 10_000);
+    this.#closing ??= this.#close(within);
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(withinMs: number): Promise<WorkerCloseReport> {
+    const graceMs = Math.min(this.#settings.graceMs, withinMs / 2);
+    const idle = new Promise<void>((resolve) => (this.#onIdle = resolve));
+    const timeUp = this.#clock.sleep(withinMs, this.#end.signal, { keepAlive: true }).catch(() => {});
+    this.#stop.abort(new WorkerClosingError());
+    this.#changed();
+    this.#after(withinMs - graceMs, (run) => run.stop("closing", new WorkerClosingError()));
+    // Early enough for the store to answer.
+    this.#after(withinMs - graceMs / 5, (run) => run.abandon());
+    await Promise.race([idle, timeUp]);
+    this.#end.abort();
+    this.#keeper.stop();
+    this.#held.clear();
+    return { finished: this.#finished, givenBack: this.#givenBack };
+  }
+
+  /** Does something to all that is held then, at once if there is no time to wait. */
+  #after(ms: number, act: (run: TaskRun) => void): void {
+    const actOnAll = (): void => {
+      for (const run of this.#held) act(run);
+    };
+    if (ms <= 0) actOnAll();
+    else this.#clock.sleep(ms, this.#end.signal).then(actOnAll, () => {});
+  }
+
+  async #claimLoop(): Promise<void> {
+    const { signal } = this.#stop;
+    const { store, name } = this.queue;
+    for (let failures = 0; !signal.aborted;) {
+      const room = this.#room();
+      if (room <= 0) {
+        await new Promise<void>((resolve) => (this.#wake = resolve));
+        continue;
+      }
+      try {
+        const claimed = await this.#claim(room);
+        failures = 0;
+        if (claimed.length === 0) await store.waitForWork(name, signal);
+      } catch (error) {
+        await this.#pauseAfter("claim", error, (failures += 1));
+      }
+    }
+  }
+
+  async #claim(max: number): Promise<readonly ClaimedTask[]> {
+    this.#claiming = true;
+    try {
+      const sentAt = this.#clock.monotonic();
+      const claimed = await this.queue.store.claim(this.queue.name, this.#claimOf(max));
+      this.#receive(claimed, sentAt);
+      return claimed;
+    } finally {
+      this.#claiming = false;
+      this.#changed();
+    }
+  }
+
+  /** Hears of cancelled tasks at once, rather than at the next renewal. */
+  async #revokedLoop(): Promise<void> {
+    const { signal } = this.#stop;
+    for (let failures = 0; !signal.aborted;) {
+      try {
+        const revoked = await this.queue.store.waitForRevoked(this.queue.name, this.name, signal);
+        failures = 0;
+        for (const { id, fence, reason } of revoked)
+          for (const run of this.#held)
+            if (run.claimed.id === id && run.claimed.fence === fence) run.cancel(reason);
+      } catch (error) {
+        await this.#pauseAfter("revoked", error, (failures += 1));
+      }
+    }
+  }
+
+  /** How many more tasks may be claimed, once `leaving` of those that are held have been let go. */
+  #room(leaving: number = 0): number {
+    return this.#paused || this.#stop.signal.aborted ? 0 : this.#concurrency - this.#held.size + leaving;
+  }
+
+  #claimOf(max: number): ClaimRequest {
+    return { worker: this.name, max, leaseMs: this.#leaseMs };
+  }
+
+  #receive(claimed: readonly ClaimedTask[], sentAt: number): void {
+    for (const task of claimed) {
+      const handler = this.#handlers.get(task.name) ?? unknownTask(task.name);
+      const run = new TaskRun(task, handler, this.#settings, sentAt + this.#leaseMs);
+      this.#held.add(run);
+      // Claimed on the way to the close: goes straight back.
+      if (this.#stop.signal.aborted) run.stop("closing", new WorkerClosingError());
+      void this.#pool.add(() => this.#run(run));
+    }
+  }
+
+  async #run(run: TaskRun): Promise<void> {
+    const settlement = await run.run();
+    if (settlement === undefined) {
+      this.#letGo(run, "abandoned", false);
+      this.#changed();
+      return;
+    }
+    this.#settlements.push({ run, settlement });
+    if (!this.#settling) void this.#settle();
+  }
+
+  /** Ends leases in batches: all that end in one turn, and those that end while a batch is on its way. */
+  async #settle(): Promise<void> {
+    this.#settling = true;
+    await Promise.resolve();
+    for (let failures = 0; this.#settlements.length > 0 && !this.#end.signal.aborted;) {
+      const batch = this.#settlements;
+      this.#settlements = [];
+      try {
+        await this.#settleBatch(batch);
+        failures = 0;
+      } catch (error) {
+        // Tried again for as long as the leases last; what the store has taken already, it refuses.
+        for (const { run } of batch) if (!run.isOurs) this.#letGo(run, "abandoned", false);
+        this.#settlements = [...batch.filter(({ run }) => run.isOurs), ...this.#settlements];
+        await this.#pauseAfter("settle", error, (failures += 1));
+      }
+    }
+    this.#settling = false;
+    this.#changed();
+  }
+
+  async #settleBatch(batch: readonly Ended[]): Promise<void> {
+    const { store, name } = this.queue;
+    const room = this.#room(batch.length);
+    const sentAt = this.#clock.monotonic();
+    const settlements = batch.map(({ settlement }) => settlement);
+    const claim = room > 0 ? this.#claimOf(room) : undefined;
+    const { outcomes, claimed } = await store.settle(name, settlements, claim);
+    for (const [index, { run, settlement }] of batch.entries())
+      this.#letGo(run, settlement.kind, outcomes[index]!.written);
+    this.#receive(claimed, sentAt);
+  }
+
+  #letGo(run: TaskRun, settlement: RunEndedEvent["settlement"], written: boolean): void {
+    this.#held.delete(run);
+    if (written && this.#stop.signal.aborted) {
+      if (settlement === "release") this.#givenBack += 1;
+      else this.#finished += 1;
+    }
+    if (!runEnded.hasSubscribers) return;
+    const { name: task, id, attempt, fence } = run.claimed;
+    const durationMs = this.#clock.monotonic() - run.startedAt;
+    runEnded.publish({
+      queue: this.queue.name,
+      worker: this.name,
+      task,
+      id,
+      attempt,
+      fence,
+      durationMs,
+      settlement,
+      written,
+    });
+  }
+
+  /** Lets those look again who wait for room or for the end. */
+  #changed(): void {
+    this.#wake?.();
+    this.#wake = undefined;
+    if (this.#held.size === 0 && !this.#claiming) this.#onIdle?.();
+  }
+
+  async #pauseAfter(doing: WorkerErrorEvent["doing"], error: unknown, failures: number): Promise<void> {
+    const { signal } = doing === "settle" ? this.#end : this.#stop;
+    if (signal.aborted) return;
+    this.#fail(doing, error);
+    const { delayMs } = this.#storeBackoff.next(failures, 0, this.#settings.random);
+    await this.#clock.sleep(delayMs, signal).catch(() => {});
+  }
+
+  #fail(doing: WorkerErrorEvent["doing"], thrown: unknown): void {
+    if (workerFailed.hasSubscribers)
+      workerFailed.publish({ queue: this.queue.name, worker: this.name, doing, error: asError(thrown) });
+  }
+}
+
+interface Ended {
+  readonly run: TaskRun;
+  readonly settlement: Settlement;
+}
+
+/** Fails tries of a task that nobody here can run, in the hope that another worker can: deploys take a while. */
+function unknownTask(name: string): TaskHandler {
+  const task = defineTask({ name });
+  const run = (): never => {
+    throw new NoHandlerError(name);
+  };
+  return { task, run };
+}
