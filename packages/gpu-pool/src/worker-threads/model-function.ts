@@ -7,12 +7,12 @@ export interface ModelContext {
   /** Aborts when the request is cancelled or its deadline passes. */
   readonly signal: AbortSignal;
   /** Reports anything that can be cloned, as often as one likes: at most 20 a second go out, the latest of them. */
-  progress(value: unknown): void;
+  readonly progress: (value: unknown) => void;
   /**
    * Lets messages in, such as a cancel, and throws if the request was cancelled. Long computations call it every few
    * milliseconds; without it a cancelled thread can only be ended.
    */
-  checkpoint(): Promise<void>;
+  readonly checkpoint: () => Promise<void>;
 }
 
 /** A model: a function that may take long. */
