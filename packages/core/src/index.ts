@@ -14,6 +14,7 @@ export {
   StoreUnavailableError,
   TimeoutError,
 } from "./errors/errors.ts";
+export type { StoreFailureOptions } from "./errors/errors.ts";
 export { optionsOf } from "./options.ts";
 export type { OptionReader, Range } from "./options.ts";
 export { seededRandom, systemRandom } from "./random.ts";

@@ -106,22 +106,39 @@ export class HedgeLostError extends HoldfastError {
   }
 }
 
+/** What a store's failure can be told besides its message. */
+export interface StoreFailureOptions extends HoldfastErrorOptions {
+  /** @defaultValue "connection" */
+  readonly reason?: string;
+  /** @defaultValue "unknown" */
+  readonly outcome?: "none" | "unknown";
+}
+
 /** A store could not be reached or did not answer in time. `code: "STORE_UNAVAILABLE"`. */
 export class StoreUnavailableError extends HoldfastError {
   override readonly code = "STORE_UNAVAILABLE";
   override readonly status = 503;
+  /** Why, in the words of the store's adapter: `connection`, `timeout`, `read_only`, `loading`, … */
+  readonly reason: string;
+  /**
+   * `"none"`: the call changed nothing and can be repeated. `"unknown"`: it may have had its effect, since it was
+   * sent and only its reply is missing.
+   */
+  readonly outcome: "none" | "unknown";
 
   constructor(
     /** Which store, such as `redis`. */
     readonly store: string,
     message: string,
-    options?: HoldfastErrorOptions,
+    options?: StoreFailureOptions,
   ) {
     super(`${store}: ${message}`, options);
+    this.reason = options?.reason ?? "connection";
+    this.outcome = options?.outcome ?? "unknown";
   }
 
   protected override problemFields(): Readonly<Record<string, unknown>> {
-    return { store: this.store };
+    return { store: this.store, reason: this.reason, outcome: this.outcome };
   }
 }
 
