@@ -1,7 +1,7 @@
 // The service, put together: a queue of tasks, a worker that runs them on a pool of threads, and HTTP around it.
 import { availableParallelism } from "node:os";
 import type { Clock, Health, HealthReport } from "@holdfast/core";
-import { health, HoldfastError, systemClock } from "@holdfast/core";
+import { health, HoldfastError, systemClock, timeout } from "@holdfast/core";
 import type { RunningServer } from "@holdfast/core/node";
 import type { GpuPool } from "@holdfast/gpu-pool";
 import { gpuPool } from "@holdfast/gpu-pool";
@@ -46,6 +46,9 @@ export interface Inference {
 /** Largest PNG of the largest picture made, and some room. */
 const MAX_PAYLOAD_BYTES = 48_000_000;
 
+/** How long the first threads may take to come up. */
+const MAX_START = "30s";
+
 /** A thread that needs more than this dies alone. */
 const THREAD_LIMITS = { maxOldGenerationSizeMb: 512 };
 
@@ -87,6 +90,9 @@ export async function startInference(options: InferenceOptions): Promise<Inferen
   const sockets = taskSockets(queue);
   let server: RunningServer;
   try {
+    await timeout(MAX_START, { clock }).run(({ signal }) =>
+      Promise.all([pool.ready({ signal }), intake.ready({ signal })]),
+    );
     const handler = routes({
       queue,
       pool,

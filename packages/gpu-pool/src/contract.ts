@@ -65,6 +65,11 @@ export interface GpuPool extends AsyncDisposable {
   /** By `name@version`, or by name alone: then the version listed last. */
   run(model: string, input: unknown, options?: RunModelOptions): Promise<unknown>;
   snapshot(): GpuPoolSnapshot;
+  /**
+   * Resolves once a device is up: at once if one is. A device that does not start is tried again, so give a signal.
+   * Rejects with the signal's reason, or with a `ClosedError` when the pool is closed.
+   */
+  ready(options?: { readonly signal?: AbortSignal | undefined }): Promise<void>;
   /** Takes no more requests; resolves once those it has have ended. */
   drain(): Promise<void>;
   /** Takes no more requests, lets those it has end for `within` (default 10 s), then ends the workers. */

@@ -66,6 +66,8 @@ class Pool implements GpuPool {
   /** Keeps the process while there are requests. */
   #hold: Timer | undefined;
   #onIdle: (() => void)[] = [];
+  /** Those who wait for a device to come up, or for the end of the pool. */
+  readonly #onUp = new Set<() => void>();
 
   constructor(options: GpuPoolOptions) {
     const check = optionsOf("gpuPool");
@@ -88,7 +90,10 @@ class Pool implements GpuPool {
       restartCapMs: defaults.restartCapMs,
     };
     const listener = {
-      up: (device: Device) => this.#apply({ type: "device-up", device }),
+      up: (device: Device) => {
+        this.#apply({ type: "device-up", device });
+        for (const tell of this.#onUp) tell();
+      },
       down: (device: Device, cause: Error) => this.#apply({ type: "device-down", device: device.id }, cause),
       changed: (device: SupervisedDevice) => this.#publishDevice(device),
       progress: (id: number, value: unknown) => this.#progress(id, value),
@@ -158,6 +163,28 @@ class Pool implements GpuPool {
     };
   }
 
+  async ready({ signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+    signal?.throwIfAborted();
+    if (this.#scheduler.capacity === 0 && this.#closing === undefined)
+      await new Promise<void>((resolve, reject) => {
+        const leave = (): void => {
+          this.#onUp.delete(onUp);
+          signal?.removeEventListener("abort", onAbort);
+        };
+        const onUp = (): void => {
+          leave();
+          resolve();
+        };
+        const onAbort = (): void => {
+          leave();
+          reject(signal?.reason as Error);
+        };
+        this.#onUp.add(onUp);
+        signal?.addEventListener("abort", onAbort, { once: true });
+      });
+    if (this.#closing !== undefined) throw new ClosedError(`pool "${this.#name}"`);
+  }
+
   async drain(): Promise<void> {
     this.#isDraining = true;
     if (this.#requests.size > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
@@ -166,6 +193,7 @@ class Pool implements GpuPool {
   close(options: { readonly within?: Duration } = {}): Promise<PoolCloseReport> {
     const { closeWithinMs } = GPU_POOL_DEFAULTS;
     this.#closing ??= this.#close(optionsOf("close").duration("within", options.within, {}, closeWithinMs));
+    for (const tell of this.#onUp) tell();
     return this.#closing;
   }
 

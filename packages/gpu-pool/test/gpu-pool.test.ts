@@ -43,6 +43,36 @@ describe("gpuPool", () => {
     await pool.close();
   });
 
+  it("is ready once a device is up, and says so until it is closed", async () => {
+    let letStart = (): void => {};
+    const start = (): Promise<void> => new Promise((resolve) => (letStart = resolve));
+    const { pool } = await open(new ScriptedWorkers(undefined, { start }));
+    const waiting = watch(pool.ready());
+    const stop = new AbortController();
+    const aborted = watch(pool.ready({ signal: stop.signal }));
+    stop.abort("enough");
+    await clock.advance(0);
+    expect(waiting).toEqual({});
+    expect(aborted).toEqual({ error: "enough" });
+    letStart();
+    await clock.advance(0);
+    expect(waiting).toEqual({ value: undefined });
+    await pool.ready();
+    await pool.close();
+    await expect(pool.ready()).rejects.toMatchObject({ code: "CLOSED" });
+  });
+
+  it("tells those who wait for it to be ready that it has closed", async () => {
+    const start = (_: unknown, signal: AbortSignal): Promise<void> =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+      });
+    const { pool } = await open(new ScriptedWorkers(undefined, { start }));
+    const waiting = watch(pool.ready());
+    await pool.close();
+    expect(waiting.error).toMatchObject({ code: "CLOSED" });
+  });
+
   it("runs the version listed last when none is asked for", async () => {
     const { pool, workers } = await open(undefined, {
       models: [{ name: "m" }, { name: "m", version: "2" }],

@@ -8,7 +8,7 @@ export interface Task {
   readonly state: string;
   readonly done: boolean;
   readonly progress?: { readonly done?: number };
-  readonly startedAt?: number;
+  readonly enqueuedAt: number;
   readonly finishedAt?: number;
 }
 

@@ -151,8 +151,8 @@ async function problem(response: Response, status: number): Promise<void> {
   expect(type === "application/problem+json", `a problem came as ${type}`);
 }
 
-function took({ startedAt = 0, finishedAt = 0 }: Task): string {
-  return `${((finishedAt - startedAt) / 1_000).toFixed(1)} s of work`;
+function took({ enqueuedAt, finishedAt = enqueuedAt }: Task): string {
+  return `there after ${((finishedAt - enqueuedAt) / 1_000).toFixed(1)} s`;
 }
 
 function told(events: readonly Event[]): string {
