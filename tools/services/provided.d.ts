@@ -7,6 +7,8 @@ declare module "vitest" {
     redisUrl: string;
     /** PostgreSQL shared by all suites; empty when there is none. */
     databaseUrl: string;
+    /** Path of a Chromium's program; empty when there is none. */
+    chromium: string;
     /** Whether `startRedis` works here. */
     startsRedis: boolean;
     /** Whether `startPostgres` works here. */

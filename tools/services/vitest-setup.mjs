@@ -1,5 +1,6 @@
-// Starts the Redis and the PostgreSQL that the integration tests share, and says loudly when one is missing.
-import { ensurePostgres, ensureRedis } from "./install.mjs";
+// Starts the Redis and the PostgreSQL that the integration tests share, finds a Chromium, and says loudly when one is missing.
+import { findChromium } from "./chromium.mjs";
+import { ensureChromium, ensurePostgres, ensureRedis } from "./install.mjs";
 import { startPostgres } from "./postgres.mjs";
 import { startRedis } from "./redis.mjs";
 
@@ -30,22 +31,32 @@ const POSTGRES = {
   ensure: ensurePostgres,
   start: startPostgres,
 };
+/** Not a server: what is shared is the path of its program. @type {Kind} */
+const CHROMIUM = {
+  name: "Chromium",
+  variable: "CHROMIUM",
+  help: "apt-get install chromium",
+  ensure: ensureChromium,
+  start: async () => ({ url: findChromium() ?? "", stop: async () => {} }),
+};
 const LINE = "!".repeat(78);
 
 /**
- * Vitest's global setup: provides `redisUrl` and `databaseUrl`, empty when there is no such server, and whether
+ * Vitest's global setup: provides `redisUrl`, `databaseUrl` and `chromium`, empty when there is no such thing, and whether
  * tests can start servers of their own.
  *
  * @param {import("vitest/node").TestProject} project
  * @throws {Error} With `CI=true`, when a server is missing.
  */
 export default async function setup(project) {
-  // One after the other: both may need apt-get.
+  // One after the other: all may need apt-get.
   const redis = await shared(REDIS);
   const postgres = await shared(POSTGRES);
-  const missing = [redis.missing, postgres.missing].filter((text) => text !== undefined);
+  const chromium = await shared(CHROMIUM);
+  const missing = [redis.missing, postgres.missing, chromium.missing].filter((text) => text !== undefined);
   project.provide("redisUrl", redis.url);
   project.provide("databaseUrl", postgres.url);
+  project.provide("chromium", chromium.url);
   project.provide("startsRedis", redis.starts);
   project.provide("startsPostgres", postgres.starts);
   const stop = () => Promise.all([redis.stop(), postgres.stop()]);
@@ -94,5 +105,5 @@ function view(server) {
 function summaryOf(project, missing) {
   const modules = project.vitest.state.getTestModules().filter((one) => one.project.name === project.name);
   const skipped = modules.flatMap((one) => [...one.children.allTests("skipped")]).length;
-  return `NOT RUN: ${skipped} tests, for lack of a server.\n${missing.join("\n")}`;
+  return `NOT RUN: ${skipped} tests, for lack of what they need.\n${missing.join("\n")}`;
 }

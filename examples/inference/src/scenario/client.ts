@@ -89,15 +89,15 @@ export class Client {
       .map((data) => JSON.parse(data) as Event);
   }
 
-  /** Follows a task by WebSocket to its end. */
-  push(task: string): Promise<readonly Event[]> {
+  /** Follows a task by WebSocket to its end, from behind the event `after`. */
+  push(task: string, after = 0): Promise<readonly Event[]> {
     const id = task.slice(task.lastIndexOf("/") + 1);
     const socket = new WebSocket(`${this.url.replace(/^http/, "ws")}/v1/ws`);
     return new Promise((resolve, reject) => {
       const events: Event[] = [];
       socket.on("error", reject);
       socket.on("close", () => reject(new Error("the socket closed before the task ended")));
-      socket.on("open", () => socket.send(JSON.stringify({ type: "subscribe", id })));
+      socket.on("open", () => socket.send(JSON.stringify({ type: "subscribe", id, after })));
       socket.on("message", (data: Buffer) => {
         const message = JSON.parse(data.toString()) as { readonly type: string; readonly event?: Event };
         if (message.event !== undefined) events.push(message.event);
