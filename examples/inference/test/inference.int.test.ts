@@ -134,7 +134,7 @@ describe("the inference service", () => {
   const png = asPng(drawn(64, 64, 0));
   const jpegNamedPng = asJpeg(drawn(64, 64, 0));
   const refusals: readonly (readonly [string, number, string, string, Uint8Array | string, string])[] = [
-    ["too large a body", 413, "BODY_TOO_LARGE", "?op=denoise", new Uint8Array(10_000_001), "image/png"],
+    ["too large a body", 413, "PAYLOAD_TOO_LARGE", "?op=denoise", new Uint8Array(10_000_001), "image/png"],
     ["another type", 415, "UNSUPPORTED_MEDIA_TYPE", "", "hello", "text/plain"],
     ["no picture", 422, "BROKEN_IMAGE", "?op=denoise", "not a picture", "image/png"],
     ["half a picture", 422, "BROKEN_IMAGE", "?op=denoise", png.subarray(0, png.length >> 1), "image/png"],
@@ -144,7 +144,7 @@ describe("the inference service", () => {
     ["an unknown operation", 400, "UNKNOWN_OPERATION", "?op=sing", png, "image/png"],
     ["a parameter out of range", 400, "BAD_PARAMETER", "?op=upscale&factor=9", png, "image/png"],
     ["another operation's parameter", 400, "BAD_PARAMETER", "?op=upscale&style=oil", png, "image/png"],
-    ["no JSON", 400, "BAD_JSON", "", "{", JSON_TYPE],
+    ["no JSON", 400, "MALFORMED_BODY", "", "{", JSON_TYPE],
     ["no prompt", 422, "BAD_PROMPT", "", "{}", JSON_TYPE],
     ["too long a prompt", 422, "BAD_PROMPT", "", JSON.stringify({ prompt: "a".repeat(301) }), JSON_TYPE],
     ["too large a picture", 422, "BAD_PROMPT", "", JSON.stringify({ prompt: "a", width: 1e6 }), JSON_TYPE],

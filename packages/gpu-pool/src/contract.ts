@@ -67,7 +67,7 @@ export interface GpuPool extends AsyncDisposable {
   snapshot(): GpuPoolSnapshot;
   /**
    * Resolves once a device is up: at once if one is. A device that does not start is tried again, so give a signal.
-   * Rejects with the signal's reason, or with a `ClosedError` when the pool is closed.
+   * Keeps the process alive meanwhile. Rejects with the signal's reason, or with a `ClosedError` when the pool is closed.
    */
   ready(options?: { readonly signal?: AbortSignal | undefined }): Promise<void>;
   /** Takes no more requests; resolves once those it has have ended. */

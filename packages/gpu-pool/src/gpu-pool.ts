@@ -25,7 +25,7 @@ const requestEnded = /* @__PURE__ */ channel<RequestEvent>("gpu-pool", "request"
 
 /**
  * A pool over the devices of one or more adapters. Workers start at once, in the background. A pool alone does not
- * keep a process alive; its requests do.
+ * keep a process alive; its requests do, and those who wait for it to be ready.
  *
  * @throws InvalidOptionError when an option is out of range, two devices have one ID, or models do not fit.
  */
@@ -167,7 +167,9 @@ class Pool implements GpuPool {
     signal?.throwIfAborted();
     if (this.#scheduler.capacity === 0 && this.#closing === undefined)
       await new Promise<void>((resolve, reject) => {
+        const hold = this.#clock.setTimer(MAX_DURATION_MS, () => {}, { keepAlive: true });
         const leave = (): void => {
+          hold.cancel();
           this.#onUp.delete(onUp);
           signal?.removeEventListener("abort", onAbort);
         };

@@ -242,10 +242,10 @@ describe("gpuPool over worker threads", () => {
     expect(await code(threads.run("echo", 1))).toBe("CLOSED");
   });
 
-  it("keeps its process for its requests alone, and leaves no thread in it", async () => {
+  it("keeps its process for those who wait for it alone, and leaves no thread in it", async () => {
     const script = fileURLToPath(new URL("./fixtures/one-shot.mjs", import.meta.url));
     const { stdout } = await promisify(execFile)(process.execPath, [script], { timeout: 20_000 });
-    expect(stdout.trim().split("\n")).toEqual(["42", "not closed, and yet it ends"]);
+    expect(stdout.trim().split("\n")).toEqual(["ready", "42", "not closed, and yet it ends"]);
   });
 
   it("refuses unknown models and bad options at once", async () => {
