@@ -94,7 +94,7 @@ describe.skipIf(executablePath === "")("the page, in Chromium", () => {
     await page.waitForSelector("#tasks > li[data-state=running]");
     await page.click("#tasks .cancel");
     await page.waitForSelector("#tasks > li[data-state=cancelled]");
-    expect(await page.textContent("#tasks .state")).toBe("cancelled: cancelled over HTTP");
+    expect(await page.textContent("#tasks .state")).toBe("cancelled over HTTP");
     await expect
       .poll(async () => (await new Client(service.url, systemClock).get<State>("/v1/state")).pool.running)
       .toBe(0);

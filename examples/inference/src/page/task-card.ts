@@ -98,7 +98,7 @@ export class TaskCard implements Follower {
 
 function describe({ type, reason, error }: TaskEvent, state: string): string {
   if (type === "failed") return `failed: ${error?.message ?? "for no known reason"}`;
-  if (type === "cancelled") return `cancelled: ${reason ?? ""}`;
+  if (type === "cancelled") return reason ?? "cancelled";
   if (type === "retrying") return `tried again soon: ${error?.message ?? ""}`;
   return state === "waiting" ? "waiting for a worker" : state;
 }
