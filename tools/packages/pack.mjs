@@ -14,6 +14,24 @@ import { promisify } from "node:util";
  */
 
 /**
+ * Packs one of ours.
+ *
+ * @param {string} folder - Of the package.
+ * @param {string} into - Folder for the tarball.
+ * @returns {Promise<Packed>}
+ * @throws {Error} When an entry that it exports is not built.
+ */
+export async function packBuilt(folder, into) {
+  const packed = await pack(folder, into);
+  const missing = entryFiles(packed.manifest).filter((file) => !packed.files.includes(file));
+  if (missing.length > 0)
+    throw new Error(
+      `${packed.name} exports ${missing.join(", ")}, which is not built: run \`npm run build\``,
+    );
+  return packed;
+}
+
+/**
  * @param {string} folder - Of the package.
  * @param {string} into - Folder for the tarball.
  * @returns {Promise<Packed>}
@@ -26,11 +44,6 @@ export async function pack(folder, into) {
   const [one] = Array.isArray(answer) ? answer : Object.values(answer);
   const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
   const files = one.files.map((/** @type {{ path: string }} */ { path }) => path);
-  const missing = entryFiles(manifest).filter((file) => !files.includes(file));
-  if (missing.length > 0)
-    throw new Error(
-      `${manifest.name} exports ${missing.join(", ")}, which is not built: run \`npm run build\``,
-    );
   return { name: manifest.name, folder, manifest, tarball: join(into, one.filename), files };
 }
 

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { fileListFaults } from "./file-list.mjs";
 import { publintFaults, typesFaults } from "./lint.mjs";
-import { pack } from "./pack.mjs";
+import { packBuilt } from "./pack.mjs";
 import { entryFaults, installApp, programFaults } from "./scratch.mjs";
 import { gzippedSize } from "./size.mjs";
 
@@ -54,7 +54,7 @@ function packed(files = GOOD, changes = {}) {
     exports: { ".": { types: "./dist/index.d.ts", default: "./dist/index.js" } },
     ...changes,
   };
-  return pack(write("small", { "package.json": JSON.stringify(manifest), ...files }), home);
+  return packBuilt(write("small", { "package.json": JSON.stringify(manifest), ...files }), home);
 }
 
 /**

@@ -6,7 +6,8 @@ import { gzipSync } from "node:zlib";
  * @typedef {object} Budget
  * @property {string} from - Entry, such as `@holdfast/core`.
  * @property {string} use - What is imported: `retry`, or `*`.
- * @property {number} bytes - Most bytes after gzip.
+ * @property {number} bytes - Most bytes after gzip: more is a fault.
+ * @property {number} target - What is aimed at: more is said, and no fault.
  */
 
 /**

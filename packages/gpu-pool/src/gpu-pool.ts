@@ -1,9 +1,10 @@
 // The pool: takes requests, lets the scheduler decide, and drives the devices.
-import type { Clock, Duration, OptionReader, Timer } from "@holdfast/core";
+import type { Clock, Duration, Timer } from "@holdfast/core";
 import { channel, ClosedError, MAX_DURATION_MS, notify, optionsOf, systemClock } from "@holdfast/core";
 import type { GpuPool, GpuPoolOptions, PoolCloseReport, RunModelOptions } from "./contract.ts";
 import { GPU_POOL_DEFAULTS } from "./defaults.ts";
 import type { Device } from "./device.ts";
+import { devicesOf } from "./devices-of.ts";
 import {
   DeadlineExceededError,
   PoolSaturatedError,
@@ -18,7 +19,6 @@ import { deviceSnapshot } from "./observe.ts";
 import type { ScheduledRequest, SchedulerCommand, SchedulerEvent } from "./scheduler/contract.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import { SupervisedDevice } from "./supervised-device.ts";
-import type { WorkerAdapter } from "./worker.ts";
 
 const deviceChanged = /* @__PURE__ */ channel<DeviceEvent>("gpu-pool", "device");
 const requestEnded = /* @__PURE__ */ channel<RequestEvent>("gpu-pool", "request");
@@ -372,29 +372,6 @@ class Pool implements GpuPool {
       ...(request.device === undefined ? {} : { device: request.device }),
     });
   }
-}
-
-/** Every device with its adapter, checked. */
-function devicesOf(
-  workers: GpuPoolOptions["workers"],
-  registry: ModelRegistry,
-  check: OptionReader,
-): readonly { readonly device: Device; readonly adapter: WorkerAdapter }[] {
-  const adapters = Array.isArray(workers)
-    ? (workers as readonly WorkerAdapter[])
-    : [check.object("workers", workers as WorkerAdapter)];
-  const all = adapters.flatMap((adapter) => adapter.devices.map((device) => ({ device, adapter })));
-  if (all.length === 0) check.refuse("workers", workers, "adapters with at least one device");
-  const needed = registry.models.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0);
-  const seen = new Set<string>();
-  for (const { device } of all) {
-    if (seen.has(device.id)) check.refuse("workers", device.id, "devices with IDs of their own");
-    seen.add(device.id);
-    check.integer(`workers: capacity of ${device.id}`, device.capacity, { min: 1 });
-    if (needed > (device.memoryBytes ?? Infinity))
-      check.refuse("models", needed, `models that fit into the ${device.memoryBytes} bytes of ${device.id}`);
-  }
-  return all;
 }
 
 function reasonText(signal: AbortSignal | undefined): string {

@@ -1,0 +1,29 @@
+// The devices that a pool is given, one by one with the adapter that drives each, and what must be true of them.
+import type { OptionReader } from "@holdfast/core";
+import type { GpuPoolOptions } from "./contract.ts";
+import type { Device } from "./device.ts";
+import type { ModelRegistry } from "./model.ts";
+import type { WorkerAdapter } from "./worker.ts";
+
+/** Every device with its adapter, checked. */
+export function devicesOf(
+  workers: GpuPoolOptions["workers"],
+  registry: ModelRegistry,
+  check: OptionReader,
+): readonly { readonly device: Device; readonly adapter: WorkerAdapter }[] {
+  const adapters = Array.isArray(workers)
+    ? (workers as readonly WorkerAdapter[])
+    : [check.object("workers", workers as WorkerAdapter)];
+  const all = adapters.flatMap((adapter) => adapter.devices.map((device) => ({ device, adapter })));
+  if (all.length === 0) check.refuse("workers", workers, "adapters with at least one device");
+  const needed = registry.models.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0);
+  const seen = new Set<string>();
+  for (const { device } of all) {
+    if (seen.has(device.id)) check.refuse("workers", device.id, "devices with IDs of their own");
+    seen.add(device.id);
+    check.integer(`workers: capacity of ${device.id}`, device.capacity, { min: 1 });
+    if (needed > (device.memoryBytes ?? Infinity))
+      check.refuse("models", needed, `models that fit into the ${device.memoryBytes} bytes of ${device.id}`);
+  }
+  return all;
+}
