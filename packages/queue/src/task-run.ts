@@ -146,6 +146,8 @@ export class TaskRun {
     try {
       const { task, run } = this.handler;
       const input = await task.parseInput(decodePayload(this.claimed.input) as never);
+      // Told to stop before it began.
+      if (this.#stop !== undefined) throw this.#stop.reason;
       const value = await run(new RunContext(this, input as never));
       const result = encodePayload(value, this.settings.maxPayloadBytes);
       // As it will be read, so that what it does not survive is found out here.
@@ -189,7 +191,9 @@ export class TaskRun {
     const { clock, random } = this.settings;
     try {
       const { delayMs, state } = this.handler.task.backoff.next(attempt, backoffState, random);
-      return { delayMs: Math.max(delayMs, retryAfterOf(thrown, clock.now()) ?? 0), backoffState: state };
+      if (!(delayMs >= 0 && delayMs < Infinity)) return FALLBACK_RETRY;
+      const longest = Math.max(delayMs, retryAfterOf(thrown, clock.now()) ?? 0);
+      return { delayMs: Math.ceil(longest), backoffState: state };
     } catch {
       return FALLBACK_RETRY;
     }

@@ -125,7 +125,8 @@ class ClaimingWorker implements Worker {
   readonly #storeBackoff = exponential({ base: 100, cap: 5_000 });
   #settlements: Ended[] = [];
   #settling = false;
-  #claiming = false;
+  /** Tasks asked for by claims that the store has not answered. */
+  #asked = 0;
   #paused = false;
   /** Ends the wait for room or for the end of a pause. */
   #wake: (() => void) | undefined;
@@ -237,21 +238,21 @@ class ClaimingWorker implements Worker {
   }
 
   async #claim(max: number): Promise<readonly ClaimedTask[]> {
-    this.#claiming = true;
+    this.#asked += max;
     try {
       const sentAt = this.#clock.monotonic();
       const claimed = await this.queue.store.claim(this.queue.name, this.#claimOf(max));
       this.#receive(claimed, sentAt);
       return claimed;
     } finally {
-      this.#claiming = false;
+      this.#asked -= max;
       this.#changed();
     }
   }
 
-  /** Hears of cancelled tasks at once, rather than at the next renewal. */
+  /** Hears of cancelled tasks at once, rather than at the next renewal; also while it closes. */
   async #revokedLoop(): Promise<void> {
-    const { signal } = this.#stop;
+    const { signal } = this.#end;
     for (let failures = 0; !signal.aborted;) {
       try {
         const revoked = await this.queue.store.waitForRevoked(this.queue.name, this.name, signal);
@@ -267,7 +268,8 @@ class ClaimingWorker implements Worker {
 
   /** How many more tasks may be claimed, once `leaving` of those that are held have been let go. */
   #room(leaving: number = 0): number {
-    return this.#paused || this.#stop.signal.aborted ? 0 : this.#concurrency - this.#held.size + leaving;
+    if (this.#paused || this.#stop.signal.aborted) return 0;
+    return this.#concurrency - this.#held.size - this.#asked + leaving;
   }
 
   #claimOf(max: number): ClaimRequest {
@@ -319,14 +321,20 @@ class ClaimingWorker implements Worker {
 
   async #settleBatch(batch: readonly Ended[]): Promise<void> {
     const { store, name } = this.queue;
-    const room = this.#room(batch.length);
+    const room = Math.max(0, this.#room(batch.length));
     const sentAt = this.#clock.monotonic();
     const settlements = batch.map(({ settlement }) => settlement);
     const claim = room > 0 ? this.#claimOf(room) : undefined;
-    const { outcomes, claimed } = await store.settle(name, settlements, claim);
-    for (const [index, { run, settlement }] of batch.entries())
-      this.#letGo(run, settlement.kind, outcomes[index]!.written);
-    this.#receive(claimed, sentAt);
+    this.#asked += room;
+    try {
+      const { outcomes, claimed } = await store.settle(name, settlements, claim);
+      for (const [index, { run, settlement }] of batch.entries())
+        this.#letGo(run, settlement.kind, outcomes[index]!.written);
+      this.#receive(claimed, sentAt);
+    } finally {
+      this.#asked -= room;
+      this.#changed();
+    }
   }
 
   #letGo(run: TaskRun, settlement: RunEndedEvent["settlement"], written: boolean): void {
@@ -355,11 +363,11 @@ class ClaimingWorker implements Worker {
   #changed(): void {
     this.#wake?.();
     this.#wake = undefined;
-    if (this.#held.size === 0 && !this.#claiming) this.#onIdle?.();
+    if (this.#held.size === 0 && this.#asked === 0) this.#onIdle?.();
   }
 
   async #pauseAfter(doing: WorkerErrorEvent["doing"], error: unknown, failures: number): Promise<void> {
-    const { signal } = doing === "settle" ? this.#end : this.#stop;
+    const { signal } = doing === "claim" ? this.#stop : this.#end;
     if (signal.aborted) return;
     this.#fail(doing, error);
     const { delayMs } = this.#storeBackoff.next(failures, 0, this.#settings.random);

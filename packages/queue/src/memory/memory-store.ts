@@ -212,7 +212,8 @@ class MemoryStore implements QueueStore {
     if (at >= this.#timerAt) return;
     this.#timer?.cancel();
     this.#timerAt = at;
-    this.#timer = this.clock.setTimer(Math.max(0, at - now), () => this.#onTimer());
+    // Whole milliseconds, as time is read here: a fraction would come due again and again before it is reached.
+    this.#timer = this.clock.setTimer(Math.max(0, Math.ceil(at - now)), () => this.#onTimer());
   }
 
   #onTimer(): void {
