@@ -84,7 +84,12 @@ export interface Queue extends AsyncDisposable {
    */
   enqueue<Input>(task: EnqueuedTask<Input>, input: Input, options?: EnqueueOptions): Promise<Enqueued>;
 
-  /** Adds tasks, in order, in one step: all of them, or none. @throws as {@link enqueue} does. */
+  /**
+   * Adds tasks, in order, in one step. Nothing is added when one of them is not valid or they do not all fit. One
+   * whose ID is taken does not keep the others out: they have been added when this throws a {@link TaskExistsError}.
+   *
+   * @throws as {@link enqueue} does.
+   */
   enqueueMany<Input>(
     task: EnqueuedTask<Input>,
     items: readonly EnqueueItem<Input>[],
@@ -264,6 +269,7 @@ class StoredQueue implements Queue {
       for (const event of page.events) {
         after = event.seq;
         yield event;
+        signal.throwIfAborted();
       }
       if (page.ended) return;
       if (page.events.length === 0) await this.store.waitForEvents(this.name, id, after, signal);
