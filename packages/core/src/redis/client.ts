@@ -1,0 +1,35 @@
+// What is asked of a Redis client. ioredis fits, alone or as a Cluster.
+
+/** A client of Redis 6.2 or later, or Valkey. `Redis` and `Cluster` of ioredis are ones. */
+export interface RedisClient {
+  /**
+   * As ioredis reports it. Only a `"ready"` client is sent anything; without the property it always counts as
+   * ready.
+   */
+  readonly status?: string;
+  evalsha(sha1: string, keyCount: number, ...keysAndArguments: string[]): Promise<unknown>;
+  eval(lua: string, keyCount: number, ...keysAndArguments: string[]): Promise<unknown>;
+  /** Starts a client that was made with `lazyConnect`. */
+  connect?(): Promise<unknown>;
+  on?(event: "ready" | "close" | "end", listener: () => void): unknown;
+  off?(event: "ready" | "close" | "end", listener: () => void): unknown;
+}
+
+/**
+ * Options under which ioredis neither queues commands while it is disconnected nor sends them again after it has
+ * reconnected: both would let a command take effect long after its caller was told that it failed.
+ *
+ * @example
+ * ```ts
+ * import { Redis } from "ioredis";
+ * import { REDIS_CLIENT_OPTIONS } from "@holdfast/core/redis";
+ *
+ * const redis = new Redis({ ...REDIS_CLIENT_OPTIONS, lazyConnect: true });
+ * redis.options.enableOfflineQueue; // => false
+ * ```
+ */
+export const REDIS_CLIENT_OPTIONS: {
+  readonly enableOfflineQueue: false;
+  readonly autoResendUnfulfilledCommands: false;
+  readonly maxRetriesPerRequest: 0;
+} = { enableOfflineQueue: false, autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 };
