@@ -74,6 +74,42 @@ export { withMiddleware } from "./http/handler.ts";
 export type { Handler, Middleware } from "./http/handler.ts";
 export { problemResponse, RequestError, retryAfterHeader } from "./http/problem-response.ts";
 
+export {
+  IdempotencyInFlightError,
+  IdempotencyMismatchError,
+  InDoubtError,
+  ReplayedFailureError,
+  ResultNotKeptError,
+} from "./idempotency/errors.ts";
+export { fingerprintOf } from "./idempotency/fingerprint.ts";
+export { idempotency } from "./idempotency/idempotency.ts";
+export type {
+  Idempotency,
+  IdempotencyEvent,
+  Idempotent,
+  IdempotentCall,
+  IdempotentContext,
+} from "./idempotency/idempotency.ts";
+export { MEMORY_IDEMPOTENCY_DEFAULTS, memoryIdempotencyStore } from "./idempotency/memory-store.ts";
+export type { MemoryIdempotencyStoreOptions } from "./idempotency/memory-store.ts";
+export { IDEMPOTENCY_KEY_DEFAULTS, idempotencyKey } from "./idempotency/middleware.ts";
+export type { IdempotencyKeyOptions } from "./idempotency/middleware.ts";
+export type { FailureRule, OperationFailure } from "./idempotency/operation-failure.ts";
+export { IDEMPOTENCY_DEFAULTS } from "./idempotency/options.ts";
+export type { IdempotencyOptions } from "./idempotency/options.ts";
+export type {
+  BeginOutcome,
+  BeginRequest,
+  IdempotencyStore,
+  IdempotencyStoreTraits,
+  KeyLease,
+  KeyRef,
+  RecoveryPoint,
+  StoreCallOptions,
+  StoreWriteOptions,
+  WriteOutcome,
+} from "./idempotency/store.ts";
+
 export { health } from "./health/health.ts";
 export type {
   DependencyHealth,

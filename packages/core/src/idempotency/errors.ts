@@ -68,7 +68,9 @@ export class ResultNotKeptError extends HoldfastError {
     /** Why: `too large (300000 of 262144 characters)`. */
     readonly why: string,
   ) {
-    super(`the request with the idempotency key ${JSON.stringify(key)} was done; its result was not kept: ${why}`);
+    super(
+      `the request with the idempotency key ${JSON.stringify(key)} was done; its result was not kept: ${why}`,
+    );
     this.key = key;
   }
 

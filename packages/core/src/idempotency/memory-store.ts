@@ -96,7 +96,10 @@ class MemoryIdempotencyStore implements IdempotencyStore {
     const id = idOf(request);
     const known = this.#records.get(id);
     if (known === undefined) this.#makeRoom(now);
-    return this.#change(id, begin(known, request, now, () => (this.#lastFence += 1)));
+    return this.#change(
+      id,
+      begin(known, request, now, () => (this.#lastFence += 1)),
+    );
   }
 
   async renew(lease: KeyLease, lockTtlMs: number): Promise<WriteOutcome> {

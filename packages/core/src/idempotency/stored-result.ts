@@ -9,11 +9,18 @@ type StoredResult =
   | { readonly ok: false; readonly name: string; readonly code?: string; message: string; status: number }
   | { readonly ok: true; readonly notKept: string };
 
+/** Answered by an operation whose effect has happened, but whose result is not to be kept. */
+export class NotKept {
+  /** @param why - Such as `too large (200000 of 131072 bytes)`. */
+  constructor(readonly why: string) {}
+}
+
 /**
  * A value as text. One that is too long, or that JSON cannot write, is stored as done without it: its effect has
  * happened and must not be repeated for that.
  */
 export function encodeValue(value: unknown, maxLength: number): string {
+  if (value instanceof NotKept) return notKept(value.why);
   let text: string;
   try {
     text = JSON.stringify({ ok: true, value });

@@ -7,3 +7,7 @@ export { faulty, InjectedFaultError } from "./faulty.ts";
 export type { Fault, FaultRates, FaultScript, FaultyCall, FaultyOptions } from "./faulty.ts";
 export { leakCheck } from "./leak-check.ts";
 export type { LeakCheck, LeakCheckOptions, Leaks } from "./leak-check.ts";
+export { ConformanceError, ensure, present, same } from "./assert.ts";
+export type { ConformanceRunner } from "./assert.ts";
+export { idempotencyStoreConformance } from "./idempotency/conformance.ts";
+export type { IdempotencyStoreSubject } from "./idempotency/trial.ts";
