@@ -141,7 +141,10 @@ export type QueueStats = Readonly<Record<TaskState, number>>;
 export interface QueueStore {
   readonly traits: QueueStoreTraits;
 
-  /** Adds all tasks, in order, or none if there would be more than `limit` live ones. */
+  /**
+   * Adds all tasks, in order, or none if that would make more than `limit` live ones. Those that are there already
+   * take no room: they never make it full.
+   */
   enqueue(
     queue: string,
     tasks: readonly NewTask[],
@@ -193,7 +196,7 @@ export interface QueueStore {
     page: { readonly max: number; readonly after?: string },
   ): Promise<readonly TaskStatus[]>;
 
-  /** Makes failed tasks ready again, as if they had never been tried, behind those that are there. */
+  /** Makes failed tasks ready again, as if they had never been tried, behind those that are there, limit or not. */
   redrive(queue: string, ids: readonly string[]): Promise<readonly RedriveOutcome[]>;
 
   /** Forgets tasks that have ended. Whether each was one. */

@@ -84,7 +84,11 @@ export class QueueState {
   enqueue(tasks: readonly NewTask[], limit: number, now: number): EnqueueResult {
     const { scheduled, ready, running } = this.#counts;
     const live = scheduled + ready + running;
-    if (live + tasks.length > limit && live + this.#countNew(tasks) > limit) return { full: true, live };
+    if (live + tasks.length > limit) {
+      // Redrives may have gone beyond the limit: what adds nothing fits all the same.
+      const fresh = this.#countNew(tasks);
+      if (fresh > 0 && live + fresh > limit) return { full: true, live };
+    }
     return { full: false, outcomes: tasks.map((task) => this.#enqueueOne(task, now)) };
   }
 

@@ -192,6 +192,19 @@ export const enqueueClauses: readonly Clause[] = [
     },
   },
   {
+    title: "is not full for what adds nothing, also when redrives have gone beyond the limit",
+    check: async (t) => {
+      const dead = await t.fail();
+      const live = await t.add();
+      await t.store.redrive(t.queue, [dead]);
+      const add = (...tasks: readonly NewTask[]) => t.store.enqueue(t.queue, tasks, { limit: 1 });
+      same(await add(), { full: false, outcomes: [] }, "no task");
+      const known = { full: false, outcomes: [{ outcome: "exists", id: live }] };
+      same(await add(t.task({ id: live })), known, "a task that is there");
+      same(await add(t.task()), { full: true, live: 2 }, "a new task");
+    },
+  },
+  {
     title: "takes no notice of what a caller does to a task it has given",
     check: async (t) => {
       const input = { text: json("x").text, blobs: [] };
