@@ -89,7 +89,7 @@ export type {
   Idempotent,
   IdempotentCall,
   IdempotentContext,
-} from "./idempotency/idempotency.ts";
+} from "./idempotency/contract.ts";
 export { MEMORY_IDEMPOTENCY_DEFAULTS, memoryIdempotencyStore } from "./idempotency/memory-store.ts";
 export type { MemoryIdempotencyStoreOptions } from "./idempotency/memory-store.ts";
 export { IDEMPOTENCY_KEY_DEFAULTS, idempotencyKey } from "./idempotency/middleware.ts";

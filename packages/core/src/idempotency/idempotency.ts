@@ -4,112 +4,23 @@ import { optionsOf } from "../options.ts";
 import type { AbortScope } from "../policies/abort-scope.ts";
 import { contextOf } from "../policies/context.ts";
 import { channel } from "../telemetry/channel.ts";
+import type {
+  Idempotency,
+  IdempotencyEvent,
+  Idempotent,
+  IdempotentCall,
+  IdempotentContext,
+} from "./contract.ts";
 import { IdempotencyInFlightError, IdempotencyMismatchError, InDoubtError } from "./errors.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { HeldKey } from "./held-key.ts";
+import { OperationContext } from "./operation-context.ts";
 import type { OperationFailure } from "./operation-failure.ts";
 import type { IdempotencyOptions, IdempotencySettings } from "./options.ts";
 import { settingsOf } from "./options.ts";
 import type { BeginOutcome, KeyRef } from "./store.ts";
 import { isStoreFailure, StoreCalls } from "./store-calls.ts";
 import { decodeResult, encodeFailure, encodeValue } from "./stored-result.ts";
-
-/** One request under a key. */
-export interface IdempotentCall<Tx = never> {
-  /** Chosen by whoever repeats the request. 1 to 255 characters. */
-  readonly key: string;
-  /** Whose key it is. @defaultValue the scope of the maker */
-  readonly scope?: string | undefined;
-  /** What is asked for: the same key with another body is refused. JSON, text or bytes. */
-  readonly body?: unknown;
-  /** Ends the wait with its reason, at once. The operation is told, and its end is recorded when it comes. */
-  readonly signal?: AbortSignal | undefined;
-  /**
-   * The caller's open transaction, on a store whose traits say `transactional`: the result is recorded in it, and
-   * so exactly when the operation's own writes are committed.
-   */
-  readonly tx?: Tx | undefined;
-}
-
-/** What an operation is told. */
-export interface IdempotentContext<Tx = never> {
-  readonly key: string;
-  readonly scope: string;
-  /**
-   * Fencing token: higher than that of any earlier attempt under this key. Hand it to what you write to, and let
-   * that refuse a lower one than it has seen. 0 when the store could not be asked and `onStoreError` is `"open"`.
-   */
-  readonly fence: number;
-  /** Whether an earlier attempt may have had its effect. Only with `onInDoubt: "run"`. */
-  readonly doubt: boolean;
-  /** Where an earlier attempt got to. */
-  readonly point?: { readonly name: string; readonly data: unknown };
-  /** Aborts with the caller's reason, or with a `LeaseLostError`. Made when it is first read. */
-  readonly signal: AbortSignal;
-  /** Whether it has been aborted. Cheaper to ask than `signal.aborted`. */
-  readonly aborted: boolean;
-  /** Throws the abort's reason if it has been aborted. */
-  readonly throwIfAborted: () => void;
-  /**
-   * Records how far the operation got, with JSON of its own: whoever has to take over resumes there, and is not in
-   * doubt. With `tx`, as part of that transaction.
-   *
-   * @throws LeaseLostError, StoreUnavailableError
-   */
-  readonly checkpoint: (name: string, data?: unknown, options?: { readonly tx?: Tx }) => Promise<void>;
-}
-
-/** A result, and where it came from. */
-export interface Idempotent<T> {
-  /** What the operation answered: as it is the first time, from JSON when it is replayed. */
-  readonly value: T;
-  /** Whether an earlier attempt's result was answered. */
-  readonly replayed: boolean;
-  /**
-   * Whether the result is on record. `false`: the store failed when it was to be written, and once the lock has run
-   * out the key is in doubt.
-   */
-  readonly stored: boolean;
-}
-
-/** Runs operations under keys. */
-export interface Idempotency<Tx = never> {
-  /**
-   * Runs the operation if nobody has yet, or answers what came of it then.
-   *
-   * @throws IdempotencyMismatchError when the key belongs to another request.
-   * @throws IdempotencyInFlightError while another attempt is at work.
-   * @throws InDoubtError when it is not known whether an earlier attempt had its effect.
-   * @throws ResultNotKeptError, ReplayedFailureError when that is what the key has to answer.
-   * @throws LeaseLostError when the operation took so long without a sign of life that another attempt began.
-   * @throws StoreUnavailableError when the store cannot be asked and `onStoreError` is `"closed"`: nothing was run.
-   */
-  run<T>(
-    call: IdempotentCall<Tx>,
-    operation: (context: IdempotentContext<Tx>) => T | PromiseLike<T>,
-  ): Promise<Idempotent<Awaited<T>>>;
-}
-
-/** Published as `holdfast:core:idempotency` for each step of a call. */
-export interface IdempotencyEvent extends KeyRef {
-  /**
-   * How the call began (`acquired`, `replayed`, `in_flight`, `mismatch`, `in_doubt`, `unprotected`), how the
-   * operation ended (`completed`, `failed`, `lost`, `not_stored`), or that the store failed (`store_error`).
-   */
-  readonly step:
-    | "acquired"
-    | "replayed"
-    | "in_flight"
-    | "mismatch"
-    | "in_doubt"
-    | "unprotected"
-    | "completed"
-    | "failed"
-    | "lost"
-    | "not_stored"
-    | "store_error";
-  readonly error?: Error;
-}
 
 const stepTaken = /* @__PURE__ */ channel<IdempotencyEvent>("core", "idempotency");
 
@@ -288,61 +199,6 @@ class KeyedOperations<Tx> implements Idempotency<Tx> {
   }
 }
 
-class OperationContext<Tx> implements IdempotentContext<Tx> {
-  readonly key: string;
-  readonly scope: string;
-  readonly fence: number;
-  readonly doubt: boolean;
-  readonly point?: { readonly name: string; readonly data: unknown };
-  readonly #abort: AbortScope;
-  readonly #held: HeldKey<Tx> | undefined;
-  readonly #maxLength: number;
-
-  constructor(
-    ref: KeyRef,
-    begun: (BeginOutcome & { readonly kind: "acquired" }) | { readonly kind: "unprotected" },
-    abort: AbortScope,
-    held: HeldKey<Tx> | undefined,
-    maxLength: number,
-  ) {
-    this.key = ref.key;
-    this.scope = ref.scope;
-    this.fence = begun.kind === "acquired" ? begun.fence : 0;
-    this.doubt = begun.kind === "acquired" && begun.doubt;
-    if (begun.kind === "acquired" && begun.point !== undefined)
-      this.point = { name: begun.point.name, data: JSON.parse(begun.point.data) as unknown };
-    this.#abort = abort;
-    this.#held = held;
-    this.#maxLength = maxLength;
-  }
-
-  get signal(): AbortSignal {
-    return this.#abort.signal;
-  }
-
-  get aborted(): boolean {
-    return this.#abort.aborted;
-  }
-
-  readonly throwIfAborted = (): void => {
-    if (this.#abort.aborted) throw this.#abort.reason;
-  };
-
-  readonly checkpoint = async (
-    name: string,
-    data: unknown = null,
-    { tx }: { readonly tx?: Tx } = {},
-  ): Promise<void> => {
-    const check = optionsOf("checkpoint");
-    check.string("name", name);
-    this.throwIfAborted();
-    const text = jsonOf(data) ?? check.refuse("data", data, "something that can be written as JSON");
-    if (text.length > this.#maxLength)
-      check.refuse("data", text.length, `at most ${this.#maxLength} characters of JSON`);
-    await this.#held?.checkpoint({ name, data: text }, tx);
-  };
-}
-
 async function unprotected<T, Tx>(
   operation: (context: IdempotentContext<Tx>) => T | PromiseLike<T>,
   context: IdempotentContext<Tx>,
@@ -371,14 +227,6 @@ async function fingerprintOfCall(body: unknown): Promise<string> {
     return await fingerprintOf(body);
   } catch {
     throw new InvalidOptionError("idempotency", "body", typeof body, "JSON, text or bytes");
-  }
-}
-
-function jsonOf(data: unknown): string | undefined {
-  try {
-    return JSON.stringify(data) as string | undefined;
-  } catch {
-    return undefined;
   }
 }
 

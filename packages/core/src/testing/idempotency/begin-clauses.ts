@@ -47,7 +47,7 @@ export const beginClauses: readonly Clause[] = [
       const { scope } = t.ref;
       await t.acquire({}, { scope: `${scope}:a`, key: "b:c" });
       await t.acquire({}, { scope: `${scope}:a:b`, key: "c" });
-      await t.acquire({}, { scope: `${scope}`, key: "a:b:c" });
+      await t.acquire({}, { scope, key: "a:b:c" });
       await t.acquire({}, { scope: `${scope}{a}`, key: "b\u{1F600}'\"\\ \n" });
       await t.acquire({}, { scope: `${scope}{a`, key: "}b\u{1F600}'\"\\ \n" });
     },
@@ -55,7 +55,7 @@ export const beginClauses: readonly Clause[] = [
   {
     title: "takes keys as long as they may be, and any text in them",
     check: async (t) => {
-      const long = { scope: `${t.ref.scope}`.padEnd(255, "ß"), key: "__proto__".padEnd(255, "\u{20AC}") };
+      const long = { scope: t.ref.scope.padEnd(255, "ß"), key: "__proto__".padEnd(255, "\u{20AC}") };
       const { lease } = await t.acquire({}, long);
       same(await t.complete(lease, '"€\u{1F600}\\u0000"'), "ok", "its completion");
       same(await t.begin({}, long), { kind: "replay", result: '"€\u{1F600}\\u0000"' }, "its replay");

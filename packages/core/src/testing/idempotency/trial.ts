@@ -12,7 +12,7 @@ import { ensure, same } from "../assert.ts";
 /** What the suite is run on. */
 export interface IdempotencyStoreSubject {
   /** A store for each test; keys of other tests may be in it. The suite closes it. */
-  readonly make: () => IdempotencyStore<never> | Promise<IdempotencyStore<never>>;
+  readonly make: () => IdempotencyStore | Promise<IdempotencyStore>;
   /** Lets this many milliseconds pass on the store's clock; never less. */
   readonly advance: (ms: number) => Promise<void>;
   /**
@@ -38,7 +38,7 @@ export class Trial {
   #owners = 0;
 
   constructor(
-    readonly store: IdempotencyStore<never>,
+    readonly store: IdempotencyStore,
     readonly advance: (ms: number) => Promise<void>,
     readonly lockMs: number,
   ) {
