@@ -46,7 +46,8 @@ interface Route {
  *   the answer back until it has, for at most n seconds.
  * - `GET base/:id/result` answers the result (a {@link FileResult} as its bytes); 409 while there is none, and for a
  *   task that failed or was cancelled, the error as problem details.
- * - `GET base/:id/events` streams Server-Sent Events, from `Last-Event-ID` or `?after=` on.
+ * - `GET base/:id/events` streams Server-Sent Events, from `Last-Event-ID` or `?after=` on; 204 once there is nothing
+ *   more to come.
  * - `DELETE base/:id` cancels: 200 with the task, also when it had ended before.
  *
  * Whoever knows an ID may ask about it, unless `authorize` says otherwise: IDs are too long to guess.
@@ -121,10 +122,12 @@ async function result(queue: Queue, id: string): Promise<Response> {
 
 async function stream(queue: Queue, id: string, request: Request): Promise<Response> {
   // A task that is not there is a 404, not a stream that breaks.
-  await queue.status(id);
+  const status = await queue.status(id);
   const given = request.headers.get("last-event-id") ?? new URL(request.url).searchParams.get("after") ?? "0";
   if (!/^\d{1,15}$/.test(given))
     throw new RequestError(400, "BAD_EVENT_ID", "the event ID must be a whole number");
+  // A browser comes back to a stream that has ended, for ever, unless it is told that there is nothing more.
+  if (hasEnded(status) && Number(given) >= status.lastSeq) return new Response(null, { status: 204 });
   return eventStream(queue, id, Number(given), queue.clock);
 }
 
@@ -138,6 +141,7 @@ async function untilEnded(queue: Queue, id: string, ms: number, signal: AbortSig
   const stop = new AbortController();
   const timer = queue.clock.setTimer(ms, () => stop.abort());
   const onGone = (): void => stop.abort();
+  if (signal.aborted) onGone();
   signal.addEventListener("abort", onGone, { once: true });
   try {
     let status = await queue.status(id);
