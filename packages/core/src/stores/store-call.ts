@@ -18,6 +18,8 @@ export interface StoreCallProgress {
   sent: boolean;
   /** Whether the caller has been told already, so that nothing more should be sent. */
   readonly over: boolean;
+  /** Called when the caller is told of a timeout or an abort before the work has ended. */
+  onOver: (() => void) | undefined;
 }
 
 /**
@@ -33,7 +35,7 @@ export function callStore<T>(call: StoreCall, work: (progress: StoreCallProgress
       reject(signal.reason as Error);
       return;
     }
-    const progress = { sent: false, over: false };
+    const progress: Mutable<StoreCallProgress> = { sent: false, over: false, onOver: undefined };
     const end = (): boolean => {
       if (progress.over) return false;
       progress.over = true;
@@ -41,8 +43,13 @@ export function callStore<T>(call: StoreCall, work: (progress: StoreCallProgress
       leave?.();
       return true;
     };
+    const giveUp = (): boolean => {
+      const first = end();
+      if (first) progress.onOver?.();
+      return first;
+    };
     const timer = clock.setTimer(deadlineMs, () => {
-      if (!end()) return;
+      if (!giveUp()) return;
       const message = `no answer within ${formatDuration(deadlineMs)}`;
       const outcome = progress.sent ? "unknown" : "none";
       reject(new StoreUnavailableError(store, message, { reason: "timeout", outcome }));
@@ -51,7 +58,7 @@ export function callStore<T>(call: StoreCall, work: (progress: StoreCallProgress
       signal === undefined
         ? undefined
         : listenTo(signal, (reason) => {
-            if (end()) reject(reason as Error);
+            if (giveUp()) reject(reason as Error);
           });
     work(progress).then(
       (value) => {
@@ -63,3 +70,5 @@ export function callStore<T>(call: StoreCall, work: (progress: StoreCallProgress
     );
   });
 }
+
+type Mutable<T> = { -readonly [Name in keyof T]: T[Name] };
