@@ -99,7 +99,10 @@ export function fail(
   if (isSettledBy(known, fence, "open", now)) return { record: known, outcome: "ok" };
   const record = heldBy(known, fence, now);
   if (record === undefined) return { record: known, outcome: "lost" };
-  return { record: { ...touched(record, now), state: "open", doubt: !retryable }, outcome: "ok" };
+  return {
+    record: { ...touched(record, now), state: "open", doubt: record.doubt || !retryable },
+    outcome: "ok",
+  };
 }
 
 export function release(known: KeyRecord | undefined, owner: string): KeyRecord | undefined {

@@ -123,8 +123,9 @@ export interface IdempotencyStore<Tx = never> {
     options?: StoreWriteOptions<Tx>,
   ): Promise<WriteOutcome>;
   /**
-   * Gives the key back uncompleted. `retryable`: running the operation again is safe, anyone may. Otherwise it is
-   * in doubt, unless it has a recovery point. Either way the recovery point stays.
+   * Gives the key back uncompleted. `retryable`: this attempt had no effect; anyone may run the operation
+   * again. Otherwise it is in doubt, unless it has a recovery point. Either way the recovery point stays, and so
+   * does a doubt about an earlier attempt.
    */
   fail(lease: KeyLease, retryable: boolean, options?: StoreCallOptions): Promise<WriteOutcome>;
   /**

@@ -141,7 +141,7 @@ function writes(table: TableName): readonly string[] {
     write(table, "fail", {
       parameters: "retryable boolean",
       settled: "open",
-      set: "state = 'open', doubt = not retryable, expires_at = now + r.ttl_ms * interval '1 ms'",
+      set: "state = 'open', doubt = r.doubt or not retryable, expires_at = now + r.ttl_ms * interval '1 ms'",
     }),
     `create function ${table.beside("release")}(the_scope text, the_key text, the_owner text, wait_ms int)
       returns void language plpgsql set lock_timeout = '2s' as $$

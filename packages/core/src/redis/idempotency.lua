@@ -103,7 +103,7 @@ local function fail(fence, retryable)
   if is_settled_by(fence, 'open') then return 'ok' end
   if not is_held_by(fence) then return 'lost' end
   local expires_at = now + tonumber(known.t)
-  redis.call('HSET', record, 's', 'open', 'd', retryable == '1' and '0' or '1', 'e', whole(expires_at))
+  redis.call('HSET', record, 's', 'open', 'd', retryable == '1' and known.d or '1', 'e', whole(expires_at))
   keep(expires_at, 0)
   return 'ok'
 end

@@ -137,6 +137,16 @@ export const writeClauses: readonly Clause[] = [
     },
   },
   {
+    title: "a safe failure does not settle the doubt about an attempt before it",
+    check: async (t) => {
+      await t.acquire();
+      await t.outlive();
+      const { lease } = await t.acquire({ takeDoubtful: true });
+      same(await t.store.fail(lease, true), "ok", "the safe failure");
+      same((await t.begin()).kind, "inDoubt", "the key after it");
+    },
+  },
+  {
     title: "a release takes a begin back as if it had not been",
     check: async (t) => {
       await t.begin({ owner: "me" });
