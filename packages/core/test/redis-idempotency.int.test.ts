@@ -1,24 +1,19 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import fc from "fast-check";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
-import type { BeginRequest } from "@holdfast/core";
 import { REDIS_CLIENT_OPTIONS, redisIdempotencyStore } from "@holdfast/core/redis";
+import { idempotencyStoreConformance } from "@holdfast/core/testing";
 import { freshKeys } from "../../../tools/services/index.mjs";
+import { steps, tryOut } from "./support/idempotency-model.ts";
 
 const redisUrl = inject("redisUrl");
-
-const request: BeginRequest = {
-  scope: "pay",
-  key: "order-1",
-  fingerprint: "f",
-  owner: "a",
-  lockTtlMs: 60_000,
-  ttlMs: 120_000,
-  takeDoubtful: false,
-};
+const LOCK_MS = 40;
 
 describe.skipIf(redisUrl === "")("redisIdempotencyStore", () => {
   const keys = freshKeys(redisUrl);
   let client: Redis;
+  const open = () => redisIdempotencyStore({ client, prefix: keys.prefix });
   beforeAll(() => {
     client = new Redis(redisUrl, REDIS_CLIENT_OPTIONS);
   });
@@ -27,28 +22,39 @@ describe.skipIf(redisUrl === "")("redisIdempotencyStore", () => {
     await keys.drop();
   });
 
-  it("hands a key to one owner, shows it to others as in flight, and replays its result", async () => {
-    const store = redisIdempotencyStore({ client, prefix: keys.prefix });
-    const begun = await store.begin(request);
-    expect(begun).toMatchObject({ kind: "acquired", doubt: false });
-    if (begun.kind !== "acquired") return;
-    expect(await store.begin({ ...request, owner: "b" })).toMatchObject({ kind: "inFlight" });
-    expect(await store.begin(request)).toEqual(begun);
-    const lease = { ...request, fence: begun.fence };
-    expect(await store.checkpoint(lease, { name: "charged", data: "7" }, 60_000)).toBe("ok");
-    expect(await store.begin(request)).toEqual({ ...begun, point: { name: "charged", data: "7" } });
-    expect(await store.complete(lease, "done", 60_000)).toBe("ok");
-    expect(await store.complete(lease, "again", 60_000)).toBe("ok");
-    expect(await store.renew(lease, 1)).toBe("lost");
-    expect(await store.begin({ ...request, owner: "b" })).toEqual({ kind: "replay", result: "done" });
-    expect(await store.begin({ ...request, fingerprint: "g" })).toEqual({ kind: "mismatch" });
+  idempotencyStoreConformance({ describe, it }, { make: open, advance: sleep, lockMs: 200 });
+
+  it("keeps its promises however racing, crashing and late clients interleave", async () => {
+    const property = fc.asyncProperty(steps, (plan) =>
+      tryOut(open(), { scope: "model", key: crypto.randomUUID() }, plan, { lockMs: LOCK_MS, wait: sleep }),
+    );
+    await fc.assert(property, { numRuns: 40 });
   });
 
-  it("is not put off by a script cache that was emptied", async () => {
-    const store = redisIdempotencyStore({ client, prefix: keys.prefix });
-    const flushed = { ...request, key: "flushed" };
-    const begun = await store.begin(flushed);
+  it("is not put off by a script cache that was emptied, nor by a counter of fences that was lost", async () => {
+    const store = open();
+    const request = {
+      scope: "flush",
+      key: "k",
+      fingerprint: "f",
+      owner: "a",
+      lockTtlMs: 60_000,
+      ttlMs: 60_000,
+      takeDoubtful: false,
+    };
+    const begun = await store.begin(request);
     await client.script("FLUSH");
-    expect(await store.begin(flushed)).toEqual(begun);
+    expect(await store.begin(request)).toEqual(begun);
+    await keys.drop();
+    const next = await store.begin(request);
+    expect(begun.kind === "acquired" && next.kind === "acquired" && next.fence > begun.fence).toBe(true);
+  });
+
+  it("leaves no key without a time to live but the counters of fences", async () => {
+    const found = await client.keys(`${keys.prefix}*`);
+    const lasting: string[] = [];
+    for (const key of found) if ((await client.pttl(key)) < 0) lasting.push(key);
+    expect(lasting.every((key) => key.endsWith(":fence"))).toBe(true);
+    expect(lasting.length).toBeLessThanOrEqual(256);
   });
 });

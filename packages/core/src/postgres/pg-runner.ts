@@ -44,6 +44,9 @@ export interface PgRunner {
 /** How long one call to PostgreSQL may take, in milliseconds, unless told otherwise. */
 export const PG_DEADLINE_MS = 2_000;
 
+/** For a caller that has been told already. */
+const NOTHING: PgResult = { rows: [] };
+
 const CONFLICTS: readonly (string | undefined)[] = ["40001", "40P01"];
 const CONFLICT_TRIES = 3;
 
@@ -66,6 +69,7 @@ export function pgRunner(options: PgRunnerOptions): PgRunner {
 
 class Runner implements PgRunner {
   #closed = false;
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly client: PgClient,
@@ -85,13 +89,20 @@ class Runner implements PgRunner {
       return this.#again(progress, () =>
         isPool(this.client)
           ? queryPool(this.client, text, values, progress)
-          : queryOn(this.client, text, values, progress),
+          : this.#inTurn(progress, () => queryOn(this.client, text, values, progress)),
       );
     });
   }
 
   close(): void {
     this.#closed = true;
+  }
+
+  // A single client runs one statement at a time. What waits here has not been sent, and is not when it is too late.
+  async #inTurn(progress: StoreCallProgress, query: () => Promise<PgResult>): Promise<PgResult> {
+    const mine = this.#turn.then(() => (progress.over ? NOTHING : query()));
+    this.#turn = mine.catch(() => {});
+    return mine;
   }
 
   async #again(progress: StoreCallProgress, attempt: () => Promise<PgResult>): Promise<PgResult> {
@@ -134,7 +145,7 @@ async function queryPool(
   // It came too late: the caller has been told that nothing was sent.
   if (progress.over) {
     connection.release();
-    return { rows: [] };
+    return NOTHING;
   }
   const held = holdConnection(connection);
   progress.onOver = () => held.release(true);

@@ -8,9 +8,9 @@ export interface TableName {
   /** `"app"."jobs"` */
   readonly quoted: string;
   /** The name of something beside the table, in the same schema: `beside("fence")` is `"app"."jobs_fence"`. */
-  beside(suffix: string): string;
+  readonly beside: (suffix: string) => string;
   /** A name for an index, which is always in the schema of its table. */
-  index(suffix: string): string;
+  readonly index: (suffix: string) => string;
 }
 
 const PATTERN = /^(?:([a-z_][a-z0-9_]{0,39})\.)?([a-z_][a-z0-9_]{0,39})$/;

@@ -105,7 +105,7 @@ async function once<T>(
 interface Ended<T> {
   /** Whether the connection is out of the transaction for sure. */
   readonly usable: boolean;
-  unwrap(): T;
+  readonly unwrap: () => T;
 }
 
 async function between<T>(tx: PgQueryable, run: (tx: PgQueryable) => Promise<T>): Promise<Ended<T>> {
