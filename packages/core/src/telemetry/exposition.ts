@@ -1,0 +1,71 @@
+// Prometheus text exposition format 0.0.4: how metric families are written down. Pure.
+// https://prometheus.io/docs/instrumenting/exposition_formats/
+
+/** What the content-type header of the text is. */
+export const EXPOSITION_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+
+/** Labels of one series, by their final names, in the order they are written. */
+export type SeriesLabels = readonly (readonly [name: string, value: string])[];
+
+/** A histogram's series: `counts[i]` fell in the bucket of `bounds[i]` alone, the last one above all bounds. */
+export interface HistogramSeries {
+  readonly labels: SeriesLabels;
+  readonly counts: readonly number[];
+  readonly sum: number;
+}
+
+/** A counter's series. */
+export interface CounterSeries {
+  readonly labels: SeriesLabels;
+  readonly value: number;
+}
+
+/**
+ * A dotted name with its UCUM unit as Prometheus wants it: `holdfast.retry.delay` in `s` is
+ * `holdfast_retry_delay_seconds`, a counter ends in `_total`. A unit in braces only says what is counted.
+ */
+export function familyName(name: string, unit: string, type: "counter" | "histogram"): string {
+  const suffix = unit === "s" ? "_seconds" : unit === "By" ? "_bytes" : "";
+  return name.replaceAll(".", "_") + suffix + (type === "counter" ? "_total" : "");
+}
+
+/** Lines of a counter family. */
+export function counterLines(family: string, help: string, series: Iterable<CounterSeries>): string[] {
+  const lines = header(family, help, "counter");
+  for (const { labels, value } of series) lines.push(sample(family, labels, value));
+  return lines;
+}
+
+/** Lines of a histogram family; `bounds` are its upper bounds, ascending. */
+export function histogramLines(
+  family: string,
+  help: string,
+  bounds: readonly number[],
+  series: Iterable<HistogramSeries>,
+): string[] {
+  const lines = header(family, help, "histogram");
+  for (const { labels, counts, sum } of series) {
+    let below = 0;
+    for (const [at, count] of counts.entries()) {
+      below += count;
+      const le = at < bounds.length ? String(bounds[at]) : "+Inf";
+      lines.push(sample(`${family}_bucket`, [...labels, ["le", le]], below));
+    }
+    lines.push(sample(`${family}_sum`, labels, sum), sample(`${family}_count`, labels, below));
+  }
+  return lines;
+}
+
+function header(family: string, help: string, type: string): string[] {
+  const text = help.replaceAll("\\", "\\\\").replaceAll("\n", "\\n");
+  return [`# HELP ${family} ${text}`, `# TYPE ${family} ${type}`];
+}
+
+function sample(name: string, labels: SeriesLabels, value: number): string {
+  const inner = labels.map(([label, text]) => `${label}="${escaped(text)}"`).join(",");
+  return `${name}${inner === "" ? "" : `{${inner}}`} ${value}`;
+}
+
+function escaped(value: string): string {
+  return value.replaceAll("\\", "\\\\").replaceAll("\n", "\\n").replaceAll('"', '\\"');
+}
