@@ -12,6 +12,7 @@ import {
 import { faulty, leakCheck } from "@holdfast/core/testing";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
+import { row } from "../../../tools/systems/row.mjs";
 import { bench, closed, gate, rejection } from "./bench.ts";
 
 const double = defineTask<number, number, number>({ name: "double" });
@@ -129,19 +130,50 @@ describe("a worker", () => {
     await closed(working, clock);
   });
 
-  it("shares tasks with other workers, each to exactly one of them", async () => {
-    const { queue, work } = bench();
+  it(row(81, "shares tasks with other workers, each to exactly one of them"), async () => {
+    const { queue, clock, work } = bench();
     const ran: string[] = [];
-    const handler = handle(double, ({ input, id }) => (ran.push(id), input * 2));
-    const workers = [work([handler], { concurrency: 2 }), work([handler]), work([handler])];
+    const by: number[] = [];
+    const workers = [0, 1, 2].map((number) =>
+      work(
+        [
+          handle(double, async ({ input, id }) => {
+            ran.push(id);
+            by.push(number);
+            await clock.sleep(10);
+            return input * 2;
+          }),
+        ],
+        { concurrency: 2 + number },
+      ),
+    );
     const tasks = await queue.enqueueMany(
       double,
       Array.from({ length: 100 }, (_, input) => ({ input })),
     );
+    await clock.advance("1s");
     for (const { id } of tasks) await queue.wait(double, id);
     expect(ran.toSorted()).toEqual(tasks.map(({ id }) => id).toSorted());
+    expect(new Set(by).size).toBe(3);
     for (const working of workers) await working.close();
   });
+
+  it(
+    row(82, "works off a spike that came while no worker was there, and goes on where one has failed"),
+    async () => {
+      const { queue, clock, store, work } = bench();
+      await queue.enqueueMany(
+        double,
+        Array.from({ length: 2_000 }, (_, input) => ({ input })),
+      );
+      await store.claim("bench", { worker: "dead", max: 50, leaseMs: 5_000 });
+      await clock.advance("1s");
+      expect(await queue.stats()).toMatchObject({ ready: 1_950, running: 50 });
+      await using _ = work([handle(double, ({ input }) => input * 2)], { concurrency: 20 });
+      await clock.advance("5s");
+      expect(await queue.stats()).toMatchObject({ ready: 0, running: 0, completed: 2_000 });
+    },
+  );
 
   it("does not lose the lock on a task that takes no time (a false 'missing lock')", async () => {
     const { queue, work } = bench();
@@ -205,6 +237,26 @@ describe("tries", () => {
     await clock.advance("1s");
     expect(await queue.wait(flaky, id)).toBe("at last");
     expect(attempts).toEqual([1, 2, 3]);
+  });
+
+  it(row(76, "are made after waits that double, with jitter, unless a task says otherwise"), async () => {
+    const { queue, clock, work } = bench();
+    const failing = defineTask<string, string, string>({ name: "failing", attempts: 6 });
+    const at: number[] = [];
+    await using _ = work(
+      [
+        handle(failing, () => {
+          at.push(clock.monotonic());
+          throw new Error("not yet");
+        }),
+      ],
+      // The longest wait that full jitter can draw.
+      { random: () => 1 - Number.EPSILON },
+    );
+    await queue.enqueue(failing, "x");
+    await clock.advance("5m");
+    const waits = at.slice(1).map((time, index) => time - at[index]!);
+    expect(waits).toEqual([1_000, 2_000, 4_000, 8_000, 16_000]);
   });
 
   it("end in the dead letters when the last one fails, and start again when redriven", async () => {

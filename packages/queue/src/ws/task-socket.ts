@@ -18,13 +18,21 @@ export interface TaskSocketOptions {
   readonly queue: Queue;
   /** Most subscriptions of one connection. @defaultValue 100 */
   readonly maxSubscriptions?: number;
-  /** Bytes waiting to be sent beyond which a connection is closed (1013). @defaultValue 1_048_576 */
+  /**
+   * Bytes waiting to be sent, beyond which no more are fetched. A connection that stays beyond it for 5 s is closed
+   * (1013): its reader is too slow. @defaultValue 1_048_576
+   */
   readonly maxBufferedBytes?: number;
   /** A connection that does not answer a ping sent this often is ended. @defaultValue "30s" */
   readonly pingEvery?: Duration;
   /** Refuses a subscription by throwing. */
   readonly authorize?: (taskId: string) => unknown;
 }
+
+/** How long a reader may leave more waiting than it may, and how often that is looked at, in milliseconds. */
+const PATIENCE_MS = 5_000;
+const LOOK_MS = 10;
+const TOO_SLOW = "reading too slowly; come back and resume";
 
 /** What a client sends: `{"type":"subscribe","id":…,"after":…}` or `{"type":"unsubscribe","id":…}`. */
 interface ClientMessage {
@@ -70,6 +78,7 @@ export function isAllowedOrigin(
 class Connection {
   readonly #subscriptions = new Map<string, AbortController>();
   #isAlive = true;
+  #isOver = false;
   #ping: Timer | undefined;
 
   constructor(
@@ -98,9 +107,11 @@ class Connection {
   }
 
   #onMessage(data: unknown, isBinary: boolean): void {
+    // What still comes in while the connection closes is not listened to.
+    if (this.#isOver) return;
     const message = isBinary ? undefined : readMessage(String(data));
     if (message === undefined) {
-      this.socket.close(1007, "not a message of this protocol");
+      this.#close(1007, "not a message of this protocol");
       return;
     }
     const { type, id, after } = message;
@@ -108,12 +119,7 @@ class Connection {
     this.#subscriptions.delete(id);
     if (type === "unsubscribe") return;
     if (this.#subscriptions.size >= this.maxSubscriptions) {
-      this.#send({
-        type: "error",
-        id,
-        code: "TOO_MANY_SUBSCRIPTIONS",
-        detail: `at most ${this.maxSubscriptions}`,
-      });
+      this.#refuse(id);
       return;
     }
     const stop = new AbortController();
@@ -124,40 +130,54 @@ class Connection {
   async #follow(id: string, after: number, stop: AbortController): Promise<void> {
     try {
       await this.authorize?.(id);
-      for await (const event of this.queue.events(id, { after, signal: stop.signal })) {
-        if (!this.#send({ type: "event", id, event })) return;
-      }
-      this.#send({ type: "end", id });
+      for await (const event of this.queue.events(id, { after, signal: stop.signal }))
+        await this.#send({ type: "event", id, event }, stop.signal);
+      await this.#send({ type: "end", id }, stop.signal);
     } catch (error) {
-      if (stop.signal.aborted) return;
-      const known = isHoldfastError(error);
-      this.#send({
-        type: "error",
-        id,
-        code: known ? error.code : "INTERNAL",
-        detail: known ? error.message : "",
-      });
+      if (!stop.signal.aborted) await this.#send(errorMessage(id, error), stop.signal).catch(() => {});
     } finally {
       if (this.#subscriptions.get(id) === stop) this.#subscriptions.delete(id);
     }
   }
 
-  #send(message: object): boolean {
-    if (this.socket.bufferedAmount > this.maxBufferedBytes) {
-      this.socket.close(1013, "reading too slowly; come back and resume");
-      this.#end();
-      return false;
-    }
-    this.socket.send(JSON.stringify(message));
-    return true;
+  /** Sends once there is room. Rejects with the signal's reason, and closes the connection of a slow reader. */
+  async #send(message: object, signal: AbortSignal): Promise<void> {
+    const { clock } = this.queue;
+    const until = clock.monotonic() + PATIENCE_MS;
+    while (this.#isFull && clock.monotonic() < until) await clock.sleep(LOOK_MS, signal);
+    signal.throwIfAborted();
+    if (this.#isFull) this.#close(1013, TOO_SLOW);
+    else this.socket.send(JSON.stringify(message));
+  }
+
+  // Not one of the subscriptions, whose number is bounded: whoever asks on and on without reading is not waited for.
+  #refuse(id: string): void {
+    const detail = `at most ${this.maxSubscriptions}`;
+    if (this.#isFull) this.#close(1013, TOO_SLOW);
+    else this.socket.send(JSON.stringify({ type: "error", id, code: "TOO_MANY_SUBSCRIPTIONS", detail }));
+  }
+
+  get #isFull(): boolean {
+    return this.socket.bufferedAmount > this.maxBufferedBytes;
+  }
+
+  #close(code: number, reason: string): void {
+    this.socket.close(code, reason);
+    this.#end();
   }
 
   #end(): void {
+    this.#isOver = true;
     this.#ping?.cancel();
     for (const stop of this.#subscriptions.values())
       stop.abort(new DOMException("the socket has closed", "AbortError"));
     this.#subscriptions.clear();
   }
+}
+
+function errorMessage(id: string, error: unknown): object {
+  const known = isHoldfastError(error);
+  return { type: "error", id, code: known ? error.code : "INTERNAL", detail: known ? error.message : "" };
 }
 
 function readMessage(text: string): ClientMessage | undefined {

@@ -1,0 +1,95 @@
+import type {
+  Enqueued,
+  Queue,
+  QueueStore,
+  TaskDefinition,
+  TaskHandler,
+  TaskStatus,
+  Worker,
+  WriteOutcome,
+} from "@holdfast/queue";
+import { defineTask, handle, memoryStore, queue, worker } from "@holdfast/queue";
+import type { Handler } from "@holdfast/core";
+import { taskApi } from "@holdfast/queue/http";
+import type { ConformanceRunner, QueueStoreSubject } from "@holdfast/queue/testing";
+import { queueStoreConformance } from "@holdfast/queue/testing";
+import { serveTaskSocket } from "@holdfast/queue/ws";
+import { describe, expectTypeOf, it } from "vitest";
+import type { WebSocket } from "ws";
+import { z } from "zod";
+
+const tasks: Queue = queue({ name: "q", store: memoryStore() });
+const resize = defineTask({
+  name: "resize",
+  input: z.object({ width: z.coerce.number<string>(), name: z.string().default("cat") }),
+  output: z.object({ bytes: z.number().transform(String) }),
+});
+const plain = defineTask<{ n: number }, { n: number }, string>({ name: "plain" });
+
+describe("a task", () => {
+  it("takes its types from its schemas: what goes in, what the handler gets, returns, and what comes out", () => {
+    expectTypeOf(resize).toEqualTypeOf<
+      TaskDefinition<
+        { width: string; name?: string | undefined },
+        { width: number; name: string },
+        { bytes: number },
+        { bytes: string }
+      >
+    >();
+    handle(resize, ({ input }) => {
+      expectTypeOf(input).toEqualTypeOf<{ width: number; name: string }>();
+      return { bytes: input.width };
+    });
+    expectTypeOf(tasks.wait(resize, "id")).resolves.toEqualTypeOf<{ bytes: string }>();
+  });
+
+  it("takes its types from type arguments without schemas", () => {
+    expectTypeOf(tasks.wait(plain, "id")).resolves.toBeString();
+    handle(plain, ({ input }) => `${input.n}`);
+    handle(plain, async ({ input }) => `${input.n}`);
+  });
+
+  it("refuses wrong inputs and wrong results", () => {
+    expectTypeOf(tasks.enqueue(plain, { n: 1 })).resolves.toEqualTypeOf<Enqueued>();
+    // @ts-expect-error a string is no number
+    void tasks.enqueue(plain, { n: "1" });
+    // @ts-expect-error there must be an input
+    void tasks.enqueue(resize, {});
+    // @ts-expect-error the result must be a string
+    handle(plain, ({ input }) => input.n);
+    // @ts-expect-error neither must a promise of something else do
+    handle(resize, async () => ({ bytes: "1" }));
+    void tasks.enqueueMany(plain, [{ input: { n: 1 }, delay: "2s" }]);
+    // @ts-expect-error no duration
+    void tasks.enqueueMany(plain, [{ input: { n: 1 }, delay: "soon" }]);
+  });
+
+  it("lets handlers of different tasks stand side by side", () => {
+    const handlers = [handle(plain, () => ""), handle(resize, () => ({ bytes: 1 }))];
+    expectTypeOf(handlers).toEqualTypeOf<TaskHandler[]>();
+    expectTypeOf(worker(tasks, handlers)).toEqualTypeOf<Worker>();
+  });
+});
+
+describe("what is asked of a queue", () => {
+  it("is told apart by state", () => {
+    const status = {} as TaskStatus;
+    // @ts-expect-error not every task has failed
+    expectTypeOf(status.error).toBeUndefined();
+    if (status.state === "failed") expectTypeOf(status.error.code).toBeString();
+    if (status.state === "running") expectTypeOf(status.leaseEndsAt).toBeNumber();
+    if (status.state === "scheduled") expectTypeOf(status.dueAt).toBeNumber();
+    const outcome = {} as WriteOutcome;
+    if (!outcome.written && outcome.cause === "cancelled") expectTypeOf(outcome.reason).toBeString();
+  });
+});
+
+describe("the subpaths", () => {
+  it("fit what they are used with", () => {
+    expectTypeOf(taskApi({ queue: tasks, task: plain })).toEqualTypeOf<Handler>();
+    expectTypeOf(serveTaskSocket).toBeCallableWith({} as WebSocket, { queue: tasks });
+    expectTypeOf<QueueStoreSubject["make"]>().returns.toEqualTypeOf<QueueStore | Promise<QueueStore>>();
+    expectTypeOf<{ describe: typeof describe; it: typeof it }>().toExtend<ConformanceRunner>();
+    expectTypeOf(queueStoreConformance).returns.toBeVoid();
+  });
+});
