@@ -124,11 +124,12 @@ export type {
   WriteOutcome,
 } from "./idempotency/store.ts";
 
-export { health } from "./health/health.ts";
+export { health, HEALTH_DEFAULTS } from "./health/health.ts";
 export type {
   DependencyHealth,
   Health,
   HealthCheckOptions,
+  HealthEvent,
   HealthOptions,
   HealthProbe,
   HealthReport,

@@ -1,5 +1,6 @@
 import vm from "node:vm";
 import { describe, expect, it, vi } from "vitest";
+import type { HoldfastError } from "@holdfast/core";
 import {
   asError,
   ClosedError,
@@ -7,7 +8,6 @@ import {
   FallbackFailedError,
   hasCode,
   HedgeLostError,
-  HoldfastError,
   InvalidOptionError,
   isHoldfastError,
   LeaseLostError,
@@ -23,7 +23,7 @@ import { manualClock } from "@holdfast/core/testing";
 const every: readonly (readonly [string, number, HoldfastError])[] = [
   ["INVALID_OPTION", 400, new InvalidOptionError("retry", "attempts", 0, "an integer of at least 1")],
   ["TIMEOUT", 504, new TimeoutError("lookup", 250)],
-  ["NON_ERROR_THROWN", 500, new NonErrorThrownError(undefined)],
+  ["NON_ERROR_THROWN", 500, new NonErrorThrownError("postgres://user:secret@db")],
   ["RESULT_REFUSED", 502, new ResultRefusedError("fallback", { secret: 1 })],
   ["FALLBACK_FAILED", 500, new FallbackFailedError("fallback", new Error("b"), { cause: new Error("a") })],
   ["HEDGE_LOST", 500, new HedgeLostError("hedge")],
@@ -93,9 +93,11 @@ describe("errors", () => {
         type: `urn:holdfast:error:${code.toLowerCase().replaceAll("_", "-")}`,
         status,
         code,
-        detail: error.message,
       });
+      // Whole, or without what it quotes from the inside.
+      expect(error.message.startsWith(problem["detail"] as string)).toBe(true);
       expect(problem["title"]).toMatch(/^[A-Z][a-z ]+$/);
+      expect(JSON.stringify(problem)).not.toMatch(/secret/);
       for (const inside of ["stack", "cause", "value", "result", "thrown"])
         expect(problem).not.toHaveProperty(inside);
     },

@@ -54,6 +54,10 @@ export class NonErrorThrownError extends HoldfastError {
   constructor(readonly thrown: unknown) {
     super(`a value that is not an Error was thrown: ${describeValue(thrown)}`, { cause: thrown });
   }
+
+  protected override problemDetail(): string {
+    return "a value that is not an Error was thrown";
+  }
 }
 
 /** A policy was told not to accept the value that the task answered with. `code: "RESULT_REFUSED"`. */
@@ -68,6 +72,10 @@ export class ResultRefusedError extends HoldfastError {
     readonly result: unknown,
   ) {
     super(`${policy} refused the result ${describeValue(result)}`);
+  }
+
+  protected override problemDetail(): string {
+    return `${this.policy} refused the result`;
   }
 
   protected override problemFields(): Readonly<Record<string, unknown>> {
@@ -87,6 +95,10 @@ export class FallbackFailedError extends HoldfastError {
     options: HoldfastErrorOptions,
   ) {
     super(`${policy} failed too, with ${describeValue(fallbackError)}`, options);
+  }
+
+  protected override problemDetail(): string {
+    return `${this.policy} failed too`;
   }
 
   protected override problemFields(): Readonly<Record<string, unknown>> {

@@ -61,13 +61,18 @@ export abstract class HoldfastError extends Error {
     return {};
   }
 
+  /** What the outside is told; subclasses whose message quotes something of the inside say less. */
+  protected problemDetail(): string {
+    return this.message;
+  }
+
   /** This error as RFC 9457 problem details. Neither cause nor stack leaves the process. */
   toProblem(): Problem {
     return {
       type: `urn:holdfast:error:${this.code.toLowerCase().replaceAll("_", "-")}`,
       title: titleOf(this.code),
       status: this.status,
-      detail: this.message,
+      detail: this.problemDetail(),
       code: this.code,
       ...(this.retryAfterMs === undefined ? {} : { retryAfterMs: this.retryAfterMs }),
       ...this.problemFields(),

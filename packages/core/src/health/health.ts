@@ -1,7 +1,9 @@
 // Health: what this process depends on, looked at within limits, told as liveness and readiness.
 import { asError, TimeoutError } from "../errors/errors.ts";
 import type { Handler } from "../http/handler.ts";
+import { problemResponse, RequestError } from "../http/problem-response.ts";
 import { optionsOf } from "../options.ts";
+import { channel } from "../telemetry/channel.ts";
 import type { Clock } from "../time/clock.ts";
 import type { Duration } from "../time/duration.ts";
 import { systemClock } from "../time/system-clock.ts";
@@ -22,10 +24,7 @@ export interface HealthCheckOptions {
 export interface HealthOptions {
   /** By name: what to look at. At most 100. */
   readonly checks: Readonly<Record<string, HealthProbe | HealthCheckOptions>>;
-  /**
-   * Who sees the dependencies; the others get the overall status alone. Error messages of dependencies may name
-   * hosts, so show them to the inside only. @defaultValue "never"
-   */
+  /** Who sees the dependencies; the others get the overall status alone. @defaultValue "never" */
   readonly details?: "always" | "never" | ((request: Request) => boolean);
   /** @defaultValue systemClock */
   readonly clock?: Clock;
@@ -42,7 +41,10 @@ export interface DependencyHealth {
   readonly latencyMs: number;
   /** When the status last changed, in milliseconds since the epoch. */
   readonly since: number;
-  /** What the last failure said, at most 200 characters of one line. Absent while it is up. */
+  /**
+   * The code or the name of the last failure; absent while it is up. Never its message, which may name hosts and
+   * credentials: that goes to the channel `holdfast:core:health`.
+   */
   readonly error?: string;
 }
 
@@ -55,6 +57,27 @@ export interface HealthReport {
   readonly dependencies: Readonly<Record<string, DependencyHealth>>;
 }
 
+/** Published as `holdfast:core:health` when the status of a dependency changes, and when it is first known. */
+export interface HealthEvent {
+  readonly dependency: string;
+  readonly status: HealthStatus;
+  /** Before; absent the first time. */
+  readonly was?: HealthStatus;
+  readonly latencyMs: number;
+  readonly error?: Error;
+}
+
+/** The defaults of `health`. */
+export const HEALTH_DEFAULTS: { readonly deadlineMs: number; readonly cacheForMs: number } = {
+  deadlineMs: 2_000,
+  cacheForMs: 1_000,
+};
+
+const MAX_CHECKS = 100;
+const MAX_ERROR = 100;
+
+const statusChanged = /* @__PURE__ */ channel<HealthEvent>("core", "health");
+
 /** The health of this process and of what it depends on. */
 export interface Health {
   /** Looks at every dependency whose last answer is too old, all at once, each within its deadline. Never rejects. */
@@ -63,7 +86,7 @@ export interface Health {
   drain(): void;
   /**
    * `…/live` is 200 as long as the process answers; anything else (`/health`, `/health/ready`) is 200 or 503 by
-   * readiness. A JSON body, never cached.
+   * readiness. A JSON body, never cached. Methods other than GET and HEAD get 405.
    */
   readonly handler: Handler;
 }
@@ -94,7 +117,7 @@ class Watch implements Health {
   constructor(options: HealthOptions) {
     const check = optionsOf("health");
     const entries = Object.entries(check.object("checks", options.checks));
-    if (entries.length > 100) check.refuse("checks", entries.length, "at most 100 checks");
+    if (entries.length > MAX_CHECKS) check.refuse("checks", entries.length, `at most ${MAX_CHECKS} checks`);
     const clock = options.clock ?? systemClock;
     this.#dependencies = entries.map(([name, given]) => new Dependency(name, given, clock));
     this.#details =
@@ -122,6 +145,10 @@ class Watch implements Health {
   }
 
   readonly handler: Handler = async (request) => {
+    if (request.method !== "GET" && request.method !== "HEAD")
+      return problemResponse(new RequestError(405, "METHOD_NOT_ALLOWED", "health is read with GET"), {
+        allow: "GET, HEAD",
+      });
     if (new URL(request.url).pathname.endsWith("/live")) return answer(200, { status: "up" });
     const report = await this.report();
     const { status, ready, draining } = report;
@@ -158,9 +185,19 @@ class Dependency {
     this.#probe =
       check.function(`checks.${name}.check`, options.check) ??
       check.refuse(`checks.${name}.check`, undefined, "a function");
-    this.#deadlineMs = check.duration(`checks.${name}.deadline`, options.deadline, { min: 1 }, 2_000);
+    this.#deadlineMs = check.duration(
+      `checks.${name}.deadline`,
+      options.deadline,
+      { min: 1 },
+      HEALTH_DEFAULTS.deadlineMs,
+    );
     this.#isCritical = check.boolean(`checks.${name}.critical`, options.critical, true);
-    this.#cacheMs = check.duration(`checks.${name}.cacheFor`, options.cacheFor, { min: 0 }, 1_000);
+    this.#cacheMs = check.duration(
+      `checks.${name}.cacheFor`,
+      options.cacheFor,
+      { min: 0 },
+      HEALTH_DEFAULTS.cacheForMs,
+    );
   }
 
   look(): Promise<DependencyHealth> {
@@ -200,24 +237,31 @@ class Dependency {
   #record(startedAt: number, error: Error | undefined): DependencyHealth {
     const status = error === undefined ? "up" : this.#isCritical ? "down" : "degraded";
     const now = this.clock.monotonic();
+    const latencyMs = now - startedAt;
+    const before = this.#last;
     this.#goodUntil = now + this.#cacheMs;
     this.#last = {
       status,
       critical: this.#isCritical,
-      latencyMs: now - startedAt,
-      since: this.#last?.status === status ? this.#last.since : this.clock.now(),
-      ...(error === undefined ? {} : { error: shown(error) }),
+      latencyMs,
+      since: before?.status === status ? before.since : this.clock.now(),
+      ...(error === undefined ? {} : { error: labelOf(error) }),
     };
+    if (before?.status !== status && statusChanged.hasSubscribers)
+      statusChanged.publish({
+        dependency: this.name,
+        status,
+        latencyMs,
+        ...(before === undefined ? {} : { was: before.status }),
+        ...(error === undefined ? {} : { error }),
+      });
     return this.#last;
   }
 }
 
-// One short line, without the credentials that connection errors like to carry in their URLs.
-function shown(error: Error): string {
-  return String(error.message)
-    .replace(/\/\/[^\s/@]*@/g, "//***@")
-    .replace(/\s+/g, " ")
-    .slice(0, 200);
+function labelOf(error: Error): string {
+  const { code } = error as { readonly code?: unknown };
+  return (typeof code === "string" && code !== "" ? code : String(error.name)).slice(0, MAX_ERROR);
 }
 
 function answer(status: number, body: unknown): Response {

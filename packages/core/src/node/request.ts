@@ -13,13 +13,14 @@ export function toRequest(message: IncomingMessage, maxBodyBytes: number, signal
   const method = message.method ?? "GET";
   const declared = Number(message.headers["content-length"] ?? 0);
   if (declared > maxBodyBytes) throw tooLarge(maxBodyBytes);
-  const init: RequestInit & { duplex?: "half" } = { method, headers: toHeaders(message), signal };
-  if (method !== "GET" && method !== "HEAD") {
-    init.body = limited(message, maxBodyBytes);
-    init.duplex = "half";
-  }
+  const url = urlOf(message);
   try {
-    return new Request(urlOf(message), init);
+    const init: RequestInit & { duplex?: "half" } = { method, headers: toHeaders(message), signal };
+    if (method !== "GET" && method !== "HEAD") {
+      init.body = limited(message, maxBodyBytes);
+      init.duplex = "half";
+    }
+    return new Request(url, init);
   } catch (error) {
     throw new RequestError(400, "BAD_REQUEST", "the request's method or headers are not valid", {
       cause: error,

@@ -4,6 +4,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Handler } from "../http/handler.ts";
+import { RequestError } from "../http/problem-response.ts";
 import { optionsOf } from "../options.ts";
 import type { Clock } from "../time/clock.ts";
 import type { Duration } from "../time/duration.ts";
@@ -30,8 +31,8 @@ export interface ServeOptions extends NodeHandlerOptions {
   /** Most connections at a time; further ones are dropped. @defaultValue 10_000 */
   readonly maxConnections?: number;
   /**
-   * Takes an upgrade (WebSocket) and answers whether it did; one that nobody takes gets 426. The request has no
-   * body.
+   * Takes an upgrade (WebSocket) and answers whether it did; one that nobody takes gets 426, one whose
+   * address is not valid 400. The request has no body.
    */
   readonly onUpgrade?: UpgradeHandler;
   /** @defaultValue systemClock */
@@ -136,10 +137,12 @@ function upgrade(
 ): void {
   // Errors of a raw socket that nobody listens to would end the process.
   socket.on("error", () => {});
+  let status = "426 Upgrade Required";
   try {
     if (onUpgrade?.({ url: urlOf(message), message, socket, head }) === true) return;
-  } catch {
-    // Refused below, like an upgrade that nobody knows.
+  } catch (error) {
+    status = error instanceof RequestError ? "400 Bad Request" : "500 Internal Server Error";
   }
-  socket.end("HTTP/1.1 426 Upgrade Required\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+  // A client that does not close its end must not hold the socket.
+  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`, () => socket.destroy());
 }
