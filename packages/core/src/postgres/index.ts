@@ -5,6 +5,14 @@ export {
   postgresIdempotencyStore,
 } from "./idempotency-store.ts";
 export type { PostgresIdempotencyStore, PostgresIdempotencyStoreOptions } from "./idempotency-store.ts";
+export { PG_LISTENER_DEFAULTS, pgListener } from "./listener.ts";
+export type {
+  PgListener,
+  PgListenerOptions,
+  PgListeningClient,
+  PgNotification,
+  PgWakeUp,
+} from "./listener.ts";
 export { migrate } from "./migrate.ts";
 export type { MigrateOptions, Migration } from "./migrate.ts";
 export { pgFailure, sqlStateOf } from "./pg-failure.ts";
