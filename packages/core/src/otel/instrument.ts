@@ -3,6 +3,7 @@ import type {
   Attributes,
   Counter,
   Histogram,
+  HrTime,
   Meter,
   MeterProvider,
   Tracer,
@@ -169,10 +170,10 @@ function traceWriter(tracer: Tracer, rule: TraceRule<unknown>, clock: Clock): Li
         active.addEvent(nameOf(event), attributesOf(rule.attributes, event));
     };
   return (event) => {
-    const endTime = clock.now();
+    const endMs = clock.now();
     const span = tracer.startSpan(nameOf(event), {
       kind: SPAN_KINDS[rule.kind ?? "internal"],
-      startTime: endTime - Math.max(0, rule.durationMs?.(event) ?? 0),
+      startTime: timeOf(endMs - Math.max(0, rule.durationMs?.(event) ?? 0)),
       attributes: attributesOf(rule.attributes, event),
     });
     const errorType = rule.errorType?.(event);
@@ -180,8 +181,13 @@ function traceWriter(tracer: Tracer, rule: TraceRule<unknown>, clock: Clock): Li
       span.setAttribute("error.type", errorType);
       span.setStatus({ code: SpanStatusCode.ERROR });
     }
-    span.end(endTime);
+    span.end(timeOf(endMs));
   };
+}
+
+// Seconds and nanoseconds: an SDK may take a plain number for one of the monotonic clock.
+function timeOf(epochMs: number): HrTime {
+  return [Math.floor(epochMs / 1_000), Math.floor((epochMs % 1_000) * 1e6)];
 }
 
 function attributesOf(readers: LabelReaders<unknown> | undefined, event: unknown): Attributes {
