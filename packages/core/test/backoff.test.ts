@@ -1,6 +1,7 @@
 import type { Backoff, Jitter } from "@holdfast/core";
 import { constant, delays, exponential, InvalidOptionError, linear, seededRandom } from "@holdfast/core";
 import { describe, expect, it } from "vitest";
+import { row } from "../../../tools/systems/row.mjs";
 
 /** The first `count` waits with a fixed draw. */
 function waits(backoff: Backoff, count: number, draw = 0.5): number[] {
@@ -42,7 +43,7 @@ describe("backoff", () => {
     expect(waits(delays([0, "1s", "5s"]), 5)).toEqual([0, 1_000, 5_000, 5_000, 5_000]);
   });
 
-  it("row 74: waits base · 2^attempt plus uniform(0, 0.1 · delay)", () => {
+  it(row(74, "waits base · 2^attempt plus uniform(0, 0.1 · delay)"), () => {
     const backoff = exponential({ base: 100, jitter: { fraction: 0.1 } });
     expect(waits(backoff, 4, 0)).toEqual([100, 200, 400, 800]);
     for (const [attempt, wait] of waits(backoff, 4, 0.5).entries())

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { request as httpRequest } from "node:http";
 import { connect } from "node:net";
 import { readBody, RequestError } from "@holdfast/core";
@@ -197,6 +198,88 @@ describe("serve", () => {
       "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
     );
     expect(answer).toMatch(/^HTTP\/1\.1 426/);
+  });
+
+  it("ends the connection of a refused upgrade, also when its client does not", async () => {
+    const { port } = await start(() => new Response("served"));
+    const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    socket.write("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+    socket.resume();
+    await once(socket, "end");
+    const server = running[0]!;
+    expect(await server.close({ within: "5s" })).toEqual({ cut: 0 });
+    socket.destroy();
+  });
+
+  it("answers an upgrade to an address that is none with 400, and one whose handler fails with 500", async () => {
+    const { port } = await start(() => new Response("served"), {
+      onUpgrade: () => {
+        throw new Error("bug");
+      },
+    });
+    const upgrade = (target: string): Promise<string> =>
+      raw(port, `GET ${target} HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n`);
+    expect(await upgrade("http://")).toMatch(/^HTTP\/1\.1 400/);
+    expect(await upgrade("/")).toMatch(/^HTTP\/1\.1 500/);
+    expect(await upgrade("/")).not.toContain("bug");
+  });
+
+  it("answers targets, hosts and headers that Fetch cannot take with 400, and goes on serving", async () => {
+    const { port, url } = await start(() => new Response("served"));
+    const ask = (lines: string): Promise<string> => raw(port, `${lines}\r\nconnection: close\r\n\r\n`);
+    for (const lines of [
+      "GET http:// HTTP/1.1\r\nhost: a",
+      "OPTIONS * HTTP/1.1\r\nhost: a",
+      "GET / HTTP/1.1\r\nhost: a b",
+      "GET / HTTP/1.1\r\nhost: user@a",
+      "GET / HTTP/1.1\r\nhost: a/b?c",
+      "TRACE / HTTP/1.1\r\nhost: a",
+    ])
+      expect(await ask(lines), lines).toMatch(/^HTTP\/1\.1 400/);
+    expect(await ask("GET http://b/path HTTP/1.1\r\nhost: a")).toMatch(/^HTTP\/1\.1 200/);
+    expect(await (await fetch(url)).text()).toBe("served");
+  });
+
+  it("holds back a stream whose client reads slowly", async () => {
+    let produced = 0;
+    const { port } = await start(
+      () =>
+        new Response(
+          new ReadableStream<Uint8Array>({
+            pull: (controller) => {
+              produced += 1;
+              controller.enqueue(new Uint8Array(65_536));
+            },
+          }),
+        ),
+    );
+    const socket = connect(port, "127.0.0.1");
+    socket.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    await once(socket, "readable");
+    // It stops somewhere: what the sockets' buffers take, and no more.
+    await expect
+      .poll(
+        async () => {
+          const before = produced;
+          await new Promise((resolve) => setTimeout(resolve, 200));
+          return produced - before;
+        },
+        { timeout: 20_000 },
+      )
+      .toBe(0);
+    expect(produced).toBeLessThan(1_000);
+    socket.destroy();
+  });
+
+  it("answers 204 and 304 without a body, and shows an IPv6 address as a URL can hold it", async () => {
+    const { url } = await start(
+      (request) => new Response(null, { status: Number(new URL(request.url).pathname.slice(1)) }),
+      {
+        host: "::1",
+      },
+    );
+    expect(url).toMatch(/^http:\/\/\[::1\]:\d+$/);
+    for (const status of [204, 304]) expect((await fetch(`${url}/${status}`)).status).toBe(status);
   });
 
   it("finishes running requests when it closes, and takes no new ones", async () => {
