@@ -220,7 +220,6 @@ class ClaimingWorker implements Worker {
 
   async #claimLoop(): Promise<void> {
     const { signal } = this.#stop;
-    const { store, name } = this.queue;
     for (let failures = 0; !signal.aborted;) {
       const room = this.#room();
       if (room <= 0) {
@@ -230,10 +229,29 @@ class ClaimingWorker implements Worker {
       try {
         const claimed = await this.#claim(room);
         failures = 0;
-        if (claimed.length === 0) await store.waitForWork(name, signal);
+        if (claimed.length === 0) await this.#waitForWork();
       } catch (error) {
         await this.#pauseAfter("claim", error, (failures += 1));
       }
+    }
+  }
+
+  /** Waits for work, but no longer than a lease lasts: a wake-up that the store has lost must not stop a worker. */
+  async #waitForWork(): Promise<void> {
+    const { signal } = this.#stop;
+    const { store, name } = this.queue;
+    if (signal.aborted) return;
+    const wait = new AbortController();
+    const onStop = (): void => wait.abort(signal.reason);
+    signal.addEventListener("abort", onStop, { once: true });
+    const timer = this.#clock.setTimer(this.#leaseMs, () => wait.abort());
+    try {
+      await store.waitForWork(name, wait.signal);
+    } catch (error) {
+      if (!wait.signal.aborted) throw error;
+    } finally {
+      timer.cancel();
+      signal.removeEventListener("abort", onStop);
     }
   }
 

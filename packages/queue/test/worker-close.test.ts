@@ -192,6 +192,23 @@ describe("close", () => {
     expect(await queue.status(id)).toMatchObject({ state: "ready", attempt: 1, leaseLosses: 0 });
   });
 
+  it("leaves no wait behind when it comes while an empty claim is on its way", async () => {
+    const plain = bench();
+    const store = faulty(plain.store, {
+      plan: ({ method }) => (method === "claim" ? { kind: "latency", delay: "1s" } : undefined),
+      clock: plain.clock,
+    });
+    const { clock, work, settle } = bench({ store, clock: plain.clock });
+    const leaks = leakCheck({ clocks: [clock] });
+    const working = work([handle(hold, ({ input }) => input)]);
+    await settle();
+    const closing = working.close({ within: "10s" });
+    await clock.advance("1s");
+    expect(await closing).toEqual({ finished: 0, givenBack: 0 });
+    await settle();
+    leaks.assertNone();
+  });
+
   it("answers the same to all who ask", async () => {
     const { work } = bench();
     const working = work([handle(hold, ({ input }) => input)]);

@@ -115,6 +115,32 @@ describe("a lease", () => {
     expect((await at.queue.status(id)).leaseLosses).toBe(1);
   });
 
+  it("of a worker whose name a new one has is found too", async () => {
+    const at = bench();
+    const { id } = await at.queue.enqueue(hold, "x");
+    await at.store.claim("bench", { worker: "pod-1", max: 1, leaseMs: 30_000 });
+    await using _ = at.work([handle(hold, () => "done")], { name: "pod-1" });
+    await at.clock.advance("30s");
+    expect(await at.queue.wait(hold, id)).toBe("done");
+  });
+
+  it("is found when ten thousand are lost at a time, of groups too", async () => {
+    const at = bench();
+    await at.queue.enqueueMany(
+      hold,
+      Array.from({ length: 10_000 }, (_, number) => ({
+        input: "x",
+        ...(number % 2 === 0 ? { group: `g${number}` } : {}),
+      })),
+    );
+    expect(await at.store.claim("bench", { worker: "dead", max: 10_000, leaseMs: 1_000 })).toHaveLength(
+      10_000,
+    );
+    await using _ = at.work([handle(hold, () => "done")], { concurrency: 500 });
+    await at.clock.advance("1s");
+    expect(await at.queue.stats()).toMatchObject({ completed: 10_000, running: 0, ready: 0 });
+  });
+
   it("lost again and again ends in the dead letters: the task may be what ends its workers", async () => {
     const at = bench();
     const poison = defineTask<string, string, string>({ name: "poison", leaseLosses: 2 });

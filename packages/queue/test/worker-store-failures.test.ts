@@ -54,6 +54,17 @@ describe("a worker whose store fails", () => {
     expect(await queue.wait(double, id)).toBe(8);
   });
 
+  it("to wake it finds what was added all the same, after the time of a lease", async () => {
+    const { queue, clock, work } = failing((method) =>
+      method === "waitForWork" ? { kind: "hang" } : undefined,
+    );
+    await using _ = work([doubling], { lease: "5s" });
+    await clock.advance(50);
+    const { id } = await queue.enqueue(double, 4);
+    await clock.advance("5s");
+    expect(await queue.wait(double, id)).toBe(8);
+  });
+
   it("to take an outcome is asked again, for as long as the lease lasts", async () => {
     const { queue, clock, work } = failing((method, count) =>
       method === "settle" && count < 4 ? { kind: "error" } : undefined,

@@ -191,6 +191,19 @@ describe("a worker", () => {
     expect(ended.every(({ written, settlement }) => written && settlement === "complete")).toBe(true);
   });
 
+  it("goes on when somebody who listens to it throws", async () => {
+    const { queue, work } = bench();
+    const stop = channel<RunEndedEvent>("queue", "run_ended").subscribe(() => {
+      throw new Error("a listener's own");
+    });
+    await using _ = work([handle(double, ({ input }) => input * 2)]);
+    for (const input of [1, 2, 3]) {
+      const { id } = await queue.enqueue(double, input);
+      expect(await queue.wait(double, id)).toBe(input * 2);
+    }
+    stop();
+  });
+
   it("refuses options that are out of range, no handlers, and two for one task", () => {
     const { queue } = bench();
     const handler = handle(double, ({ input }) => input);
