@@ -11,7 +11,8 @@ import type {
 import { defineTask, handle, memoryStore, queue, worker } from "@holdfast/queue";
 import type { Handler } from "@holdfast/core";
 import { taskApi } from "@holdfast/queue/http";
-import type { ConformanceRunner, QueueStoreSubject } from "@holdfast/queue/testing";
+import type { ConformanceRunner } from "@holdfast/core/testing";
+import type { QueueStoreSubject } from "@holdfast/queue/testing";
 import { queueStoreConformance } from "@holdfast/queue/testing";
 import { serveTaskSocket } from "@holdfast/queue/ws";
 import { describe, expectTypeOf, it } from "vitest";

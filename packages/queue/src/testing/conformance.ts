@@ -1,4 +1,5 @@
 // The store contract as tests, for any runner that has `describe` and `it`.
+import type { ConformanceRunner } from "@holdfast/core/testing";
 import { cancelClauses } from "./clauses/cancel.ts";
 import { closeClauses } from "./clauses/close.ts";
 import { deadLetterClauses } from "./clauses/dead-letters.ts";
@@ -13,12 +14,6 @@ import { waitClauses } from "./clauses/waits.ts";
 import { zombieClauses } from "./clauses/zombies.ts";
 import type { Clause, QueueStoreSubject } from "./trial.ts";
 import { Trial } from "./trial.ts";
-
-/** The part of a test runner that the suite needs: vitest, `node:test` and jest have it. */
-export interface ConformanceRunner {
-  describe(title: string, body: () => void): unknown;
-  it(title: string, body: () => Promise<void>): unknown;
-}
 
 const SECTIONS: Readonly<Record<string, readonly Clause[]>> = {
   enqueue: enqueueClauses,

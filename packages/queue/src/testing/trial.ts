@@ -13,7 +13,7 @@ import type {
   WriteOutcome,
 } from "../store.ts";
 import type { TaskState, TaskStatus } from "../task-status.ts";
-import { ensure, present, same } from "./assert.ts";
+import { ensure, present, same } from "@holdfast/core/testing";
 
 /** What the suite is run on. */
 export interface QueueStoreSubject {

@@ -1,5 +1,5 @@
 // Cancels: of tasks that wait, run or have ended, and how workers hear of them.
-import { ensure, same } from "../assert.ts";
+import { ensure, same } from "@holdfast/core/testing";
 import type { Clause } from "../trial.ts";
 import { completed, failed, LEASE_MS, LOST, released } from "../trial.ts";
 

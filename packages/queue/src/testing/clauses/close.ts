@@ -1,6 +1,6 @@
 // What is left to do with a store that is closed: nothing.
 import { hasCode } from "@holdfast/core";
-import { ensure, same } from "../assert.ts";
+import { ensure, same } from "@holdfast/core/testing";
 import type { Clause } from "../trial.ts";
 import { completed } from "../trial.ts";
 

@@ -1,5 +1,5 @@
 // Failed tasks: looked at in pages, tried again, thrown away.
-import { ensure, same } from "../assert.ts";
+import { ensure, same } from "@holdfast/core/testing";
 import type { Clause } from "../trial.ts";
 import { BROKEN, completed, failed, LEASE_MS } from "../trial.ts";
 

@@ -1,5 +1,5 @@
 // What becomes of new tasks: IDs, dedup keys, limits.
-import { ensure, present, same } from "../assert.ts";
+import { ensure, present, same } from "@holdfast/core/testing";
 import type { Clause } from "../trial.ts";
 import { completed, failed, json, LEASE_MS, WRITTEN } from "../trial.ts";
 import type { NewTask } from "../../store.ts";

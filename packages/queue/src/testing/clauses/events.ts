@@ -1,5 +1,5 @@
 // What has happened to a task, numbered, in pages; and the progress in its status.
-import { ensure, same } from "../assert.ts";
+import { ensure, same } from "@holdfast/core/testing";
 import type { Clause } from "../trial.ts";
 import { BROKEN, completed, failed, released, WRITTEN } from "../trial.ts";
 

@@ -1,5 +1,5 @@
 // Tasks of a group run one at a time, in the order they were added.
-import { same } from "../assert.ts";
+import { same } from "@holdfast/core/testing";
 import type { Clause } from "../trial.ts";
 import { completed, failed, LEASE_MS, released } from "../trial.ts";
 

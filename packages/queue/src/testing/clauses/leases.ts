@@ -1,5 +1,5 @@
 // Leases: how long they last, what their fences are, and what happens when one is lost.
-import { ensure, same } from "../assert.ts";
+import { ensure, same } from "@holdfast/core/testing";
 import type { Clause } from "../trial.ts";
 import { completed, failed, LEASE_MS, LOST, released, WRITTEN } from "../trial.ts";
 

@@ -1,5 +1,5 @@
 // Which tasks are claimed, when, and in which order.
-import { ensure, same } from "../assert.ts";
+import { ensure, same } from "@holdfast/core/testing";
 import type { Clause } from "../trial.ts";
 import { failed, LEASE_MS, released } from "../trial.ts";
 

@@ -1,5 +1,5 @@
 // How leases are ended: completed, failed, tried again, given back; and more claimed in the same step.
-import { ensure, same } from "../assert.ts";
+import { ensure, same } from "@holdfast/core/testing";
 import type { Clause } from "../trial.ts";
 import { BROKEN, completed, failed, LEASE_MS, LOST, released, WRITTEN } from "../trial.ts";
 

@@ -1,6 +1,6 @@
 // Waits: who is woken, that no wake-up is lost, and that an abort leaves nothing behind.
 import { leakCheck } from "@holdfast/core/testing";
-import { ensure, same } from "../assert.ts";
+import { ensure, same } from "@holdfast/core/testing";
 import type { Clause, Trial } from "../trial.ts";
 import { completed, failed, LEASE_MS, released } from "../trial.ts";
 

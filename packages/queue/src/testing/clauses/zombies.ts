@@ -1,5 +1,5 @@
 // Late writes of those who hold no lease: refused, with the right cause, and nothing changes.
-import { same } from "../assert.ts";
+import { same } from "@holdfast/core/testing";
 import type { Clause, Trial } from "../trial.ts";
 import { completed, failed, LEASE_MS, LOST, released } from "../trial.ts";
 import type { LeaseRef, WriteOutcome } from "../../store.ts";
