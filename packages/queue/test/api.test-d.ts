@@ -10,6 +10,7 @@ import type {
 } from "@holdfast/queue";
 import { defineTask, handle, memoryStore, queue, worker } from "@holdfast/queue";
 import type { Handler } from "@holdfast/core";
+import type { ConformanceRunner } from "@holdfast/core/testing";
 import { taskApi } from "@holdfast/queue/http";
 import type { ConformanceRunner } from "@holdfast/core/testing";
 import type { QueueStoreSubject } from "@holdfast/queue/testing";

@@ -19,13 +19,7 @@ export function eventStream(queue: Queue, id: string, after: number, clock: Cloc
     {
       pull: async (controller) => {
         next ??= events.next();
-        const beat = new AbortController();
-        const idle = clock.sleep(HEARTBEAT_MS, beat.signal).then(
-          () => undefined,
-          () => undefined,
-        );
-        const event = await Promise.race([next, idle]);
-        beat.abort();
+        const event = await orIdle(next, clock);
         if (event === undefined) {
           controller.enqueue(encoder.encode(": still here\n\n"));
           return;
@@ -44,6 +38,20 @@ export function eventStream(queue: Queue, id: string, after: number, clock: Cloc
   return new Response(body, {
     headers: { "content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no" },
   });
+}
+
+/** The next event; `undefined` when there is none for as long as an idle stream is left alone. */
+async function orIdle<T>(next: Promise<T>, clock: Clock): Promise<T | undefined> {
+  const beat = new AbortController();
+  const idle = clock.sleep(HEARTBEAT_MS, beat.signal).then(
+    () => undefined,
+    () => undefined,
+  );
+  try {
+    return await Promise.race([next, idle]);
+  } finally {
+    beat.abort();
+  }
 }
 
 function written(event: TaskEvent): string {
