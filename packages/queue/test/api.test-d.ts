@@ -12,7 +12,6 @@ import { defineTask, handle, memoryStore, queue, worker } from "@holdfast/queue"
 import type { Handler } from "@holdfast/core";
 import type { ConformanceRunner } from "@holdfast/core/testing";
 import { taskApi } from "@holdfast/queue/http";
-import type { ConformanceRunner } from "@holdfast/core/testing";
 import type { QueueStoreSubject } from "@holdfast/queue/testing";
 import { queueStoreConformance } from "@holdfast/queue/testing";
 import { serveTaskSocket } from "@holdfast/queue/ws";
