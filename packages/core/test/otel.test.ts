@@ -14,6 +14,7 @@ import type { MetricTable } from "@holdfast/core";
 import {
   channel,
   channelMetrics,
+  constant,
   coreMetrics,
   fallback,
   idempotency,
@@ -112,7 +113,7 @@ describe("instrument, metrics", () => {
     const done = retry({
       name: "db",
       attempts: 3,
-      backoff: { next: () => ({ delayMs: 200, state: 0 }) },
+      backoff: constant("200ms"),
       clock,
     }).run(failing(2));
     await clock.advance("1s");
@@ -203,7 +204,7 @@ describe("instrument, traces", () => {
       const calls = retry({
         name: "db",
         attempts: 2,
-        backoff: { next: () => ({ delayMs: 50, state: 0 }) },
+        backoff: constant("50ms"),
         clock,
       });
       const done = calls.run(failing(1));

@@ -244,6 +244,8 @@ const SAMPLE_EVENT = {
   level: "info",
   disturbance: "latency",
   step: "acquired",
+  dependency: "db",
+  status: "up",
   clean: true,
   hooks: [],
 };

@@ -1,4 +1,5 @@
 // What core's own events mean in numbers and on spans.
+import type { HealthEvent } from "../health/health.ts";
 import type { IdempotencyEvent } from "../idempotency/contract.ts";
 import type { ShutdownReport } from "../lifecycle/shutdown.ts";
 import type { ChaosEvent } from "../policies/chaos.ts";
@@ -229,6 +230,17 @@ function lifecycleRows(): MetricTable {
         name: "holdfast.idempotency",
         attributes: { step: ({ step }) => step, "error.type": errorType },
       },
+    }),
+    channelMetrics<HealthEvent>("core", "health", {
+      metrics: [
+        {
+          name: "holdfast.health.changes",
+          type: "counter",
+          unit: "{change}",
+          help: "Changes of a dependency's status, the first one known among them.",
+          labels: { dependency: ({ dependency }) => dependency, status: ({ status }) => status },
+        },
+      ],
     }),
     channelMetrics<ShutdownReport>("core", "shutdown", {
       metrics: [
