@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Context, ContextManager, MeterProvider as AnyMeterProvider } from "@opentelemetry/api";
-import { context, ROOT_CONTEXT, SpanKind, SpanStatusCode } from "@opentelemetry/api";
+import { context, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
 import type { Histogram, MetricData } from "@opentelemetry/sdk-metrics";
 import { DataPointType, MeterProvider, MetricReader } from "@opentelemetry/sdk-metrics";
 import type { ReadableSpan } from "@opentelemetry/sdk-trace-base";
@@ -245,18 +245,24 @@ describe("instrument, traces", () => {
     expect(bad?.attributes).toEqual({ "messaging.message.id": "t-2", "error.type": "TIMEOUT" });
   });
 
-  it("builds no attributes where no span is active", () => {
+  it("builds nothing where no span is active, or one that is not sampled", () => {
     const read = vi.fn(() => "value");
-    traced([
-      [
-        channelMetrics("test", "unseen", {
-          metrics: [],
-          trace: { as: "event", name: "e", attributes: { read } },
-        }),
-      ],
-    ]);
-    channel<object>("test", "unseen").publish({});
+    const table = channelMetrics("test", "unseen", {
+      metrics: [],
+      trace: { as: "event", name: "unseen", attributes: { read } },
+    });
+    const { tracer } = traced([[table]]);
+    const publish = (): void => channel<object>("test", "unseen").publish({});
+    publish();
+    const unsampled = trace.wrapSpanContext({
+      traceId: "1".repeat(32),
+      spanId: "2".repeat(16),
+      traceFlags: 0,
+    });
+    context.with(trace.setSpan(context.active(), unsampled), publish);
     expect(read).not.toHaveBeenCalled();
+    tracer.startActiveSpan("sampled", publish);
+    expect(read).toHaveBeenCalledOnce();
   });
 });
 

@@ -108,21 +108,30 @@ export function repeatedMetric(
   return names.find((name, at) => names.indexOf(name) !== at);
 }
 
+const NAME = /^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$/;
+
 function checkMetric(metric: MetricRule<never>): void {
   const check = optionsOf("channelMetrics");
   const { name, unit, buckets } = metric;
-  if (!/^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$/.test(name) || name.length > 128)
+  if (!NAME.test(name) || name.length > 128)
     check.refuse("name", name, "lower-case words with dots between them, at most 128 characters");
   check.oneOf("type", metric.type, ["counter", "histogram"]);
   if (!/^(s|By|1|\{[a-z_]+\})$/.test(unit)) check.refuse("unit", unit, '"s", "By", "1" or a word in braces');
   check.string("help", metric.help, 500);
-  for (const label of Object.keys(metric.labels ?? {}))
-    if (!/^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$/.test(label) || label === "le" || label === "overflow")
-      check.refuse("labels", label, 'lower-case words with dots between them, not "le" and not "overflow"');
+  checkLabels(Object.keys(metric.labels ?? {}));
   if (metric.type === "counter") return;
   if (metric.value === undefined) check.refuse("value", undefined, "a function that reads what is observed");
   const rises = buckets?.every(
     (bound, at) => Number.isFinite(bound) && bound > (buckets[at - 1] ?? -Infinity),
   );
   if (rises !== true || buckets?.length === 0) check.refuse("buckets", buckets, "ascending upper bounds");
+}
+
+function checkLabels(labels: readonly string[]): void {
+  const check = optionsOf("channelMetrics");
+  for (const label of labels)
+    if (!NAME.test(label) || label === "le" || label === "overflow")
+      check.refuse("labels", label, 'lower-case words with dots between them, not "le" and not "overflow"');
+  const written = new Set(labels.map((label) => label.replaceAll(".", "_")));
+  if (written.size !== labels.length) check.refuse("labels", labels, "names that differ in more than a dot");
 }
