@@ -24,6 +24,7 @@ import {
   shutdown,
   timeout,
 } from "@holdfast/core";
+import type { InstrumentOptions } from "@holdfast/core/otel";
 import { instrument } from "@holdfast/core/otel";
 import { manualClock } from "@holdfast/core/testing";
 
@@ -180,14 +181,13 @@ describe("instrument, metrics", () => {
     ]);
   });
 
-  it("takes tables of other packages, and refuses one metric with two definitions", async () => {
+  it("takes tables of other packages", async () => {
     const reader = metered([cacheTable]);
     channel<Evicted>("cache", "evicted").publish({ cache: "users", bytes: 100, key: "user:1" });
     const metrics = await metricsOf(reader);
     expect(pointsOf(metrics.get("holdfast.cache.evicted_bytes"))).toEqual([
       [{ "holdfast.cache": "users" }, 100],
     ]);
-    expect(() => instrument({ tables: [cacheTable, cacheTable] })).toThrow(InvalidOptionError);
   });
 
   it("uses the global providers when none is given, and does nothing while there are none", async () => {
@@ -280,6 +280,20 @@ describe("instrument, at its edges", () => {
       expect(again.channels.length).toBeGreaterThan(0);
     }
     expect(listened.map(({ hasSubscribers }) => hasSubscribers)).not.toContain(true);
+  });
+
+  it.each([
+    [{ meterProvider: {} }, "meterProvider"],
+    [{ meterProvider: null }, "meterProvider"],
+    [{ tracerProvider: true }, "tracerProvider"],
+    [{ tables: coreMetrics[0] }, "tables"],
+    [{ tables: [[{ event: "retry" }]] }, "tables"],
+    [{ tables: [cacheTable, cacheTable] }, "tables"],
+  ])("refuses %j and listens to nothing", (options, option) => {
+    const make = (): unknown => instrument(options as unknown as InstrumentOptions);
+    expect(make).toThrow(InvalidOptionError);
+    expect(make).toThrow(`"${option}"`);
+    expect(coreMetrics.map(({ owner, event }) => channel(owner, event).hasSubscribers)).not.toContain(true);
   });
 
   it("has no event built once it is stopped", async () => {

@@ -20,7 +20,7 @@ import type {
   TableRow,
   TraceRule,
 } from "../telemetry/metric-table.ts";
-import { amountOf, repeatedMetric } from "../telemetry/metric-table.ts";
+import { amountOf, joinedTable } from "../telemetry/metric-table.ts";
 import type { Clock } from "../time/clock.ts";
 import { systemClock } from "../time/system-clock.ts";
 
@@ -80,9 +80,11 @@ export interface Instrumentation extends Disposable {
 export function instrument(options: InstrumentOptions = {}): Instrumentation {
   const check = optionsOf("instrument");
   check.object("options", options);
-  const table = (options.tables ?? [coreMetrics]).flat();
-  const repeated = repeatedMetric(table, ({ name }) => name);
-  if (repeated !== undefined) check.refuse("tables", repeated, "each metric once");
+  const table = joinedTable("instrument", options.tables ?? [coreMetrics], ({ name }) => name);
+  if (!provides(options.meterProvider, "getMeter"))
+    check.refuse("meterProvider", options.meterProvider, "a MeterProvider or false");
+  if (!provides(options.tracerProvider, "getTracer"))
+    check.refuse("tracerProvider", options.tracerProvider, "a TracerProvider or false");
   const meter = meterOf(options.meterProvider);
   const tracer = tracerOf(options.tracerProvider);
   const clock = options.clock ?? systemClock;
@@ -110,6 +112,11 @@ const SPAN_KINDS = {
   producer: SpanKind.PRODUCER,
   consumer: SpanKind.CONSUMER,
 };
+
+function provides(provider: unknown, method: string): boolean {
+  if (provider === undefined || provider === false) return true;
+  return typeof (provider as Readonly<Record<string, unknown>> | null)?.[method] === "function";
+}
 
 function meterOf(provider: MeterProvider | false | undefined): Meter | undefined {
   return provider === false ? undefined : (provider ?? metrics.getMeterProvider()).getMeter(SCOPE);

@@ -99,13 +99,33 @@ export function amountOf<Event>(rule: MetricRule<Event>, event: Event): number |
   return amount !== undefined && Number.isFinite(amount) && amount >= 0 ? amount : undefined;
 }
 
-/** The first name two rows have in common after `translate`, if any: each metric has one definition. */
-export function repeatedMetric(
-  table: MetricTable,
-  translate: (rule: MetricRule<unknown>) => string,
-): string | undefined {
-  const names = table.flatMap(({ metrics }) => metrics.map(translate));
-  return names.find((name, at) => names.indexOf(name) !== at);
+/**
+ * One table of all, checked: each metric has one definition. `nameOf` is how its output writes a metric's name.
+ *
+ * @throws InvalidOptionError for something that is no list of tables, or a metric that is defined twice.
+ */
+export function joinedTable(
+  owner: string,
+  tables: readonly MetricTable[],
+  nameOf: (rule: MetricRule<unknown>) => string,
+): MetricTable {
+  const check = optionsOf(owner);
+  const rows: unknown = Array.isArray(tables) ? tables.flat() : undefined;
+  if (!Array.isArray(rows) || !rows.every(isRow))
+    return check.refuse("tables", tables, "a list of tables, their rows made by channelMetrics");
+  const names = rows.flatMap(({ metrics }) => metrics.map(nameOf));
+  const repeated = names.find((name, at) => names.indexOf(name) !== at);
+  return repeated === undefined ? rows : check.refuse("tables", repeated, "each metric once");
+}
+
+function isRow(row: unknown): row is TableRow {
+  return (
+    typeof row === "object" &&
+    row !== null &&
+    "event" in row &&
+    "metrics" in row &&
+    Array.isArray(row.metrics)
+  );
 }
 
 const NAME = /^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$/;

@@ -7,7 +7,7 @@ import { coreMetrics } from "./core-metrics.ts";
 import type { SeriesLabels } from "./exposition.ts";
 import { counterLines, EXPOSITION_TYPE, familyName, histogramLines } from "./exposition.ts";
 import type { LabelValue, MetricRule, MetricTable } from "./metric-table.ts";
-import { amountOf, repeatedMetric } from "./metric-table.ts";
+import { amountOf, joinedTable } from "./metric-table.ts";
 
 export interface PrometheusOptions {
   /** What is counted; packages above core export their own tables. @defaultValue [coreMetrics] */
@@ -61,10 +61,7 @@ export function prometheus(options: PrometheusOptions = {}): Prometheus {
     { min: 1, max: 100_000 },
     PROMETHEUS_DEFAULTS.maxSeries,
   );
-  const table = (options.tables ?? [coreMetrics]).flat();
-  const repeated = repeatedMetric(table, familyOf);
-  if (repeated !== undefined) check.refuse("tables", repeated, "each metric once");
-  return new EventCounts(table, maxSeries);
+  return new EventCounts(joinedTable("prometheus", options.tables ?? [coreMetrics], familyOf), maxSeries);
 }
 
 /** Longest label value, in characters. */
