@@ -11,7 +11,7 @@ import { gzipSync } from "node:zlib";
  */
 
 /**
- * @param {Budget} budget
+ * @param {Pick<Budget, "from" | "use">} imported
  * @param {string} folder - Where the packages are installed.
  * @returns {Promise<number>} Bytes after gzip.
  */
