@@ -1,5 +1,7 @@
 // Collects what handlers report, and writes it in batches: one call to the store at a time, for all tasks together.
-import type { LeaseRef, QueueStore, TaskReport, WriteOutcome } from "./store.ts";
+import type { Queue } from "./queue.ts";
+import { answered } from "./store-deadline.ts";
+import type { LeaseRef, TaskReport, WriteOutcome } from "./store.ts";
 
 /** Reports of one task waiting for the store; beyond it the oldest go, as they would from its events. */
 const MAX_WAITING = 1_000;
@@ -16,8 +18,9 @@ export class Reporter {
   #writing = false;
 
   constructor(
-    private readonly queue: string,
-    private readonly store: QueueStore,
+    private readonly queue: Queue,
+    /** How long the store may take to answer, in milliseconds. */
+    private readonly patienceMs: number,
   ) {}
 
   /** Resolves once the store has answered. `lease` is known by identity. */
@@ -41,7 +44,8 @@ export class Reporter {
       this.#waiting = new Map();
       try {
         const requests = batch.map(([{ id, fence }, { reports }]) => ({ id, fence, reports }));
-        const outcomes = await this.store.report(this.queue, requests);
+        const { store, name, clock } = this.queue;
+        const outcomes = await answered(store.report(name, requests), this.patienceMs, clock);
         for (const [index, [, waiting]] of batch.entries()) waiting.settle(outcomes[index]!);
       } catch (error) {
         for (const [, waiting] of batch) waiting.fail(error);

@@ -8,6 +8,7 @@ import { LeaseKeeper } from "./lease-keeper.ts";
 import type { Queue } from "./queue.ts";
 import { Reporter } from "./reporter.ts";
 import type { ClaimedTask, ClaimRequest, Settlement } from "./store.ts";
+import { answered } from "./store-deadline.ts";
 import { defineTask } from "./task.ts";
 import type { RunSettings } from "./task-run.ts";
 import { TaskRun } from "./task-run.ts";
@@ -155,7 +156,7 @@ class ClaimingWorker implements Worker {
     this.#settings = {
       clock: queue.clock,
       random: check.function("random", options.random) ?? systemRandom,
-      reporter: new Reporter(queue.name, queue.store),
+      reporter: new Reporter(queue, this.#leaseMs),
       maxPayloadBytes: queue.maxPayloadBytes,
       graceMs: check.duration("grace", options.grace, {}, graceMs),
     };
@@ -259,7 +260,7 @@ class ClaimingWorker implements Worker {
     this.#asked += max;
     try {
       const sentAt = this.#clock.monotonic();
-      const claimed = await this.queue.store.claim(this.queue.name, this.#claimOf(max));
+      const claimed = await this.#answered(this.queue.store.claim(this.queue.name, this.#claimOf(max)));
       this.#receive(claimed, sentAt);
       return claimed;
     } finally {
@@ -288,6 +289,11 @@ class ClaimingWorker implements Worker {
   #room(leaving: number = 0): number {
     if (this.#paused || this.#stop.signal.aborted) return 0;
     return this.#concurrency - this.#held.size - this.#asked + leaving;
+  }
+
+  /** A call that is not answered in the time of a lease has failed: a lease that it brought would have ended. */
+  #answered<T>(call: Promise<T>): Promise<T> {
+    return answered(call, this.#leaseMs, this.#clock);
   }
 
   #claimOf(max: number): ClaimRequest {
@@ -345,7 +351,7 @@ class ClaimingWorker implements Worker {
     const claim = room > 0 ? this.#claimOf(room) : undefined;
     this.#asked += room;
     try {
-      const { outcomes, claimed } = await store.settle(name, settlements, claim);
+      const { outcomes, claimed } = await this.#answered(store.settle(name, settlements, claim));
       for (const [index, { run, settlement }] of batch.entries())
         this.#letGo(run, settlement.kind, outcomes[index]!.written);
       this.#receive(claimed, sentAt);

@@ -65,6 +65,31 @@ describe("a worker whose store fails", () => {
     expect(await queue.wait(double, id)).toBe(8);
   });
 
+  it.each(["claim", "settle", "report"])(
+    "to answer one %s() at all goes on after the time of a lease",
+    async (method) => {
+      let isHung = false;
+      const { queue, clock, work } = failing((called) =>
+        isHung && called === method ? { kind: "hang" } : undefined,
+      );
+      await using working = work([handle(double, ({ input, progress }) => (void progress(1), input * 2))], {
+        lease: "5s",
+        concurrency: 1,
+      });
+      await clock.advance(50);
+      isHung = true;
+      const { id } = await queue.enqueue(double, 4);
+      await clock.advance(50);
+      isHung = false;
+      await clock.advance("10s");
+      expect(await queue.wait(double, id)).toBe(8);
+      const next = await queue.enqueue(double, 5);
+      await clock.advance("10s");
+      expect(await queue.wait(double, next.id)).toBe(10);
+      expect(working.running).toBe(0);
+    },
+  );
+
   it("to take an outcome is asked again, for as long as the lease lasts", async () => {
     const { queue, clock, work } = failing((method, count) =>
       method === "settle" && count < 4 ? { kind: "error" } : undefined,
