@@ -92,6 +92,36 @@ describe.skipIf(!startsPostgres)("a PostgreSQL that fails", () => {
     expect(await direct.begin({ ...request, owner: "b" })).toMatchObject({ kind: "inFlight" });
   });
 
+  it("freezes in the middle of a transaction: it ends at its deadline, and says whether it may have committed", async () => {
+    await using server = await startPostgres();
+    const pool = connect(server.url);
+    await pool.query("create table notes (n int)");
+    const inWork = transaction(
+      pool,
+      async (tx) => {
+        await tx.query("insert into notes values (1)");
+        server.pause();
+        await tx.query("insert into notes values (2)");
+      },
+      { deadline: 300 },
+    );
+    await expect(inWork).rejects.toEqual(unavailable("timeout", "none"));
+    server.resume();
+    const inCommit = transaction(
+      pool,
+      async (tx) => {
+        await tx.query("insert into notes values (3)");
+        server.pause();
+      },
+      { deadline: 300 },
+    );
+    await expect(inCommit).rejects.toEqual(unavailable("timeout", "unknown"));
+    server.resume();
+    await expect.poll(() => pool.totalCount - pool.idleCount).toBe(0);
+    const { rows } = await pool.query("select n from notes where n < 3");
+    expect(rows).toEqual([]);
+  });
+
   it("ends the session that a call is under way in, and nobody's process dies of it", async () => {
     await using server = await startPostgres();
     const pool = connect(server.url);

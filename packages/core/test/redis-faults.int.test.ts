@@ -1,7 +1,13 @@
 import { Cluster, Redis } from "ioredis";
 import { afterEach, describe, expect, inject, it } from "vitest";
 import type { BeginRequest } from "@holdfast/core";
-import { REDIS_CLIENT_OPTIONS, redisIdempotencyStore, redisRunner, redisScript } from "@holdfast/core/redis";
+import {
+  inspectRedis,
+  REDIS_CLIENT_OPTIONS,
+  redisIdempotencyStore,
+  redisRunner,
+  redisScript,
+} from "@holdfast/core/redis";
 import { leakCheck, manualClock } from "@holdfast/core/testing";
 import { startProxy, startRedis } from "../../../tools/services/index.mjs";
 
@@ -217,5 +223,19 @@ describe.skipIf(!startsRedis)("a Redis that fails", () => {
       expect(await store.complete({ ...ref, fence: begun.fence }, "done", 60_000)).toBe("ok");
       expect(await store.begin({ ...request, ...ref })).toEqual({ kind: "replay", result: "done" });
     }
+  });
+
+  it("is looked at: what could lose keys is said", async () => {
+    await using good = await startRedis({ appendOnly: true });
+    const fine = await inspectRedis({ client: connect(good.url) });
+    expect(fine).toMatchObject({
+      role: "master",
+      evictionPolicy: "noeviction",
+      appendOnly: true,
+      warnings: [],
+    });
+    await using bad = await startRedis({ args: ["--maxmemory-policy", "allkeys-lru"] });
+    const { warnings } = await inspectRedis({ client: connect(bad.url) });
+    expect(warnings).toEqual([expect.stringContaining("allkeys-lru"), expect.stringContaining("appendonly")]);
   });
 });

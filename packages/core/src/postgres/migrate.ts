@@ -14,6 +14,8 @@ export interface Migration {
 export interface MigrateOptions {
   /** How long to wait for another process that migrates. @defaultValue "30s" */
   readonly lockTimeout?: Duration;
+  /** How long all of it may take. @defaultValue "10m" */
+  readonly deadline?: Duration;
 }
 
 // Any number, as long as all versions of this library use the same.
@@ -31,8 +33,9 @@ export async function migrate(
   migrations: readonly Migration[],
   options: MigrateOptions = {},
 ): Promise<readonly string[]> {
-  const lockTimeout = options.lockTimeout ?? "30s";
-  return transaction(client, (tx) => applyAll(tx, migrations), { isolation: "read committed", lockTimeout });
+  const { lockTimeout = "30s", deadline = "10m" } = options;
+  const settings = { isolation: "read committed", lockTimeout, deadline } as const;
+  return transaction(client, (tx) => applyAll(tx, migrations), settings);
 }
 
 async function applyAll(tx: PgQueryable, migrations: readonly Migration[]): Promise<readonly string[]> {

@@ -1,7 +1,11 @@
 // Transactions: begun, ended and, only when asked for, run again.
 import { asError } from "../errors/errors.ts";
 import { optionsOf } from "../options.ts";
+import type { StoreCallProgress } from "../stores/store-call.ts";
+import { callStore } from "../stores/store-call.ts";
+import type { Clock } from "../time/clock.ts";
 import type { Duration } from "../time/duration.ts";
+import { systemClock } from "../time/system-clock.ts";
 import { pgFailure, sqlStateOf } from "./pg-failure.ts";
 import { holdConnection } from "./pg-runner.ts";
 import type { PgClient, PgQueryable } from "./queryable.ts";
@@ -19,8 +23,15 @@ export interface TransactionOptions {
   readonly statementTimeout?: Duration;
   /** `lock_timeout` of each wait for a lock, from 1 ms; rounded up to whole ones. @defaultValue the server's */
   readonly lockTimeout?: Duration;
-  /** Rolls back instead of committing, if it aborts before the commit is sent. */
+  /** Rolls back instead of committing, if it aborts before the commit is sent. `work` is waited for all the same. */
   readonly signal?: AbortSignal;
+  /**
+   * How long one run may take, waits for a connection and for a server that hangs included; a connection of a pool
+   * is closed then, which rolls back. From 1 ms. @defaultValue "1m"
+   */
+  readonly deadline?: Duration;
+  /** @defaultValue systemClock */
+  readonly clock?: Clock;
 }
 
 /** What a PGlite has. */
@@ -28,14 +39,17 @@ interface OwnTransactions {
   transaction<T>(work: (tx: PgQueryable) => Promise<T>): Promise<T>;
 }
 
+/** How long one run of a transaction may take, in milliseconds, unless told otherwise. */
+const TRANSACTION_DEADLINE_MS = 60_000;
+
 const RETRYABLE: readonly (string | undefined)[] = ["40001", "40P01"];
 
 /**
  * Runs `work` in a transaction: committed when it resolves, rolled back when it throws. A pool's connection is
  * taken for it and given back afterwards; a single client must not be in a transaction already.
  *
- * @throws Whatever `work` throws; the signal's reason; StoreUnavailableError, whose outcome is `unknown` when the
- * reply to the commit was lost.
+ * @throws Whatever `work` throws; the signal's reason; StoreUnavailableError, whose outcome is `unknown` when only
+ * the reply to the commit is missing.
  *
  * @example
  * ```ts no-run: needs a PostgreSQL
@@ -51,12 +65,16 @@ export async function transaction<T>(
   work: (tx: PgQueryable) => Promise<T>,
   options: TransactionOptions = {},
 ): Promise<T> {
-  const retries = optionsOf("transaction").integer("retries", options.retries, { min: 0, max: 100 }, 0);
+  const check = optionsOf("transaction");
+  const deadlineMs = check.duration("deadline", options.deadline, { min: 1 }, TRANSACTION_DEADLINE_MS);
+  const clock = options.clock ?? systemClock;
+  const retries = check.integer("retries", options.retries, { min: 0, max: 100 }, 0);
   const settings = settingsOf(options);
   for (let left = retries; ; left -= 1) {
     try {
       options.signal?.throwIfAborted();
-      return await once(client, work, settings, options.signal);
+      const call = { store: "postgres", deadlineMs, clock, signal: undefined };
+      return await callStore(call, (progress) => once(client, work, settings, options.signal, progress));
     } catch (error) {
       if (left === 0 || !RETRYABLE.includes(sqlStateOf(error))) throw error;
     }
@@ -84,11 +102,15 @@ async function once<T>(
   work: (tx: PgQueryable) => Promise<T>,
   settings: readonly string[],
   signal: AbortSignal | undefined,
+  progress: StoreCallProgress,
 ): Promise<T> {
   const run = async (tx: PgQueryable): Promise<T> => {
     for (const setting of settings) await tx.query(setting);
     const value = await work(tx);
     signal?.throwIfAborted();
+    if (progress.over) throw new Error("the transaction is over");
+    // From here on it is the commit that counts.
+    progress.sent = true;
     return value;
   };
   if (ownsTransactions(client)) return client.transaction(run);
@@ -96,7 +118,13 @@ async function once<T>(
   const connection = await client.connect().catch((error: unknown) => {
     throw pgFailure(error, false);
   });
+  // It came too late: the caller has been told.
+  if (progress.over) {
+    connection.release();
+    throw new Error("the transaction is over");
+  }
   const held = holdConnection(connection);
+  progress.onOver = () => held.release(true);
   const { usable, unwrap } = await between(connection, run);
   held.release(!usable);
   return unwrap();
