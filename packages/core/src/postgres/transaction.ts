@@ -1,5 +1,5 @@
 // Transactions: begun, ended and, only when asked for, run again.
-import { asError } from "../errors/errors.ts";
+import { asError, ClosedError } from "../errors/errors.ts";
 import { optionsOf } from "../options.ts";
 import type { StoreCallProgress } from "../stores/store-call.ts";
 import { callStore } from "../stores/store-call.ts";
@@ -108,7 +108,7 @@ async function once<T>(
     for (const setting of settings) await tx.query(setting);
     const value = await work(tx);
     signal?.throwIfAborted();
-    if (progress.over) throw new Error("the transaction is over");
+    if (progress.over) throw new ClosedError("a transaction");
     // From here on it is the commit that counts.
     progress.sent = true;
     return value;
@@ -121,7 +121,7 @@ async function once<T>(
   // It came too late: the caller has been told.
   if (progress.over) {
     connection.release();
-    throw new Error("the transaction is over");
+    throw new ClosedError("a transaction");
   }
   const held = holdConnection(connection);
   progress.onOver = () => held.release(true);
