@@ -1,12 +1,12 @@
 // The service, put together: a queue of tasks, a worker that runs them on a pool of threads, and HTTP around it.
 import { availableParallelism } from "node:os";
 import type { Clock, Health, HealthReport } from "@holdfast/core";
-import { health, HoldfastError, systemClock, timeout } from "@holdfast/core";
+import { coreMetrics, health, HoldfastError, prometheus, systemClock, timeout } from "@holdfast/core";
 import type { RunningServer } from "@holdfast/core/node";
 import type { GpuPool } from "@holdfast/gpu-pool";
-import { gpuPool } from "@holdfast/gpu-pool";
+import { gpuPool, gpuPoolMetrics } from "@holdfast/gpu-pool";
 import { workerThreads } from "@holdfast/gpu-pool/worker-threads";
-import { memoryStore, queue as makeQueue, worker as startWorker } from "@holdfast/queue";
+import { memoryStore, queue as makeQueue, queueMetrics, worker as startWorker } from "@holdfast/queue";
 import { serveOnFreePort } from "./http/free-port.ts";
 import { page } from "./http/page.ts";
 import { routes } from "./http/routes.ts";
@@ -87,6 +87,7 @@ export async function startInference(options: InferenceOptions): Promise<Inferen
   const worker = startWorker(queue, [pictureHandler(pool)], { concurrency: threads });
   const retention = new Retention(queue, MAX_KEPT_TASKS);
   const watch = watchHealth(pool, intake, () => queue.stats(), clock);
+  const numbers = prometheus({ tables: [coreMetrics, queueMetrics, gpuPoolMetrics] });
   const sockets = taskSockets(queue);
   let server: RunningServer;
   try {
@@ -98,6 +99,7 @@ export async function startInference(options: InferenceOptions): Promise<Inferen
       pool,
       intake,
       health: watch,
+      numbers,
       page: await page(options.page),
       onAdded: (id) => retention.remember(id).catch((error: unknown) => options.onError?.(error)),
     });
@@ -113,6 +115,7 @@ export async function startInference(options: InferenceOptions): Promise<Inferen
   } catch (error) {
     await Promise.all([worker.close({ within: 0 }), pool.close({ within: 0 }), intake.close({ within: 0 })]);
     await store.close();
+    numbers.close();
     throw error;
   }
 
@@ -128,6 +131,7 @@ export async function startInference(options: InferenceOptions): Promise<Inferen
       sockets.close();
       await server.close({ within: 500 });
       await store.close();
+      numbers.close();
     },
   };
 }

@@ -207,6 +207,18 @@ describe("the inference service", () => {
     expect(await outcome({}, "/elsewhere")).toMatch(/426|404/);
   });
 
+  it("counts what it does, for Prometheus", async () => {
+    const task = await client.submit("/v1/tasks", SHORT, JSON_TYPE);
+    await client.stream(task);
+    const text = await (await fetch(`${service.url}/metrics`)).text();
+    expect(text).toMatch(
+      /^messaging_process_duration_seconds_count\{.*task="picture",settlement="complete".*\} \d+$/m,
+    );
+    expect(text).toMatch(
+      /^holdfast_gpu_pool_request_duration_seconds_count\{pool="pictures",model="landscape@1"/m,
+    );
+  });
+
   it("serves its page under a policy that lets nothing else in", async () => {
     const response = await fetch(service.url);
     expect(response.headers.get("content-security-policy")).toMatch(

@@ -11,6 +11,7 @@ export {
 } from "./errors.ts";
 export { gpuPool } from "./gpu-pool.ts";
 export type { GpuPool, GpuPoolOptions, PoolCloseReport, RunModelOptions } from "./contract.ts";
+export { gpuPoolMetrics } from "./metrics.ts";
 export { defineModel, modelRegistry } from "./model.ts";
 export type { Model, ModelOptions, ModelRef, ModelRegistry } from "./model.ts";
 export type { DeviceEvent, DeviceSnapshot, GpuPoolSnapshot, RequestEvent } from "./observe.ts";

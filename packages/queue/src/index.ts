@@ -17,6 +17,7 @@ export type { TaskContext, TaskHandler } from "./handler.ts";
 export { MEMORY_STORE_DEFAULTS, memoryStore } from "./memory/memory-store.ts";
 export type { MemoryStoreOptions } from "./memory/memory-store.ts";
 export type { MemoryBounds } from "./memory/queue-state.ts";
+export { queueMetrics } from "./metrics.ts";
 export { decodePayload, encodePayload } from "./payload.ts";
 export type { Payload } from "./payload.ts";
 export { queue, QUEUE_DEFAULTS } from "./queue.ts";

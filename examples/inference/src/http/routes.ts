@@ -1,5 +1,5 @@
 // Every address of the service.
-import type { Handler, Health } from "@holdfast/core";
+import type { Handler, Health, Prometheus } from "@holdfast/core";
 import { problemResponse } from "@holdfast/core";
 import type { GpuPool } from "@holdfast/gpu-pool";
 import type { Queue } from "@holdfast/queue";
@@ -12,6 +12,7 @@ export interface Parts {
   readonly pool: GpuPool;
   readonly intake: GpuPool;
   readonly health: Health;
+  readonly numbers: Prometheus;
   readonly page: Handler;
   /** Told of every task that is added, by its ID. */
   readonly onAdded: (id: string) => unknown;
@@ -21,7 +22,7 @@ export interface Parts {
 export const TASKS = "/v1/tasks";
 
 /** One handler for all of it. */
-export function routes({ queue, pool, intake, health, page, onAdded }: Parts): Handler {
+export function routes({ queue, pool, intake, health, numbers, page, onAdded }: Parts): Handler {
   const tasks = taskApi({
     queue,
     base: TASKS,
@@ -43,6 +44,7 @@ export function routes({ queue, pool, intake, health, page, onAdded }: Parts): H
       }
       if (pathname === "/v1/state") return await state(request);
       if (isBelow(pathname, "/health")) return await health.handler(request);
+      if (pathname === "/metrics") return await numbers.handler(request);
       return await page(request);
     } catch (error) {
       if (error instanceof Error && "toProblem" in error) return problemResponse(error);
