@@ -8,7 +8,7 @@ import { LeaseKeeper } from "./lease-keeper.ts";
 import type { Queue } from "./queue.ts";
 import { Reporter } from "./reporter.ts";
 import type { ClaimedTask, ClaimRequest, Settlement } from "./store.ts";
-import { answered } from "./store-deadline.ts";
+import { answered, workOrTime } from "./store-deadline.ts";
 import { defineTask } from "./task.ts";
 import type { RunSettings } from "./task-run.ts";
 import { TaskRun } from "./task-run.ts";
@@ -230,29 +230,10 @@ class ClaimingWorker implements Worker {
       try {
         const claimed = await this.#claim(room);
         failures = 0;
-        if (claimed.length === 0) await this.#waitForWork();
+        if (claimed.length === 0) await workOrTime(this.queue, this.#leaseMs, signal);
       } catch (error) {
         await this.#pauseAfter("claim", error, (failures += 1));
       }
-    }
-  }
-
-  /** Waits for work, but no longer than a lease lasts: a wake-up that the store has lost must not stop a worker. */
-  async #waitForWork(): Promise<void> {
-    const { signal } = this.#stop;
-    const { store, name } = this.queue;
-    if (signal.aborted) return;
-    const wait = new AbortController();
-    const onStop = (): void => wait.abort(signal.reason);
-    signal.addEventListener("abort", onStop, { once: true });
-    const timer = this.#clock.setTimer(this.#leaseMs, () => wait.abort());
-    try {
-      await store.waitForWork(name, wait.signal);
-    } catch (error) {
-      if (!wait.signal.aborted) throw error;
-    } finally {
-      timer.cancel();
-      signal.removeEventListener("abort", onStop);
     }
   }
 
