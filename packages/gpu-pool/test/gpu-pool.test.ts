@@ -3,6 +3,7 @@ import { leakCheck, manualClock } from "@holdfast/core/testing";
 import type { DeviceEvent, GpuPool, GpuPoolOptions, RequestEvent } from "@holdfast/gpu-pool";
 import { gpuPool } from "@holdfast/gpu-pool";
 import { describe, expect, it } from "vitest";
+import { row } from "../../../tools/systems/row.mjs";
 import { ScriptedWorkers } from "./fixtures/scripted-workers.ts";
 
 const clock = manualClock();
@@ -27,7 +28,7 @@ function watch(promise: Promise<unknown>): { value?: unknown; error?: unknown } 
 }
 
 describe("gpuPool", () => {
-  it("loads every model on every device before it takes requests", async () => {
+  it(row(181, "loads every model on every device before it takes requests"), async () => {
     const workers = new ScriptedWorkers([
       { id: "a", capacity: 1 },
       { id: "b", capacity: 2 },
