@@ -225,6 +225,44 @@ describe.skipIf(!startsRedis)("a Redis that fails", () => {
     }
   });
 
+  it("is a Cluster whose node dies: calls fail in time and nothing is sent later", async () => {
+    await using server = await startRedis({
+      appendOnly: true,
+      args: ["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1"],
+    });
+    const admin = connectAdmin(server.url);
+    await admin.call("CLUSTER", "ADDSLOTSRANGE", "0", "16383");
+    await expect.poll(() => admin.cluster("INFO"), { timeout: 20_000 }).toContain("cluster_state:ok");
+    const client = new Cluster([server.url], {
+      redisOptions: REDIS_CLIENT_OPTIONS,
+      enableOfflineQueue: false,
+      clusterRetryStrategy: () => 50,
+    });
+    client.on("error", () => {});
+    clients.push(client);
+    const store = redisIdempotencyStore({ client, deadline: 500 });
+    const begun = await store.begin(request);
+    await server.kill();
+    for (let attempt = 0; attempt < 3; attempt += 1) {
+      const call = store.begin({ ...request, key: "while down" });
+      await expect(call).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
+    }
+    await server.start();
+    const again = () => store.begin(request).catch((error: Error) => error);
+    await expect.poll(again, { timeout: 20_000 }).toEqual(begun);
+    expect(await admin.keys("*while down*")).toEqual([]);
+  });
+
+  it("takes durations that are no whole milliseconds", async () => {
+    await using server = await startRedis();
+    const store = redisIdempotencyStore({ client: connect(server.url) });
+    expect(await store.begin({ ...request, lockTtlMs: 1_000.5, ttlMs: 2_000.7 })).toMatchObject({
+      kind: "acquired",
+    });
+    const other = await store.begin({ ...request, owner: "b" });
+    expect(other.kind === "inFlight" && Number.isInteger(other.retryAfterMs)).toBe(true);
+  });
+
   it("is looked at: what could lose keys is said", async () => {
     await using good = await startRedis({ appendOnly: true });
     const fine = await inspectRedis({ client: connect(good.url) });

@@ -124,13 +124,21 @@ class TableStore implements PostgresIdempotencyStore {
   async begin(request: BeginRequest, options?: StoreCallOptions): Promise<BeginOutcome> {
     const { fingerprint, owner, lockTtlMs, ttlMs, takeDoubtful } = request;
     const texts = [toStoredText(fingerprint), toStoredText(owner)];
-    const row = await this.#call(request, options, "begin", ...texts, lockTtlMs, ttlMs, takeDoubtful);
+    const row = await this.#call(
+      request,
+      options,
+      "begin",
+      ...texts,
+      whole(lockTtlMs),
+      whole(ttlMs),
+      takeDoubtful,
+    );
     this.#sweepNowAndThen();
     return beginOutcomeOf(row);
   }
 
   renew(lease: KeyLease, lockTtlMs: number, options?: StoreCallOptions): Promise<WriteOutcome> {
-    return this.#write(lease, options, "renew", lockTtlMs);
+    return this.#write(lease, options, "renew", whole(lockTtlMs));
   }
 
   checkpoint(
@@ -139,7 +147,14 @@ class TableStore implements PostgresIdempotencyStore {
     lockTtlMs: number,
     options?: StoreWriteOptions<PgQueryable>,
   ): Promise<WriteOutcome> {
-    return this.#write(lease, options, "checkpoint", lockTtlMs, toStoredText(name), toStoredText(data));
+    return this.#write(
+      lease,
+      options,
+      "checkpoint",
+      whole(lockTtlMs),
+      toStoredText(name),
+      toStoredText(data),
+    );
   }
 
   complete(
@@ -148,7 +163,7 @@ class TableStore implements PostgresIdempotencyStore {
     ttlMs: number,
     options?: StoreWriteOptions<PgQueryable>,
   ): Promise<WriteOutcome> {
-    return this.#write(lease, options, "complete", ttlMs, toStoredText(result));
+    return this.#write(lease, options, "complete", whole(ttlMs), toStoredText(result));
   }
 
   fail(lease: KeyLease, retryable: boolean, options?: StoreCallOptions): Promise<WriteOutcome> {
@@ -218,6 +233,9 @@ class TableStore implements PostgresIdempotencyStore {
       });
   }
 }
+
+/** Durations are given in whole milliseconds; any other is made longer, not refused by the server. */
+const whole = Math.ceil;
 
 /** Longest wait for a row that somebody else is writing, in milliseconds. */
 const MAX_WAIT_MS = 1_000;

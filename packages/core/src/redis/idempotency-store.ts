@@ -83,12 +83,20 @@ class RedisIdempotencyStore implements IdempotencyStore {
   async begin(request: BeginRequest, options?: StoreCallOptions): Promise<BeginOutcome> {
     const { fingerprint, owner, lockTtlMs, ttlMs, takeDoubtful } = request;
     const texts = [toStoredText(fingerprint), toStoredText(owner)];
-    const reply = await this.#run(request, options, "begin", ...texts, lockTtlMs, ttlMs, flag(takeDoubtful));
+    const reply = await this.#run(
+      request,
+      options,
+      "begin",
+      ...texts,
+      whole(lockTtlMs),
+      whole(ttlMs),
+      flag(takeDoubtful),
+    );
     return beginOutcomeOf(reply as readonly string[]);
   }
 
   renew(lease: KeyLease, lockTtlMs: number, options?: StoreCallOptions): Promise<WriteOutcome> {
-    return this.#write(lease, options, "renew", lease.fence, lockTtlMs);
+    return this.#write(lease, options, "renew", lease.fence, whole(lockTtlMs));
   }
 
   checkpoint(
@@ -98,7 +106,7 @@ class RedisIdempotencyStore implements IdempotencyStore {
     options?: StoreCallOptions,
   ): Promise<WriteOutcome> {
     const texts = [toStoredText(name), toStoredText(data)];
-    return this.#write(lease, options, "checkpoint", lease.fence, lockTtlMs, ...texts);
+    return this.#write(lease, options, "checkpoint", lease.fence, whole(lockTtlMs), ...texts);
   }
 
   complete(
@@ -107,7 +115,7 @@ class RedisIdempotencyStore implements IdempotencyStore {
     ttlMs: number,
     options?: StoreCallOptions,
   ): Promise<WriteOutcome> {
-    return this.#write(lease, options, "complete", lease.fence, ttlMs, toStoredText(result));
+    return this.#write(lease, options, "complete", lease.fence, whole(ttlMs), toStoredText(result));
   }
 
   fail(lease: KeyLease, retryable: boolean, options?: StoreCallOptions): Promise<WriteOutcome> {
@@ -141,6 +149,9 @@ class RedisIdempotencyStore implements IdempotencyStore {
     return this.runner.run(SCRIPT, [`${place}:key:${id}`, `${place}:fence`], words, options?.signal);
   }
 }
+
+/** Durations are given in whole milliseconds; any other is made longer. */
+const whole = Math.ceil;
 
 function flag(value: boolean): string {
   return value ? "1" : "0";
