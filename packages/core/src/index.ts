@@ -29,9 +29,9 @@ export { createSystemClock, systemClock } from "./time/system-clock.ts";
 export { channel } from "./telemetry/channel.ts";
 export type { Channel } from "./telemetry/channel.ts";
 export { notify } from "./telemetry/notify.ts";
-export { coreMetrics } from "./telemetry/core-metrics.ts";
-export { errorTypeOf } from "./telemetry/error-type.ts";
-export { channelMetrics } from "./telemetry/metric-table.ts";
+export { coreMetrics } from "./metrics/core-metrics.ts";
+export { errorTypeOf } from "./metrics/error-type.ts";
+export { channelMetrics } from "./metrics/metric-table.ts";
 export type {
   ChannelRule,
   LabelReaders,
@@ -40,9 +40,9 @@ export type {
   MetricTable,
   TableRow,
   TraceRule,
-} from "./telemetry/metric-table.ts";
-export { PROMETHEUS_DEFAULTS, prometheus } from "./telemetry/prometheus.ts";
-export type { Prometheus, PrometheusOptions } from "./telemetry/prometheus.ts";
+} from "./metrics/metric-table.ts";
+export { PROMETHEUS_DEFAULTS, prometheus } from "./metrics/prometheus.ts";
+export type { Prometheus, PrometheusOptions } from "./metrics/prometheus.ts";
 
 export { contextOf } from "./policies/context.ts";
 export type { Context, RunOptions } from "./policies/context.ts";

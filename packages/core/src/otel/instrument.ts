@@ -12,15 +12,9 @@ import type {
 import { metrics, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
 import { optionsOf } from "../options.ts";
 import { channel } from "../telemetry/channel.ts";
-import { coreMetrics } from "../telemetry/core-metrics.ts";
-import type {
-  LabelReaders,
-  MetricRule,
-  MetricTable,
-  TableRow,
-  TraceRule,
-} from "../telemetry/metric-table.ts";
-import { amountOf, joinedTable } from "../telemetry/metric-table.ts";
+import { coreMetrics } from "../metrics/core-metrics.ts";
+import type { LabelReaders, MetricRule, MetricTable, TableRow, TraceRule } from "../metrics/metric-table.ts";
+import { amountOf, joinedTable } from "../metrics/metric-table.ts";
 import type { Clock } from "../time/clock.ts";
 import { systemClock } from "../time/system-clock.ts";
 

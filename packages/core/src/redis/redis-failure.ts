@@ -30,10 +30,13 @@ const REFUSALS: Readonly<Record<string, RedisFailureReason>> = {
   MISCONF: "persistence",
 };
 
-const REFUSAL = new RegExp(`(?:^|[\\s-])(${Object.keys(REFUSALS).join("|")}) `);
-const NEVER_SENT = /stream isn't writeable|offline queue|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ENOENT/i;
+// Redis 6 puts what a script was refused behind the place in the script: `…: @user_script: 1: -READONLY You can't …`.
+const REFUSAL = new RegExp(`^(?:.*: -)?(${Object.keys(REFUSALS).join("|")}) `);
+
+// The words of ioredis; it has no codes of its own.
+const NEVER_SENT = /enableOfflineQueue|none of startup nodes|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ENOENT/i;
 const CONNECTION_LOST =
-  /connection is closed|connection.*(?:lost|ended|reset)|max retries per request|ECONN|EPIPE|ETIMEDOUT|socket closed|failed to refresh slots/i;
+  /connection is (?:closed|aborted|discarded)|socket timeout|command timed out|cluster redirections|(?:cluster|node) is (?:ended|disconnect)|failed to refresh slots|ECONN|EPIPE|ETIMEDOUT/i;
 const NETWORK_CODE = /^(?:E(?:CONN\w+|PIPE|TIMEDOUT|HOSTUNREACH|NETUNREACH|NOTFOUND|AI_AGAIN)|NR_CLOSED)$/;
 
 /** Whether the server does not know the script (any more). */

@@ -2,7 +2,7 @@
 import type { Handler } from "../http/handler.ts";
 import { problemResponse, RequestError } from "../http/problem-response.ts";
 import { optionsOf } from "../options.ts";
-import { channel } from "./channel.ts";
+import { channel } from "../telemetry/channel.ts";
 import { coreMetrics } from "./core-metrics.ts";
 import type { SeriesLabels } from "./exposition.ts";
 import { counterLines, EXPOSITION_TYPE, familyName, histogramLines } from "./exposition.ts";
