@@ -44,5 +44,12 @@ export type {
   TaskState,
   TaskStatus,
 } from "./task-status.ts";
-export { worker, WORKER_DEFAULTS } from "./worker.ts";
-export type { RunEndedEvent, Worker, WorkerCloseReport, WorkerErrorEvent, WorkerOptions } from "./worker.ts";
+export { worker } from "./worker.ts";
+export { WORKER_DEFAULTS } from "./worker-contract.ts";
+export type {
+  RunEndedEvent,
+  Worker,
+  WorkerCloseReport,
+  WorkerErrorEvent,
+  WorkerOptions,
+} from "./worker-contract.ts";

@@ -1,7 +1,7 @@
 // What the events of workers mean in numbers and spans.
 import type { MetricTable } from "@holdfast/core";
 import { channelMetrics } from "@holdfast/core";
-import type { RunEndedEvent, WorkerErrorEvent } from "./worker.ts";
+import type { RunEndedEvent, WorkerErrorEvent } from "./worker-contract.ts";
 
 /** Upper bounds in seconds: runs take from milliseconds to minutes. */
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
