@@ -16,7 +16,7 @@ function reply(message: string): Error {
 describe("what a failure of Redis means", () => {
   it.each([
     ["READONLY You can't write against a read only replica.", "read_only"],
-    ["ERR Error running script (call to f_1): @user_script:3: -READONLY You can't write.", "read_only"],
+    ["ERR Error running script (call to f_1): @user_script: 3: -READONLY You can't write.", "read_only"],
     ["READONLY You can't write against a read only replica. script: 1, on @user_script:38.", "read_only"],
     ["MASTERDOWN Link with MASTER is down.", "read_only"],
     ["LOADING Redis is loading the dataset in memory", "loading"],
@@ -38,7 +38,11 @@ describe("what a failure of Redis means", () => {
     [new Error("Stream isn't writeable and enableOfflineQueue options is false"), "none"],
     [Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" }), "unknown"],
     [Object.assign(new Error("write EPIPE"), { code: "EPIPE" }), "unknown"],
+    [new Error("Cluster isn't ready and enableOfflineQueue options is false"), "none"],
+    [new Error("None of startup nodes is available"), "none"],
     [new Error("Connection is closed."), "unknown"],
+    [new Error("Command timed out"), "unknown"],
+    [new Error("Too many Cluster redirections. Last error: ReplyError: MOVED 1 127.0.0.1:1"), "unknown"],
     [
       Object.assign(new Error("Reached the max retries per request limit"), {
         name: "MaxRetriesPerRequestError",
@@ -57,6 +61,7 @@ describe("what a failure of Redis means", () => {
   it.each([
     reply("WRONGTYPE Operation against a key holding the wrong kind of value"),
     reply("CROSSSLOT Keys in request don't hash to the same slot"),
+    reply("STOPPED the shop is BUSY now"),
     reply("NOPERM this user has no permissions"),
     reply("ERR user_script:1: Script attempted to access nonexistent global variable 'BUSY'"),
     new TypeError("x is not a function"),
