@@ -38,12 +38,15 @@ describe("what a failure of PostgreSQL means", () => {
     expect(pgFailure(coded(code), false)).toMatchObject({ reason, outcome: "none" });
   });
 
-  it.each(["Connection terminated unexpectedly", "timeout exceeded when trying to connect"])(
-    "is known by the words of pg: %s",
-    (message) => {
-      expect(pgFailure(new Error(message), true)).toMatchObject({ reason: "connection", outcome: "unknown" });
-    },
-  );
+  it.each([
+    ["Connection terminated unexpectedly", "connection", "unknown"],
+    ["timeout exceeded when trying to connect", "connection", "unknown"],
+    ["Client has encountered a connection error and is not queryable", "connection", "none"],
+    ["Client was closed and is not queryable", "connection", "none"],
+    ["Query read timeout", "timeout", "unknown"],
+  ])("is known by the words of pg: %s", (message, reason, outcome) => {
+    expect(pgFailure(new Error(message), true)).toMatchObject({ reason, outcome });
+  });
 
   it.each([coded("42P01"), coded("23505"), coded("28P01"), coded("22021"), new TypeError("x"), "no error"])(
     "is a mistake, and comes out as it is: %s",

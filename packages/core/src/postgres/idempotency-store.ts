@@ -26,7 +26,10 @@ import type { TableName } from "./table-name.ts";
 import { tableName } from "./table-name.ts";
 
 export interface PostgresIdempotencyStoreOptions {
-  /** A pool of `pg`, best; or a client, a `PGlite`, `fromPostgresJs(sql)`. Stays open: it is its owner's. */
+  /**
+   * A pool of `pg`, best; or a client, a `PGlite`, `fromPostgresJs(sql)`. Stays open: it is its owner's, who also
+   * gives a pool an `error` listener, without which the end of an idle connection ends the process.
+   */
   readonly client: PgClient;
   /** `table` or `schema.table`, in lower case. @defaultValue "holdfast_idempotency" */
   readonly table?: string;

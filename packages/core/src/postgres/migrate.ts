@@ -27,6 +27,14 @@ const LOCK = 7_235_098_114_001;
  *
  * @returns The names of those that were applied now.
  * @throws StoreUnavailableError with reason `locked` when another process migrates for too long.
+ *
+ * @example
+ * ```ts no-run: needs a PostgreSQL
+ * import { Pool } from "pg";
+ * import { migrate } from "@holdfast/core/postgres";
+ *
+ * await migrate(new Pool(), [{ name: "shop:1", statements: ["create table shop (id int primary key)"] }]);
+ * ```
  */
 export async function migrate(
   client: PgClient,

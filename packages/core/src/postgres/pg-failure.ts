@@ -40,8 +40,15 @@ const CLASSES: Readonly<Record<string, Failure>> = {
 // How pg and postgres.js report a connection that is gone; the rest are codes of the host.
 const CONNECTION_CODE =
   /^(?:E(?:CONN\w+|PIPE|TIMEDOUT|HOSTUNREACH|NETUNREACH|NOTFOUND|AI_AGAIN)|ENOTFOUND|ENOENT|CONNECTION_\w+|CONNECT_TIMEOUT)$/;
-const CONNECTION_MESSAGE =
-  /connection terminated|connection error and is not queryable|client was closed|timeout exceeded when trying to connect|connection ended/i;
+// pg has no codes for these.
+const MESSAGES: readonly (readonly [RegExp, Failure])[] = [
+  [/is not queryable/, ["connection", "none"]],
+  [
+    /connection terminated|connection ended|timeout exceeded when trying to connect/i,
+    ["connection", "unknown"],
+  ],
+  [/query read timeout/i, ["timeout", "unknown"]],
+];
 
 /** SQLSTATE of an error of any of the clients, or of the error that it wraps. */
 export function sqlStateOf(error: unknown): string | undefined {
@@ -72,8 +79,7 @@ export function pgFailure(error: unknown, sent: boolean): unknown {
 
 function failureOf(error: Error): Failure | undefined {
   const { code } = error as { code?: unknown };
-  if (typeof code !== "string")
-    return CONNECTION_MESSAGE.test(error.message) ? ["connection", "unknown"] : undefined;
+  if (typeof code !== "string") return MESSAGES.find(([words]) => words.test(error.message))?.[1];
   const found = FAILURES[code] ?? CLASSES[code.slice(0, 2)];
   if (found !== undefined && code.length === 5) return found;
   if (!CONNECTION_CODE.test(code)) return undefined;

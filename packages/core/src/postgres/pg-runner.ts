@@ -55,6 +55,15 @@ const CONFLICT_TRIES = 3;
  * that the pool can open another one.
  *
  * @throws InvalidOptionError when an option is out of range.
+ *
+ * @example
+ * ```ts no-run: needs a PostgreSQL
+ * import { Pool } from "pg";
+ * import { pgRunner } from "@holdfast/core/postgres";
+ *
+ * const postgres = pgRunner({ client: new Pool(), deadline: "500ms" });
+ * const { rows } = await postgres.query("select name from users where id = $1", [7]);
+ * ```
  */
 export function pgRunner(options: PgRunnerOptions): PgRunner {
   const check = optionsOf("pgRunner");

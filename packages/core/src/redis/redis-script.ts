@@ -86,6 +86,16 @@ export function redisScript(options: RedisScriptOptions): RedisScript {
  * later. A client that connects for the first time is waited for, within the deadline.
  *
  * @throws InvalidOptionError when an option is out of range.
+ *
+ * @example
+ * ```ts no-run: needs a Redis
+ * import { Redis } from "ioredis";
+ * import { REDIS_CLIENT_OPTIONS, redisRunner, redisScript } from "@holdfast/core/redis";
+ *
+ * const add = redisScript({ name: "add", keys: ["counter"], lua: "return redis.call('INCRBY', KEYS[1], ARGV[1])" });
+ * const redis = redisRunner({ client: new Redis(REDIS_CLIENT_OPTIONS), deadline: "500ms" });
+ * const sum = await redis.run(add, ["visits"], [2]);
+ * ```
  */
 export function redisRunner(options: RedisRunnerOptions): RedisRunner {
   const check = optionsOf("redisRunner");
