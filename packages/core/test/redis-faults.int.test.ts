@@ -72,24 +72,33 @@ describe.skipIf(!startsRedis)("a Redis that fails", () => {
     expect(await store.begin(request)).toEqual(begun);
   });
 
-  it("is killed and started again: nothing is queued meanwhile, and what it acknowledged is still there", async () => {
-    await using server = await startRedis({ appendOnly: true });
-    const client = connect(server.url, { retryStrategy: () => 50 });
-    const store = redisIdempotencyStore({ client, deadline: 500 });
-    const begun = await store.begin(request);
-    const closed = next(client, "close");
-    await server.kill();
-    await closed;
-    await expect(store.begin({ ...request, key: "while down" })).rejects.toEqual(
-      unavailable("connection", "none"),
-    );
-    const ready = next(client, "ready");
-    await server.start();
-    await ready;
-    // The script cache went with the process.
-    expect(await store.begin(request)).toEqual(begun);
-    expect(await client.keys("*while down*")).toEqual([]);
-  });
+  it.each([
+    ["made as we advise", {}],
+    [
+      "made with the defaults of ioredis",
+      { enableOfflineQueue: true, autoResendUnfulfilledCommands: true, maxRetriesPerRequest: 20 },
+    ],
+  ])(
+    "is killed and started again: nothing is queued, and what it acknowledged is there (a client %s)",
+    async (_, options) => {
+      await using server = await startRedis({ appendOnly: true });
+      const client = connect(server.url, { ...options, retryStrategy: () => 50 });
+      const store = redisIdempotencyStore({ client, deadline: 500 });
+      const begun = await store.begin(request);
+      const closed = next(client, "close");
+      await server.kill();
+      await closed;
+      await expect(store.begin({ ...request, key: "while down" })).rejects.toEqual(
+        unavailable("connection", "none"),
+      );
+      const ready = next(client, "ready");
+      await server.start();
+      await ready;
+      // The script cache went with the process.
+      expect(await store.begin(request)).toEqual(begun);
+      expect(await client.keys("*while down*")).toEqual([]);
+    },
+  );
 
   it("is killed while a call is under way: the outcome is unknown", async () => {
     await using server = await startRedis();

@@ -50,7 +50,6 @@ async function once(key) {
 if (task === "race") {
   console.log("ready");
   await new Promise((resolve) => process.stdin.once("data", resolve));
-  process.stdin.unref();
   const names = Array.from({ length: Number(argument) }, (_, index) => `key ${index}`);
   const done = await Promise.all(names.map(once));
   console.log(done.reduce((sum, one) => sum + one, 0));

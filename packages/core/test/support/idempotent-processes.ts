@@ -19,10 +19,17 @@ export async function raceProcesses(place: StorePlace, processes: number, keys: 
       return one;
     }),
   );
-  for (const { child } of started) child.stdin.write("go\n");
-  const counts = await Promise.all(started.map(async ({ line }) => Number(await line())));
-  for (const { child } of started) child.kill("SIGKILL");
-  return counts;
+  return Promise.all(
+    started.map(async ({ child, line }) => {
+      const exited = once(child, "exit");
+      child.stdin.end("go\n");
+      const count = Number(await line());
+      // By itself: nothing of ours keeps it.
+      const [code] = (await exited) as [unknown];
+      if (code !== 0) throw new Error(`the process ended with ${String(code)}`);
+      return count;
+    }),
+  );
 }
 
 /** Starts a process that works on a key without end, and kills it (SIGKILL) once it has had its effect. */
