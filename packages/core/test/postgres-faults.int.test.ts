@@ -124,12 +124,17 @@ describe.skipIf(!startsPostgres)("a PostgreSQL that fails", () => {
   it("ends the session that a call is under way in, and nobody's process dies of it", async () => {
     await using server = await startPostgres();
     const pool = connect(server.url);
+    const surprises: Error[] = [];
+    pool.on("error", (error) => surprises.push(error));
     const call = pgRunner({ client: pool }).query("select pg_sleep(1), 'to be ended'", []);
     const ended = expect(call).rejects.toEqual(unavailable("shutting_down", "unknown"));
     const end =
       "select pg_terminate_backend(pid) from pg_stat_activity where query like '%to be' || ' ended%'";
     await expect.poll(async () => (await pool.query(end)).rowCount).toBe(1);
     await ended;
+    // Without a listener each of these would have ended the process.
+    await pool.query("select pg_sleep(0.1)");
+    expect(surprises).toEqual([]);
   });
 });
 

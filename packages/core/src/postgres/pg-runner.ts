@@ -163,10 +163,15 @@ async function queryPool(
     held.release(false);
     return result;
   } catch (error) {
-    // After an error of the server the connection is as good as before; after any other it is of no use.
-    held.release(sqlStateOf(error) === undefined);
+    held.release(endsConnection(error));
     throw error;
   }
+}
+
+// After an error of a statement the connection is as good as before; after any other it is of no use.
+function endsConnection(error: unknown): boolean {
+  const state = sqlStateOf(error);
+  return state === undefined || /^(?:08|57P)/.test(state);
 }
 
 /** A connection that is given back once, and whose death in our hands is nobody's uncaught exception. */
