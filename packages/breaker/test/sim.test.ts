@@ -1,0 +1,72 @@
+// What the pictures of docs/breaker.md claim, on shorter runs of the same scenarios.
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { svgChart } from "../sim/chart.mjs";
+import { amplification, timeToRecover } from "../sim/meter.mjs";
+import { SCENARIOS } from "../sim/scenarios.mjs";
+import { retryStorm } from "../sim/scenarios/retry-storm.mjs";
+
+describe("retry storm", () => {
+  it("multiplies the load and outlives the outage without a budget; with one it does neither", async () => {
+    const { figures } = await retryStorm({ seed: 11, seconds: 60 });
+    expect(figures.without.amplification).toBeGreaterThan(2);
+    expect(figures.without.timeToRecover).toBe(Infinity);
+    expect(figures.withBudget.amplification).toBeLessThan(1.3);
+    expect(figures.withBudget.timeToRecover).toBeLessThan(20);
+  });
+});
+
+describe("measures", () => {
+  const measured = (calls: number[], answered: number[]) => ({
+    calls,
+    answered,
+    offered: calls.map((count) => count * 2),
+    goodput: answered,
+    inFlight: [],
+    gauge: [],
+    latencyMs: [],
+    failures: {},
+  });
+
+  it("counts requests per call", () => {
+    expect(amplification(measured([10, 10], [10, 10]), 0, 2)).toBe(2);
+  });
+
+  it("calls a service recovered from the first of ten good seconds on, and never on a lucky second", () => {
+    const calls = Array.from({ length: 40 }, () => 10);
+    const good = calls.map((_, second) => (second === 5 || second >= 15 ? 10 : 0));
+    expect(timeToRecover(measured(calls, good), 3)).toBe(12);
+    expect(
+      timeToRecover(
+        measured(
+          calls,
+          calls.map((_, second) => (second % 2 === 0 ? 10 : 0)),
+        ),
+        3,
+      ),
+    ).toBe(Infinity);
+  });
+});
+
+describe("pictures", () => {
+  it.each(Object.keys(SCENARIOS))(
+    "%s.svg in docs/breaker is what its scenario draws",
+    async (name) => {
+      const { chart } = await SCENARIOS[name as keyof typeof SCENARIOS]();
+      const committed = readFileSync(new URL(`../../../docs/breaker/${name}.svg`, import.meta.url), "utf8");
+      expect(committed === svgChart(chart), "run `node packages/breaker/sim/cli.mjs`").toBe(true);
+    },
+    60_000,
+  );
+
+  it("escapes what is written into them", () => {
+    const svg = svgChart({
+      title: "a < b & c",
+      subtitle: "",
+      bands: [],
+      panels: [{ title: "", series: [{ name: "x", values: [1, Number.NaN, 2] }] }],
+    });
+    expect(svg).toContain("a &lt; b &amp; c");
+    expect(svg).not.toContain("NaN");
+  });
+});
