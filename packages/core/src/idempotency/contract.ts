@@ -13,7 +13,8 @@ export interface IdempotentCall<Tx = never> {
   readonly signal?: AbortSignal | undefined;
   /**
    * The caller's open transaction, on a store whose traits say `transactional`: the result is recorded in it, and
-   * so exactly when the operation's own writes are committed.
+   * so exactly when the operation's own writes are committed. If it is rolled back after that, the key is held until
+   * its lock has run out, and in doubt from then on.
    */
   readonly tx?: Tx | undefined;
 }

@@ -83,12 +83,14 @@ export interface IdempotencySettings<Tx> {
 export function settingsOf<Tx>(options: IdempotencyOptions<Tx>): IdempotencySettings<Tx> {
   const check = optionsOf("idempotency");
   const defaults = IDEMPOTENCY_DEFAULTS;
-  const lockMs = check.duration("lock", options.lock, { min: 30 }, defaults.lockMs);
+  // Stores are told whole milliseconds.
+  const lockMs = Math.ceil(check.duration("lock", options.lock, { min: 30 }, defaults.lockMs));
+  const ttlMs = check.duration("ttl", options.ttl, { min: lockMs }, Math.max(lockMs, defaults.ttlMs));
   return {
     store: check.object("store", options.store),
     scope: check.string("scope", options.scope, 255),
     lockMs,
-    ttlMs: check.duration("ttl", options.ttl, { min: lockMs }, Math.max(lockMs, defaults.ttlMs)),
+    ttlMs: Math.ceil(ttlMs),
     takeDoubtful: check.oneOf("onInDoubt", options.onInDoubt, ["reject", "run"], "reject") === "run",
     onFailure: check.function("onFailure", options.onFailure) ?? defaultFailureRule,
     runUnprotected:

@@ -1,0 +1,25 @@
+// @holdfast/breaker: stops calling what fails, and tries carefully whether it is back.
+export { CIRCUIT_BREAKER_DEFAULTS, circuitBreaker } from "./circuit/circuit-breaker.ts";
+export type {
+  CircuitBreaker,
+  CircuitBreakerOptions,
+  CircuitReason,
+  CircuitRefusedEvent,
+  CircuitSnapshot,
+  CircuitState,
+  CircuitStateEvent,
+  OpenTimeOptions,
+  Permit,
+  RampUpOptions,
+  Refusal,
+} from "./circuit/contract.ts";
+export { CircuitOpenError } from "./circuit/errors.ts";
+export { OPEN_TIME_DEFAULTS } from "./circuit/open-time.ts";
+export { consecutive } from "./circuit/rules/consecutive.ts";
+export type { ConsecutiveOptions } from "./circuit/rules/consecutive.ts";
+export { countWindow } from "./circuit/rules/count-window.ts";
+export type { CountWindowOptions } from "./circuit/rules/count-window.ts";
+export type { RateOptions } from "./circuit/rules/rates.ts";
+export type { TripCounter, TripRule, WindowCounts } from "./circuit/rules/rule.ts";
+export { timeWindow } from "./circuit/rules/time-window.ts";
+export type { TimeWindowOptions } from "./circuit/rules/time-window.ts";
