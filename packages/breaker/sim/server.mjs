@@ -1,4 +1,5 @@
 // A server under load, as queueing theory draws one: some workers, a bounded queue in order of arrival, service times.
+import { Fifo } from "./fifo.mjs";
 
 /**
  * @typedef {object} ServerOptions
@@ -104,29 +105,4 @@ export function modelServer(clock, random, { workers: fullWorkers, serviceMs, qu
       return waiting.size;
     },
   };
-}
-
-/** A queue whose first entry is taken without moving the others. */
-class Fifo {
-  #entries = [];
-  #head = 0;
-
-  get size() {
-    return this.#entries.length - this.#head;
-  }
-
-  add(entry) {
-    this.#entries.push(entry);
-  }
-
-  take() {
-    const entry = this.#entries[this.#head];
-    this.#entries[this.#head] = undefined;
-    this.#head += 1;
-    if (this.#head > 1_000) {
-      this.#entries = this.#entries.slice(this.#head);
-      this.#head = 0;
-    }
-    return entry;
-  }
 }

@@ -4,6 +4,8 @@ import { describe, expect, it } from "vitest";
 import { svgChart } from "../sim/chart.mjs";
 import { amplification, timeToRecover } from "../sim/meter.mjs";
 import { SCENARIOS } from "../sim/scenarios.mjs";
+import { coldRestart } from "../sim/scenarios/cold-restart.mjs";
+import { hang } from "../sim/scenarios/hang.mjs";
 import { retryStorm } from "../sim/scenarios/retry-storm.mjs";
 
 describe("retry storm", () => {
@@ -13,6 +15,25 @@ describe("retry storm", () => {
     expect(figures.without.timeToRecover).toBe(Infinity);
     expect(figures.withBudget.amplification).toBeLessThan(1.3);
     expect(figures.withBudget.timeToRecover).toBeLessThan(20);
+  });
+});
+
+describe("cold restart", () => {
+  it("is over sooner when the breaker lets the load come back slowly, and never without a breaker", async () => {
+    const { figures } = await coldRestart({ seed: 11, seconds: 90 });
+    expect(figures.none.timeToRecover).toBe(Infinity);
+    expect(figures.ramped.timeToRecover).toBeLessThan(figures.atOnce.timeToRecover);
+    expect(figures.ramped.goodputAfter).toBeGreaterThan(2 * figures.atOnce.goodputAfter);
+  });
+});
+
+describe("hang", () => {
+  it("starves the healthy neighbour without a breaker, and leaves it alone with one", async () => {
+    const { figures } = await hang({ seed: 11 });
+    expect(figures.none.neighbourShare).toBeLessThan(0.6);
+    expect(figures.guarded.neighbourShare).toBeGreaterThan(0.99);
+    expect(figures.guarded.failureAfterMs).toBeLessThan(figures.none.failureAfterMs / 10);
+    expect(figures.guarded.requestsToHung).toBeLessThan(2);
   });
 });
 

@@ -6,13 +6,13 @@ import { simulate } from "../world.mjs";
 
 const OUTAGE = { from: 20, to: 30 };
 
-/** 100 calls/s on a server that can do 200 warm and 25 cold; 1,000 answers in time warm it. */
+/** 100 calls/s on a server that can do 200 warm and 33 cold; 600 answers in time warm it. */
 const WORLD = {
   seed: 1,
   seconds: 120,
   clients: 4,
   callsPerSecond: 100,
-  server: { workers: 10, serviceMs: 50, queue: 200, coldness: { slower: 8, answers: 1_000 } },
+  server: { workers: 10, serviceMs: 50, queue: 200, coldness: { slower: 6, answers: 600 } },
   events: [
     { at: OUTAGE.from, change: (server) => server.crash() },
     { at: OUTAGE.to, change: (server) => server.restartCold() },
@@ -50,7 +50,7 @@ export async function coldRestart(changes) {
     figures: { none: figures(none), atOnce: figures(atOnce), ramped: figures(ramped) },
     chart: {
       title: "Cold restart: who lets the cache fill?",
-      subtitle: "100 calls/s; the server can do 200 warm, 25 cold; an answer later than 1 s warms nothing",
+      subtitle: "100 calls/s; the server can do 200 warm, 33 cold; an answer later than 1 s warms nothing",
       bands: [{ ...OUTAGE, label: "server down" }],
       panels: [
         { title: "Goodput, answered calls per second", series: series(({ goodput }) => goodput) },
