@@ -23,3 +23,5 @@ export type { RateOptions } from "./circuit/rules/rates.ts";
 export type { TripCounter, TripRule, WindowCounts } from "./circuit/rules/rule.ts";
 export { timeWindow } from "./circuit/rules/time-window.ts";
 export type { TimeWindowOptions } from "./circuit/rules/time-window.ts";
+export { CIRCUIT_BREAKERS_DEFAULTS, circuitBreakers } from "./keyed/circuit-breakers.ts";
+export type { CircuitBreakers, CircuitBreakersOptions } from "./keyed/circuit-breakers.ts";

@@ -412,10 +412,10 @@ describe("circuitBreaker, regressions of other libraries", () => {
     const breaker = open();
     for (let call = 0; call < 10; call += 1) {
       const stop = new AbortController();
-      const call_ = hanging(breaker, stop.signal);
+      const aborted = hanging(breaker, stop.signal);
       stop.abort("enough");
-      call_.fail();
-      expect(await call_.ended).toBe("enough");
+      aborted.fail();
+      expect(await aborted.ended).toBe("enough");
     }
     expect(breaker.snapshot().counts.failures).toBe(0);
     await trip(breaker);

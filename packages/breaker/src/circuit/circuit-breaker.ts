@@ -122,6 +122,7 @@ class Breaker implements CircuitBreaker {
         rampOverMs: ramp === undefined ? 0 : check.duration("rampUp.over", ramp.over, { min: 1 }),
         rampFrom: check.number("rampUp.from", ramp?.from, share, rampFrom),
         random: check.function("random", options.random) ?? systemRandom,
+        now: () => this.#clock.monotonic(),
       },
       (transition) => this.#changed(transition),
     );

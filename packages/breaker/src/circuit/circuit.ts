@@ -14,6 +14,8 @@ export interface CircuitSettings {
   readonly rampOverMs: number;
   readonly rampFrom: number;
   readonly random: Random;
+  /** Monotonic. */
+  readonly now: () => number;
 }
 
 /** A change of state, for those who are told. */
@@ -118,10 +120,15 @@ export class Circuit {
     }
   }
 
-  /** A judged call has ended. One of another generation says nothing about this one. */
+  /**
+   * A judged call has ended. One of another generation says nothing about this one.
+   *
+   * @param now - Looked at only by rules that need the time.
+   */
   record(generation: number, failed: boolean, slow: boolean, now: number, error?: unknown): void {
     if (generation !== this.#generation || this.#state !== "closed") return;
-    if (this.settings.counter.record(failed, slow, now)) this.#open(now, "tripped", error);
+    // A call that was well can trip it too: the one with which a rate begins to mean something.
+    if (this.settings.counter.record(failed, slow, now)) this.#open(this.settings.now(), "tripped", error);
   }
 
   /** A failure has asked not to come back before `until`. */
