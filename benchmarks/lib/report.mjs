@@ -6,10 +6,12 @@ import { join } from "node:path";
 
 /** A measured row as it is written: ratios are peer ÷ ours, so above 1 ours is the faster one. */
 export function toResult(row, { ours, ...peers }) {
-  const ratio = Object.fromEntries(Object.entries(peers).map(([name, value]) => [name, round(value / ours)]));
+  // Of what is not a time there may be none at all, to which nothing has a ratio.
+  const compared = row.unit === undefined ? Object.entries(peers) : [];
+  const ratio = Object.fromEntries(compared.map(([name, value]) => [name, round(value / ours)]));
   return {
     name: row.name,
-    unit: "ns/op",
+    unit: row.unit ?? "ns/op",
     ours: round(ours),
     peers: Object.fromEntries(Object.entries(peers).map(([name, value]) => [name, round(value)])),
     ratio,
@@ -24,11 +26,15 @@ export function printHeader(suite, quick) {
   );
 }
 
-export function printRow({ name, ours, peers, ratio, target, met }) {
+export function printRow({ name, unit, ours, peers, ratio, target, met }) {
+  const shown = (value) =>
+    unit === "ns/op" ? nanoseconds(value) : `${value.toFixed(0).padStart(8)} ${unit}`;
   const verdict = met === null ? "" : met ? "  reached" : "  SHORT";
-  console.log(`${name}\n  ${"ours".padEnd(34)}${nanoseconds(ours)}${verdict}`);
+  console.log(`${name}\n  ${"ours".padEnd(34)}${shown(ours)}${verdict}`);
   for (const [peer, value] of Object.entries(peers))
-    console.log(`  ${peer.padEnd(34)}${nanoseconds(value)}  ${ratio[peer].toFixed(2)} ×`);
+    console.log(
+      `  ${peer.padEnd(34)}${shown(value)}${peer in ratio ? `  ${ratio[peer].toFixed(2)} ×` : ""}`.trimEnd(),
+    );
   if (target !== null) for (const line of shortfalls(target, ours, ratio)) console.log(`  short: ${line}`);
 }
 
@@ -64,7 +70,7 @@ function machine() {
 function commit(folder) {
   try {
     const git = (...args) => execFileSync("git", args, { cwd: folder, encoding: "utf8" }).trim();
-    const changed = git("status", "--porcelain", "--", "../packages/core/src") === "" ? "" : "-modified";
+    const changed = git("status", "--porcelain", "--", "../packages/*/src") === "" ? "" : "-modified";
     return git("rev-parse", "--short", "HEAD") + changed;
   } catch {
     return "unknown";
