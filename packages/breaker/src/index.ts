@@ -25,3 +25,4 @@ export { timeWindow } from "./circuit/rules/time-window.ts";
 export type { TimeWindowOptions } from "./circuit/rules/time-window.ts";
 export { CIRCUIT_BREAKERS_DEFAULTS, circuitBreakers } from "./keyed/circuit-breakers.ts";
 export type { CircuitBreakers, CircuitBreakersOptions } from "./keyed/circuit-breakers.ts";
+export { breakerMetrics } from "./metrics.ts";

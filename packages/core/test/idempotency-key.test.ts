@@ -145,13 +145,16 @@ describe("the Idempotency-Key header", () => {
 
   it("keeps neither cookies nor what belongs to one connection", async () => {
     const handler = open({}, () => {
-      const response = new Response("x", { headers: { "keep-alive": "timeout=5", date: "today" } });
+      const response = new Response("x", {
+        headers: { "keep-alive": "timeout=5", date: "today", "x-hop": "1", connection: "close, X-Hop" },
+      });
       response.headers.append("set-cookie", "session=1");
       return response;
     });
     expect((await handler(post("k"))).headers.get("set-cookie")).toBe("session=1");
     const again = await handler(post("k"));
-    for (const name of ["set-cookie", "keep-alive", "date"]) expect(again.headers.get(name)).toBeNull();
+    for (const name of ["set-cookie", "keep-alive", "date", "x-hop"])
+      expect(again.headers.get(name)).toBeNull();
   });
 
   it("does not keep what says: not now. It keeps other refusals, and what a caller's own rule says", async () => {

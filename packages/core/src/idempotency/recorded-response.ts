@@ -75,7 +75,9 @@ export function keyOf(header: string): string {
 }
 
 function recordOf({ status, headers }: Response, body: Uint8Array): RecordedResponse {
-  const kept = [...headers].filter(([name]) => !NOT_KEPT.has(name));
+  // RFC 9110 §7.6.1: what Connection names belongs to the connection too.
+  const ofConnection = (headers.get("connection") ?? "").toLowerCase().split(/[\s,]+/);
+  const kept = [...headers].filter(([name]) => !NOT_KEPT.has(name) && !ofConnection.includes(name));
   let binary = "";
   for (const byte of body) binary += String.fromCharCode(byte);
   return { status, headers: kept, body: btoa(binary) };

@@ -1,0 +1,68 @@
+// What the events of breakers mean in numbers and spans.
+import type { MetricTable } from "@holdfast/core";
+import { channelMetrics } from "@holdfast/core";
+import type { CircuitRefusedEvent, CircuitStateEvent } from "./circuit/contract.ts";
+
+/**
+ * The table of this package for `prometheus` and `instrument` of core.
+ *
+ * @example
+ * ```ts
+ * import { breakerMetrics } from "@holdfast/breaker";
+ * import { coreMetrics, prometheus } from "@holdfast/core";
+ *
+ * const numbers = prometheus({ tables: [coreMetrics, breakerMetrics] });
+ * numbers.text().includes("# TYPE holdfast_breaker_changes_total counter"); // => true
+ * numbers.close();
+ * ```
+ */
+export const breakerMetrics: MetricTable = /* @__PURE__ */ makeTable();
+
+function makeTable(): MetricTable {
+  return [
+    channelMetrics<CircuitStateEvent>("breaker", "state", {
+      metrics: [
+        {
+          name: "holdfast.breaker.changes",
+          type: "counter",
+          unit: "{change}",
+          help: "Changes of a circuit breaker's state.",
+          labels: {
+            breaker: ({ breaker }) => breaker,
+            state: ({ to }) => to,
+            reason: ({ reason }) => reason,
+          },
+        },
+      ],
+      trace: {
+        as: "event",
+        name: "holdfast.breaker.state",
+        attributes: {
+          breaker: ({ breaker }) => breaker,
+          state: ({ to }) => to,
+          reason: ({ reason }) => reason,
+        },
+      },
+    }),
+    channelMetrics<CircuitRefusedEvent>("breaker", "refused", {
+      metrics: [
+        {
+          name: "holdfast.breaker.refusals",
+          type: "counter",
+          unit: "{call}",
+          help: "Calls that were refused, or would have been if it were enforced.",
+          labels: {
+            breaker: ({ breaker }) => breaker,
+            state: ({ state }) => state,
+            enforced: ({ enforced }) => enforced,
+          },
+        },
+      ],
+      trace: {
+        as: "event",
+        name: "holdfast.breaker.refused",
+        attributes: { breaker: ({ breaker }) => breaker, state: ({ state }) => state },
+      },
+    }),
+  ];
+}
