@@ -1,5 +1,6 @@
 // The service, put together: a queue of tasks, a worker that runs them on a pool of threads, and HTTP around it.
 import { availableParallelism } from "node:os";
+import { breakerMetrics } from "@holdfast/breaker";
 import type { Clock, Health, HealthReport } from "@holdfast/core";
 import { coreMetrics, health, HoldfastError, prometheus, systemClock, timeout } from "@holdfast/core";
 import type { RunningServer } from "@holdfast/core/node";
@@ -13,7 +14,7 @@ import { routes } from "./http/routes.ts";
 import { taskSockets } from "./http/task-socket.ts";
 import { MAX_BODY_BYTES, MAX_KEPT_TASKS, MAX_LIVE_TASKS, MAX_UPLOADS_WAITING } from "./limits.ts";
 import { denoiser, inspect, landscaper, stylist, upscaler } from "./work/models.ts";
-import { pictureHandler } from "./work/picture-task.ts";
+import { modelBreakers, pictureHandler } from "./work/picture-task.ts";
 import { Retention } from "./work/retention.ts";
 
 export interface InferenceOptions {
@@ -84,10 +85,11 @@ export async function startInference(options: InferenceOptions): Promise<Inferen
     queueLimit: MAX_UPLOADS_WAITING,
     clock,
   });
-  const worker = startWorker(queue, [pictureHandler(pool)], { concurrency: threads });
+  const breakers = modelBreakers(clock);
+  const worker = startWorker(queue, [pictureHandler(pool, breakers)], { concurrency: threads });
   const retention = new Retention(queue, MAX_KEPT_TASKS);
   const watch = watchHealth(pool, intake, () => queue.stats(), clock);
-  const numbers = prometheus({ tables: [coreMetrics, queueMetrics, gpuPoolMetrics] });
+  const numbers = prometheus({ tables: [coreMetrics, breakerMetrics, queueMetrics, gpuPoolMetrics] });
   const sockets = taskSockets(queue);
   let server: RunningServer;
   try {
@@ -98,6 +100,7 @@ export async function startInference(options: InferenceOptions): Promise<Inferen
       queue,
       pool,
       intake,
+      breakers,
       health: watch,
       numbers,
       page: await page(options.page),

@@ -1,4 +1,5 @@
 // Every address of the service.
+import type { CircuitBreakers } from "@holdfast/breaker";
 import type { Handler, Health, Prometheus } from "@holdfast/core";
 import { problemResponse } from "@holdfast/core";
 import type { GpuPool } from "@holdfast/gpu-pool";
@@ -11,6 +12,7 @@ export interface Parts {
   readonly queue: Queue;
   readonly pool: GpuPool;
   readonly intake: GpuPool;
+  readonly breakers: CircuitBreakers;
   readonly health: Health;
   readonly numbers: Prometheus;
   readonly page: Handler;
@@ -22,7 +24,7 @@ export interface Parts {
 export const TASKS = "/v1/tasks";
 
 /** One handler for all of it. */
-export function routes({ queue, pool, intake, health, numbers, page, onAdded }: Parts): Handler {
+export function routes({ queue, pool, intake, breakers, health, numbers, page, onAdded }: Parts): Handler {
   const tasks = taskApi({
     queue,
     base: TASKS,
@@ -30,7 +32,12 @@ export function routes({ queue, pool, intake, health, numbers, page, onAdded }: 
   });
   const state: Handler = async () =>
     Response.json(
-      { queue: await queue.stats(), pool: pool.snapshot(), intake: intake.snapshot() },
+      {
+        queue: await queue.stats(),
+        pool: pool.snapshot(),
+        intake: intake.snapshot(),
+        openBreakers: breakers.open(),
+      },
       { headers: { "cache-control": "no-store" } },
     );
   return async (request) => {
