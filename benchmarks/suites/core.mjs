@@ -63,7 +63,7 @@ export const rows = [
     target: { maxNs: 400, minRatio: { cockatiel: 20 } },
   },
   {
-    name: "fallback + retry + timeout as one pipeline (the breaker joins when its package exists)",
+    name: "fallback + retry + timeout as one pipeline",
     ours: () => ours.pipeline.run(task),
     peers: { "cockatiel wrap": () => cockatiel.pipeline.execute(task) },
     target: { maxNs: 600, minRatio: { "cockatiel wrap": 20 } },
