@@ -11,6 +11,7 @@
  * @property {number[]} inFlight - Calls without an outcome yet, at the end of the second.
  * @property {number[]} gauge - What the scenario watches, at the end of the second.
  * @property {number[]} latencyMs - Mean time from the call's begin to its outcome, by the second of the outcome.
+ * @property {number[]} sentLatencyMs - The same, of calls that reached the server; NaN in seconds without one.
  * @property {Record<string, number>} failures - By code, over the whole run.
  */
 
@@ -28,6 +29,8 @@ export function meter(clock, seconds) {
   const gauge = perSecond();
   const ended = perSecond();
   const waitedMs = perSecond();
+  const sentEnded = perSecond();
+  const sentWaitedMs = perSecond();
   /** @type {Record<string, number>} */
   const failures = {};
   let open = 0;
@@ -39,9 +42,16 @@ export function meter(clock, seconds) {
       const second = now();
       calls[second] += 1;
       open += 1;
-      /** @param {unknown} outcome - "answered", or what was thrown. */
-      return (outcome) => {
+      /**
+       * @param {unknown} outcome - "answered", or what was thrown.
+       * @param {boolean} wasSent - Whether a request of it reached the server.
+       */
+      return (outcome, wasSent) => {
         open -= 1;
+        if (wasSent) {
+          sentEnded[now()] += 1;
+          sentWaitedMs[now()] += clock.monotonic() - begunAt;
+        }
         ended[now()] += 1;
         waitedMs[now()] += clock.monotonic() - begunAt;
         if (outcome === "answered") {
@@ -67,7 +77,8 @@ export function meter(clock, seconds) {
     /** @returns {Measured} */
     measured() {
       const latencyMs = waitedMs.map((ms, second) => (ended[second] === 0 ? 0 : ms / ended[second]));
-      return { calls, offered, goodput, answered, inFlight, gauge, latencyMs, failures };
+      const sentLatencyMs = sentWaitedMs.map((ms, second) => ms / sentEnded[second]);
+      return { calls, offered, goodput, answered, inFlight, gauge, latencyMs, sentLatencyMs, failures };
     },
   };
 }

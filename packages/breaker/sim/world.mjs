@@ -52,23 +52,29 @@ export async function simulate(world, makePolicy, gauge) {
   for (let second = 0; second < seconds; second += 1)
     clock.setTimer((second + 1) * 1_000 - 1, () => counts.gauge(second, gauge?.(policies) ?? server.waiting));
 
-  const guarded = (policy) =>
+  const guarded = (policy, onSent) =>
     policy.run(async (context) => {
+      onSent();
       counts.sent();
       await server.handle();
       if (!context.aborted) server.answered();
     });
-  const unguarded = () => {
+  const unguarded = (onSent) => {
+    onSent();
     neighbourCounts.sent();
     return neighbourServer.handle();
   };
   const call = async (client, toNeighbour) => {
+    let sent = false;
+    const onSent = () => {
+      sent = true;
+    };
     const end = (toNeighbour ? neighbourCounts : counts).callBegan();
     try {
-      await client.slots.run(() => (toNeighbour ? unguarded() : guarded(client.policy)));
-      end("answered");
+      await client.slots.run(() => (toNeighbour ? unguarded(onSent) : guarded(client.policy, onSent)));
+      end("answered", sent);
     } catch (error) {
-      end(error);
+      end(error, sent);
     }
   };
   const arrive = () => {

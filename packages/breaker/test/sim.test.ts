@@ -46,6 +46,7 @@ describe("measures", () => {
     inFlight: [],
     gauge: [],
     latencyMs: [],
+    sentLatencyMs: [],
     failures: {},
   });
 
