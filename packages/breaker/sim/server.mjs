@@ -6,6 +6,7 @@ import { Fifo } from "./fifo.mjs";
  * @property {number} workers - Requests served at the same time.
  * @property {number} serviceMs - Mean service time. Half of it is fixed, half exponentially distributed.
  * @property {number} queue - Requests that may wait; further ones are refused at once.
+ * @property {number} [refusalMs] - Worker's time that a refusal because of a full queue costs. None by default.
  * @property {Coldness} [coldness] - What a restart does to the service time.
  */
 
@@ -30,12 +31,18 @@ export class RefusedError extends Error {
  * @param {import("@holdfast/core").Random} random
  * @param {ServerOptions} options
  */
-export function modelServer(clock, random, { workers: fullWorkers, serviceMs, queue: places, coldness }) {
+export function modelServer(
+  clock,
+  random,
+  { workers: fullWorkers, serviceMs, queue: places, refusalMs = 0, coldness },
+) {
   let workers = fullWorkers;
   let state = "up";
   let busy = 0;
   /** Answers still missing until the server is warm; 0 when it is. */
   let cold = 0;
+  /** Worker's time spent on refusals, which the next request has to wait for. */
+  let refusedMs = 0;
   /** Counts restarts, so that work begun before one cannot end after it. */
   let life = 0;
   const waiting = new Fifo();
@@ -49,7 +56,8 @@ export function modelServer(clock, random, { workers: fullWorkers, serviceMs, qu
     busy += 1;
     const startedIn = life;
     const slowdown = cold === 0 ? 1 : 1 + (coldness.slower - 1) * (cold / coldness.answers);
-    const ms = serviceMs * slowdown * (0.5 - 0.5 * Math.log(1 - random()));
+    const ms = refusedMs + serviceMs * slowdown * (0.5 - 0.5 * Math.log(1 - random()));
+    refusedMs = 0;
     clock.setTimer(ms, () => {
       if (life !== startedIn) return;
       busy -= 1;
@@ -68,7 +76,10 @@ export function modelServer(clock, random, { workers: fullWorkers, serviceMs, qu
     /** @returns {Promise<void>} */
     handle() {
       if (state === "down") return Promise.reject(new RefusedError("the server is down"));
-      if (waiting.size >= places) return Promise.reject(new RefusedError("the server's queue is full"));
+      if (waiting.size >= places) {
+        refusedMs += refusalMs;
+        return Promise.reject(new RefusedError("the server's queue is full"));
+      }
       return new Promise((resolve, reject) => {
         waiting.add({ resolve, reject });
         serveNext();

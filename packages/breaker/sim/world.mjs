@@ -11,6 +11,7 @@ import { modelServer } from "./server.mjs";
  * @property {number} seconds
  * @property {number} clients - Processes, each with policies of its own.
  * @property {number} callsPerSecond - Of all clients together; arrivals are a Poisson process.
+ * @property {{ from: number, to: number, callsPerSecond: number }} [surge] - Other arrivals between two seconds.
  * @property {import("./server.mjs").ServerOptions} server
  * @property {Neighbour} [neighbour]
  * @property {{ at: number, change: (server: ReturnType<typeof modelServer>) => void }[]} events - `at` in seconds.
@@ -34,7 +35,7 @@ import { modelServer } from "./server.mjs";
  * @returns {Promise<import("./meter.mjs").Measured & { neighbour: import("./meter.mjs").Measured }>}
  */
 export async function simulate(world, makePolicy, gauge) {
-  const { seed, seconds, clients: count, callsPerSecond, neighbour } = world;
+  const { seed, seconds, clients: count, callsPerSecond, surge, neighbour } = world;
   const clock = manualClock(0);
   // Streams of their own, so that a policy's draws change neither the arrivals nor the service times.
   const arrivals = seededRandom(seed);
@@ -77,10 +78,12 @@ export async function simulate(world, makePolicy, gauge) {
       end(error, sent);
     }
   };
+  const rateAt = (second) =>
+    surge !== undefined && second >= surge.from && second < surge.to ? surge.callsPerSecond : callsPerSecond;
   const arrive = () => {
     const client = clients[Math.floor(arrivals() * count)];
     void call(client, neighbour !== undefined && arrivals() < neighbour.share);
-    clock.setTimer((-Math.log(1 - arrivals()) * 1_000) / callsPerSecond, arrive);
+    clock.setTimer((-Math.log(1 - arrivals()) * 1_000) / rateAt(clock.monotonic() / 1_000), arrive);
   };
   arrive();
   await clock.advance(seconds * 1_000);
