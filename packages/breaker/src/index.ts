@@ -26,3 +26,13 @@ export type { TimeWindowOptions } from "./circuit/rules/time-window.ts";
 export { CIRCUIT_BREAKERS_DEFAULTS, circuitBreakers } from "./keyed/circuit-breakers.ts";
 export type { CircuitBreakers, CircuitBreakersOptions } from "./keyed/circuit-breakers.ts";
 export { breakerMetrics } from "./metrics.ts";
+export { bulkhead } from "./bulkhead/bulkhead.ts";
+export type {
+  Bulkhead,
+  BulkheadOptions,
+  BulkheadRefusedEvent,
+  BulkheadRunOptions,
+} from "./bulkhead/bulkhead.ts";
+export { BulkheadFullError } from "./bulkhead/errors.ts";
+export { FAIR_BULKHEAD_DEFAULTS, fairBulkhead } from "./bulkhead/fair-bulkhead.ts";
+export type { FairBulkhead, FairBulkheadOptions } from "./bulkhead/fair-bulkhead.ts";

@@ -1,6 +1,7 @@
 // What the events of breakers mean in numbers and spans.
 import type { MetricTable } from "@holdfast/core";
 import { channelMetrics } from "@holdfast/core";
+import type { BulkheadRefusedEvent } from "./bulkhead/bulkhead.ts";
 import type { CircuitRefusedEvent, CircuitStateEvent } from "./circuit/contract.ts";
 
 /**
@@ -62,6 +63,22 @@ function makeTable(): MetricTable {
         as: "event",
         name: "holdfast.breaker.refused",
         attributes: { breaker: ({ breaker }) => breaker, state: ({ state }) => state },
+      },
+    }),
+    channelMetrics<BulkheadRefusedEvent>("breaker", "bulkhead_refused", {
+      metrics: [
+        {
+          name: "holdfast.bulkhead.refusals",
+          type: "counter",
+          unit: "{call}",
+          help: "Calls that a bulkhead had no room for.",
+          labels: { bulkhead: ({ bulkhead }) => bulkhead, reason: ({ reason }) => reason },
+        },
+      ],
+      trace: {
+        as: "event",
+        name: "holdfast.bulkhead.refused",
+        attributes: { bulkhead: ({ bulkhead }) => bulkhead, reason: ({ reason }) => reason },
       },
     }),
   ];
