@@ -1,5 +1,6 @@
 // Suite `breaker`: what a closed breaker costs each call, what an open one costs, and what both leave behind.
 import {
+  bulkhead as cockatielBulkhead,
   circuitBreaker as cockatielBreaker,
   ConsecutiveBreaker,
   ExponentialBackoff,
@@ -11,7 +12,13 @@ import {
   wrap,
 } from "cockatiel";
 import CircuitBreaker from "opossum";
-import { circuitBreaker, consecutive, countWindow, timeWindow } from "../../packages/breaker/dist/index.js";
+import {
+  bulkhead,
+  circuitBreaker,
+  consecutive,
+  countWindow,
+  timeWindow,
+} from "../../packages/breaker/dist/index.js";
 import { pipeline, retry, timeout } from "../../packages/core/dist/index.js";
 import { bytesPerCall, handlesLeft, heapKept } from "../lib/memory.mjs";
 
@@ -47,6 +54,7 @@ const ours = {
   byTime: byTime(),
   byCount: byCount(),
   pipeline: pipeline(retry(), byFailures(), timeout("2s")),
+  bulkhead: bulkhead({ concurrent: 10, queue: 10 }),
   open: await opened(circuitBreaker({ trip: consecutive({ failures: 1 }), openFor: "1h" })),
 };
 const cockatiel = {
@@ -57,6 +65,7 @@ const cockatiel = {
     cockatielByFailures(),
     cockatielTimeout(2_000, TimeoutStrategy.Aggressive),
   ),
+  bulkhead: cockatielBulkhead(10, 10),
   open: cockatielBreaker(handleAll, { halfOpenAfter: 3_600_000, breaker: new ConsecutiveBreaker(1) }),
 };
 await cockatiel.open.execute(failing).catch(noop);
@@ -99,6 +108,12 @@ export const rows = [
     ours: () => ours.pipeline.run(task),
     peers: { "cockatiel wrap": () => cockatiel.pipeline.execute(task) },
     target: { maxNs: 600, minRatio: { "cockatiel wrap": 20 } },
+  },
+  {
+    name: "bulkhead, a slot is free",
+    ours: () => ours.bulkhead.run(task),
+    peers: { cockatiel: () => cockatiel.bulkhead.execute(task) },
+    target: { minRatio: { cockatiel: 1.1 } },
   },
   {
     name: "open breaker, the refusal caught",

@@ -22,6 +22,7 @@ import { Fifo } from "./fifo.mjs";
 /** What a full or a crashed server answers at once. */
 export class RefusedError extends Error {
   code = "REFUSED";
+  status = 503;
 }
 
 /**
