@@ -36,3 +36,16 @@ export type {
 export { BulkheadFullError } from "./bulkhead/errors.ts";
 export { FAIR_BULKHEAD_DEFAULTS, fairBulkhead } from "./bulkhead/fair-bulkhead.ts";
 export type { FairBulkhead, FairBulkheadOptions } from "./bulkhead/fair-bulkhead.ts";
+export { ADAPTIVE_CONCURRENCY_DEFAULTS, adaptiveConcurrency } from "./adaptive/adaptive-concurrency.ts";
+export type { AdaptiveConcurrency, AdaptiveConcurrencyOptions } from "./adaptive/adaptive-concurrency.ts";
+export { aimd } from "./adaptive/aimd.ts";
+export type { AimdOptions } from "./adaptive/aimd.ts";
+export type { AdaptiveLimit, LimitAlgorithm, LimitBounds, LimitSample } from "./adaptive/algorithm.ts";
+export { gradient2, GRADIENT2_DEFAULTS } from "./adaptive/gradient2.ts";
+export type { Gradient2Options } from "./adaptive/gradient2.ts";
+export {
+  ADAPTIVE_THROTTLE_DEFAULTS,
+  adaptiveThrottle,
+  ThrottledError,
+} from "./throttle/adaptive-throttle.ts";
+export type { AdaptiveThrottleOptions, ThrottledEvent } from "./throttle/adaptive-throttle.ts";

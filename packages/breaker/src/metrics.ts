@@ -3,6 +3,7 @@ import type { MetricTable } from "@holdfast/core";
 import { channelMetrics } from "@holdfast/core";
 import type { BulkheadRefusedEvent } from "./bulkhead/bulkhead.ts";
 import type { CircuitRefusedEvent, CircuitStateEvent } from "./circuit/contract.ts";
+import type { ThrottledEvent } from "./throttle/adaptive-throttle.ts";
 
 /**
  * The table of this package for `prometheus` and `instrument` of core.
@@ -79,6 +80,22 @@ function makeTable(): MetricTable {
         as: "event",
         name: "holdfast.bulkhead.refused",
         attributes: { bulkhead: ({ bulkhead }) => bulkhead, reason: ({ reason }) => reason },
+      },
+    }),
+    channelMetrics<ThrottledEvent>("breaker", "throttled", {
+      metrics: [
+        {
+          name: "holdfast.throttle.held_back",
+          type: "counter",
+          unit: "{call}",
+          help: "Calls that an adaptive throttle did not send.",
+          labels: { throttle: ({ throttle }) => throttle, class: (event) => event.class },
+        },
+      ],
+      trace: {
+        as: "event",
+        name: "holdfast.throttle.held_back",
+        attributes: { throttle: ({ throttle }) => throttle, class: (event) => event.class },
       },
     }),
   ];

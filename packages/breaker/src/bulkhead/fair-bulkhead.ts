@@ -159,9 +159,7 @@ class SharedBulkhead implements FairBulkhead {
         clock: this.#clock,
         hasRoom: () => this.#hasRoom(tenant),
         refuse: (reason) => this.#full(reason, tenant.slots.waiting),
-        onStart: () => {
-          this.#running += 1;
-        },
+        onStart: () => (this.#running += 1),
         onEnd: () => {
           this.#running -= 1;
           this.#giveOut();

@@ -16,8 +16,8 @@ export interface SlotSettings {
   /** Whether one more may run now. */
   readonly hasRoom: () => boolean;
   readonly refuse: (reason: "full" | "timeout") => Error;
-  /** Told when one begins and when it has really ended, with how it ended. */
-  readonly onStart?: () => void;
+  /** Told when one begins; what it answers is told again when that one has really ended, with how it ended. */
+  readonly onStart?: () => number;
   readonly onEnd?: (ended: Ended) => void;
   /** Told when one begins to wait (1) and when it waits no more (-1). */
   readonly onWaiting?: (change: 1 | -1) => void;
@@ -31,6 +31,8 @@ export interface Ended {
   readonly error: Error | undefined;
   /** On the clock's monotonic time; 0 when nobody asks. */
   readonly startedAt: number;
+  /** What `onStart` answered. */
+  readonly mark: number;
 }
 
 interface Waiter {
@@ -74,15 +76,15 @@ export class Slots {
     const { clock, onStart, onEnd } = this.settings;
     const startedAt = onEnd === undefined ? 0 : clock.monotonic();
     this.#running += 1;
-    onStart?.();
+    const mark = onStart?.() ?? 0;
     return started(task, context).then(
       (value) => {
-        this.#ended(context, undefined, startedAt);
+        this.#ended(context, undefined, startedAt, mark);
         return value;
       },
       (thrown: unknown) => {
         const error = asError(thrown);
-        this.#ended(context, error, startedAt);
+        this.#ended(context, error, startedAt, mark);
         throw context.aborted ? context.reason : error;
       },
     );
@@ -125,9 +127,9 @@ export class Slots {
     });
   }
 
-  #ended(context: CallContext, error: Error | undefined, startedAt: number): void {
+  #ended(context: CallContext, error: Error | undefined, startedAt: number, mark: number): void {
     this.#running -= 1;
-    this.settings.onEnd?.({ context, aborted: context.aborted, error, startedAt });
+    this.settings.onEnd?.({ context, aborted: context.aborted, error, startedAt, mark });
     this.fill();
   }
 }
