@@ -9,6 +9,7 @@
  * @property {number[]} goodput - Calls answered.
  * @property {number[]} answered - Of the calls begun in this second, those that were answered, then or later.
  * @property {number[]} inFlight - Calls without an outcome yet, at the end of the second.
+ * @property {number[]} queued - Requests that wait at the server, at the end of the second.
  * @property {number[]} gauge - What the scenario watches, at the end of the second.
  * @property {number[]} latencyMs - Mean time from the call's begin to its outcome, by the second of the outcome.
  * @property {number[]} sentLatencyMs - The same, of calls that reached the server; NaN in seconds without one.
@@ -26,6 +27,7 @@ export function meter(clock, seconds) {
   const goodput = perSecond();
   const answered = perSecond();
   const inFlight = perSecond();
+  const queued = perSecond();
   const gauge = perSecond();
   const ended = perSecond();
   const waitedMs = perSecond();
@@ -67,10 +69,14 @@ export function meter(clock, seconds) {
       offered[now()] += 1;
     },
     /**
+     * At the end of a second.
+     *
      * @param {number} second
-     * @param {number} value
+     * @param {number} waiting - Requests in the server's queue.
+     * @param {number} value - What the scenario watches.
      */
-    gauge(second, value) {
+    look(second, waiting, value) {
+      queued[second] = waiting;
       gauge[second] = value;
       inFlight[second] = open;
     },
@@ -78,7 +84,18 @@ export function meter(clock, seconds) {
     measured() {
       const latencyMs = waitedMs.map((ms, second) => (ended[second] === 0 ? 0 : ms / ended[second]));
       const sentLatencyMs = sentWaitedMs.map((ms, second) => ms / sentEnded[second]);
-      return { calls, offered, goodput, answered, inFlight, gauge, latencyMs, sentLatencyMs, failures };
+      return {
+        calls,
+        offered,
+        goodput,
+        answered,
+        inFlight,
+        queued,
+        gauge,
+        latencyMs,
+        sentLatencyMs,
+        failures,
+      };
     },
   };
 }

@@ -31,7 +31,7 @@ import { modelServer } from "./server.mjs";
 /**
  * @param {World} world
  * @param {(tools: { clock: any, random: () => number }) => import("@holdfast/core").Policy} makePolicy - Once per client.
- * @param {(policies: any[]) => number} [gauge] - Read at the end of each second; by default the server's queue.
+ * @param {(policies: any[]) => number} [gauge] - Read at the end of each second.
  * @returns {Promise<import("./meter.mjs").Measured & { neighbour: import("./meter.mjs").Measured }>}
  */
 export async function simulate(world, makePolicy, gauge) {
@@ -51,7 +51,9 @@ export async function simulate(world, makePolicy, gauge) {
 
   for (const { at, change } of world.events) clock.setTimer(at * 1_000, () => change(server));
   for (let second = 0; second < seconds; second += 1)
-    clock.setTimer((second + 1) * 1_000 - 1, () => counts.gauge(second, gauge?.(policies) ?? server.waiting));
+    clock.setTimer((second + 1) * 1_000 - 1, () =>
+      counts.look(second, server.waiting, gauge?.(policies) ?? 0),
+    );
 
   const guarded = (policy, onSent) =>
     policy.run(async (context) => {

@@ -4,9 +4,11 @@ import { describe, expect, it } from "vitest";
 import { svgChart } from "../sim/chart.mjs";
 import { amplification, timeToRecover } from "../sim/meter.mjs";
 import { SCENARIOS } from "../sim/scenarios.mjs";
+import { capacityStep } from "../sim/scenarios/capacity-step.mjs";
 import { coldRestart } from "../sim/scenarios/cold-restart.mjs";
 import { hang } from "../sim/scenarios/hang.mjs";
 import { retryStorm } from "../sim/scenarios/retry-storm.mjs";
+import { surge } from "../sim/scenarios/surge.mjs";
 
 describe("retry storm", () => {
   it("multiplies the load and outlives the outage without a budget; with one it does neither", async () => {
@@ -37,6 +39,29 @@ describe("hang", () => {
   });
 });
 
+describe("capacity step", () => {
+  it("fits one capacity with a fixed limit, and both with an adaptive one", async () => {
+    const { figures } = await capacityStep({ seed: 11 });
+    const { wide, narrow, adaptive } = figures;
+    expect(wide.goodputBefore).toBeGreaterThan(145);
+    expect(wide.goodputDuring).toBeLessThan(10);
+    expect(narrow.goodputBefore).toBeLessThan(100);
+    expect(narrow.goodputDuring).toBeGreaterThan(50);
+    expect(adaptive.goodputBefore).toBeGreaterThan(0.97 * wide.goodputBefore);
+    expect(adaptive.goodputDuring).toBeGreaterThan(0.9 * narrow.goodputDuring);
+    expect(adaptive.goodputAfter).toBeGreaterThan(0.95 * adaptive.goodputBefore);
+  });
+});
+
+describe("surge", () => {
+  it("leaves a server nothing but refusals without a throttle, and most of its capacity with one", async () => {
+    const { figures } = await surge({ seed: 11 });
+    expect(figures.none.goodputDuring).toBeLessThan(20);
+    expect(figures.throttled.goodputDuring).toBeGreaterThan(70);
+    expect(figures.throttled.offeredDuring).toBeLessThan(figures.none.offeredDuring / 2);
+  });
+});
+
 describe("measures", () => {
   const measured = (calls: number[], answered: number[]) => ({
     calls,
@@ -44,6 +69,7 @@ describe("measures", () => {
     offered: calls.map((count) => count * 2),
     goodput: answered,
     inFlight: [],
+    queued: [],
     gauge: [],
     latencyMs: [],
     sentLatencyMs: [],
