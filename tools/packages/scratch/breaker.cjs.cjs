@@ -3,4 +3,4 @@ const assert = require("node:assert/strict");
 const { circuitBreaker, timeWindow } = require("@holdfast/breaker");
 
 const breaker = circuitBreaker({ trip: timeWindow({ window: "5s" }) });
-breaker.run(() => "fine").then((value) => assert.equal(value, "fine"));
+void breaker.run(() => "fine").then((value) => assert.equal(value, "fine"));
