@@ -13,6 +13,8 @@ import {
 } from "cockatiel";
 import CircuitBreaker from "opossum";
 import {
+  adaptiveConcurrency,
+  adaptiveThrottle,
   bulkhead,
   circuitBreaker,
   consecutive,
@@ -55,6 +57,8 @@ const ours = {
   byCount: byCount(),
   pipeline: pipeline(retry(), byFailures(), timeout("2s")),
   bulkhead: bulkhead({ concurrent: 10, queue: 10 }),
+  adaptive: adaptiveConcurrency(),
+  throttle: adaptiveThrottle(),
   open: await opened(circuitBreaker({ trip: consecutive({ failures: 1 }), openFor: "1h" })),
 };
 const cockatiel = {
@@ -115,6 +119,8 @@ export const rows = [
     peers: { cockatiel: () => cockatiel.bulkhead.execute(task) },
     target: { minRatio: { cockatiel: 1.1 } },
   },
+  { name: "adaptive limit (Gradient2), a slot is free", ours: () => ours.adaptive.run(task), peers: {} },
+  { name: "adaptive throttle, nothing held back", ours: () => ours.throttle.run(task), peers: {} },
   {
     name: "open breaker, the refusal caught",
     ours: () => ours.open.run(task).catch(noop),
