@@ -70,7 +70,7 @@ describe("bulkhead", () => {
     expect(log).toEqual(["first", "b", "c", "d", "newcomer"]);
   });
 
-  it("[bug 3] an abort ends a wait at once with the caller's reason, and frees the place", async () => {
+  it("[bug 3] (survival row 27) an abort ends a wait at once with the caller's reason, and frees the place", async () => {
     const one = open({ queue: 1 });
     const { log, call } = caller((task, options) => one.run(task, options));
     const first = call("first");

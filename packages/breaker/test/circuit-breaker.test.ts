@@ -376,7 +376,7 @@ describe("circuitBreaker, regressions of other libraries", () => {
     expect([calls, breaker.state]).toEqual([1, "closed"]);
   });
 
-  it("[bugs 6, 7] a hung probe parks nobody: others are refused at once, and its slot is free at its deadline", async () => {
+  it("[bugs 6, 7] (survival row 24) a hung probe parks nobody: others are refused at once, and its slot is free at its deadline", async () => {
     const breaker = open({ probeDeadline: "5s" });
     await trip(breaker);
     await clock.advance("10s");
