@@ -1,7 +1,7 @@
 import type { AdaptiveConcurrency, AdaptiveConcurrencyOptions, LimitSample } from "@holdfast/breaker";
 import { adaptiveConcurrency, aimd, gradient2 } from "@holdfast/breaker";
 import { TimeoutError } from "@holdfast/core";
-import { leakCheck, manualClock } from "@holdfast/core/testing";
+import { leakCheck, manualClock, seededRandom } from "@holdfast/core/testing";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
@@ -76,11 +76,37 @@ describe("gradient2", () => {
     expect(limit.update(sample())).toBeGreaterThan(50);
   });
 
-  it("learns a change that lasts, in time", () => {
-    const limit = gradient2({ window: 10 }).start({ min: 1, max: 200, initial: 1 });
+  it("learns a change that lasts while it is little used: then its own load is not the cause", () => {
+    const limit = gradient2({ window: 10 }).start(bounds);
     for (let call = 0; call < 100; call += 1) limit.update(sample({ inFlight: 0 }));
-    for (let call = 0; call < 20_000; call += 1) limit.update(sample({ rttMs: 40, inFlight: 8 }));
+    for (let call = 0; call < 20_000; call += 1) limit.update(sample({ rttMs: 40, inFlight: 1 }));
     expect(limit.state()["usualMs"]).toBeGreaterThan(30);
+  });
+
+  it.each([0, 0.1, 0.3, 0.6])(
+    "[bug 24] stays near what the callee can take when all of it is wanted, with noise of %d",
+    (noise) => {
+      // 50 calls at a time take 10 ms each; more of them queue. An average that follows the queue ends at the ceiling.
+      const random = seededRandom(7);
+      const limit = gradient2().start({ ...bounds, max: 1_000 });
+      let now = 20;
+      for (let call = 0; call < 50_000; call += 1) {
+        const queued = Math.max(1, Math.floor(now) / 50);
+        const rttMs = 10 * queued * (1 + noise * (2 * random() - 1));
+        now = limit.update(sample({ rttMs, inFlight: Math.floor(now) }));
+      }
+      expect(limit.state()["usualMs"]).toBeLessThan(12);
+      expect(now).toBeGreaterThan(35);
+      expect(now).toBeLessThan(120);
+    },
+  );
+
+  it("[bug 24] is led neither by a share of fast answers nor by fast calls at the start", () => {
+    const limit = gradient2().start(bounds);
+    for (let call = 0; call < 10; call += 1) limit.update(sample({ rttMs: 1 }));
+    for (let call = 0; call < 20_000; call += 1) limit.update(sample({ rttMs: call % 5 === 0 ? 0.1 : 10 }));
+    expect(limit.state()["usualMs"]).toBeGreaterThan(5);
+    expect(limit.update(sample())).toBeGreaterThan(35);
   });
 
   it("[bug 24] learns nothing from calls that were turned away, but lowers the limit", () => {

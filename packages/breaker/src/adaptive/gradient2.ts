@@ -24,21 +24,26 @@ export const GRADIENT2_DEFAULTS: {
 
 /** The limit is never more than halved at once. */
 const LEAST_GRADIENT = 0.5;
-/** Calls before the average means anything. */
-const WARM_UP = 10;
-/** How far the average may be above the latency before it is led back: it was learnt in worse times. */
+/** Calls whose mean is usual to begin with: enough that a few from a warm cache do not set it. */
+const SETTLED = 50;
+/** How far the average may be above recent calls before it is led back: it was learnt in worse times. */
 const FAR_ABOVE = 2;
 const LED_BACK = 0.95;
+/** Weight of each call in what is recent: some 20 calls, so that one lucky call does not lead the average back. */
+const RECENT = 0.1;
 const DROPPED = 0.9;
-/** How much more slowly the average learns from calls that are slower than the tolerance. */
+/** How much more slowly than the average the usual latency rises, where it may rise at all. */
 const SLOWLY = 1_000;
 
 /**
  * Gradient2: `limit × clamp(tolerance × usual ÷ latest, 0.5, 1) + queue`, smoothed. Grows only while at least half of
  * the limit is used.
  *
- * One thing is ours: from calls slower than the tolerance the usual latency is learnt a thousand times more slowly. In
- * the original it follows a long incident until the incident is usual, and the limit grows into it.
+ * One thing is ours: usual is not the average latency itself but the lowest that the average has been. In the original
+ * the average follows a long incident, or the queue that a growing limit makes at the callee, until that is usual, and
+ * the limit grows into it. The usual latency rises only while the load is not what makes calls slow (less than half of
+ * the limit is used, or it is as low as it gets), and a thousand times more slowly than the average. An average rather
+ * than the fastest call, so that noise and a few calls from a cache leave it where it is.
  *
  * @throws InvalidOptionError when an option is out of range.
  */
@@ -56,15 +61,23 @@ export function gradient2(options: Gradient2Options = {}): LimitAlgorithm {
 
 class Gradient2 implements AdaptiveLimit {
   #limit: number;
-  /** The usual latency, in milliseconds. */
+  /** Where the limit comes to rest under calls that are far too slow, with some room. */
+  readonly #lowest: number;
+  /** The lowest that the average has been, in milliseconds. */
   #usualMs = 0;
+  #averageMs = 0;
+  #recentMs = 0;
   #samples = 0;
+  /** Of each call in the average. */
+  readonly #weight: number;
 
   constructor(
     private readonly bounds: LimitBounds,
     private readonly settings: Required<Gradient2Options>,
   ) {
     this.#limit = bounds.initial;
+    this.#weight = 2 / (settings.window + 1);
+    this.#lowest = Math.max(bounds.min, settings.queue / (1 - LEAST_GRADIENT)) * 1.1;
   }
 
   update({ rttMs, inFlight, dropped }: LimitSample): number {
@@ -75,13 +88,13 @@ class Gradient2 implements AdaptiveLimit {
   }
 
   state(): Readonly<Record<string, number>> {
-    return { usualMs: this.#usualMs };
+    return { usualMs: this.#usualMs, averageMs: this.#averageMs };
   }
 
   #learn(rttMs: number, inFlight: number): void {
     const { tolerance, smoothing, queue } = this.settings;
     this.#average(rttMs);
-    if (this.#usualMs > FAR_ABOVE * rttMs) this.#usualMs *= LED_BACK;
+    this.#usual(inFlight);
     if (inFlight < this.#limit / 2) return;
     const gradient = Math.max(LEAST_GRADIENT, Math.min(1, (tolerance * this.#usualMs) / rttMs));
     const next = this.#limit * gradient + queue;
@@ -89,14 +102,17 @@ class Gradient2 implements AdaptiveLimit {
   }
 
   #average(rttMs: number): void {
-    const { window, tolerance } = this.settings;
     this.#samples += 1;
-    if (this.#samples <= WARM_UP) {
-      this.#usualMs += (rttMs - this.#usualMs) / this.#samples;
-      return;
-    }
-    const factor = 2 / (window + 1);
-    if (rttMs <= tolerance * this.#usualMs) this.#usualMs += factor * (rttMs - this.#usualMs);
-    else this.#usualMs += (factor / SLOWLY) * (rttMs - this.#usualMs);
+    // The plain mean of the first calls, then the exponential one.
+    const plain = 1 / this.#samples;
+    this.#averageMs += Math.max(this.#weight, plain) * (rttMs - this.#averageMs);
+    this.#recentMs += Math.max(RECENT, plain) * (rttMs - this.#recentMs);
+    if (this.#averageMs > FAR_ABOVE * this.#recentMs) this.#averageMs *= LED_BACK;
+  }
+
+  #usual(inFlight: number): void {
+    const isCauseElsewhere = inFlight < this.#limit / 2 || this.#limit <= this.#lowest;
+    if (this.#samples <= SETTLED || this.#averageMs < this.#usualMs) this.#usualMs = this.#averageMs;
+    else if (isCauseElsewhere) this.#usualMs += (this.#weight / SLOWLY) * (this.#averageMs - this.#usualMs);
   }
 }
