@@ -1,6 +1,6 @@
 import type { AdaptiveConcurrency, AdaptiveConcurrencyOptions, LimitSample } from "@holdfast/breaker";
-import { adaptiveConcurrency, aimd, gradient2 } from "@holdfast/breaker";
-import { TimeoutError } from "@holdfast/core";
+import { adaptiveConcurrency, aimd, circuitBreaker, gradient2 } from "@holdfast/breaker";
+import { pipeline, TimeoutError } from "@holdfast/core";
 import { leakCheck, manualClock, seededRandom } from "@holdfast/core/testing";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -194,6 +194,15 @@ describe("adaptiveConcurrency", () => {
     expect(guard.limit).toBe(9);
     await fail(Object.assign(new Error("busy"), { status: 503 }));
     expect(guard.limit).toBe(8);
+  });
+
+  it("learns nothing from what a policy further in refuses: the callee has not seen it", async () => {
+    const guard = open({ initial: 10 });
+    const breaker = circuitBreaker({ clock });
+    breaker.isolate();
+    for (let each = 0; each < 20; each += 1)
+      expect(await code(pipeline(guard, breaker).run(() => 1))).toBe("CIRCUIT_OPEN");
+    expect(guard.limit).toBe(10);
   });
 
   it("[bug 24] does not learn from health checks when it is told which calls these are", async () => {

@@ -1,7 +1,7 @@
 import type { AdaptiveThrottleOptions, ThrottledEvent } from "@holdfast/breaker";
-import { adaptiveThrottle } from "@holdfast/breaker";
+import { adaptiveThrottle, bulkhead } from "@holdfast/breaker";
 import type { Policy } from "@holdfast/core";
-import { channel } from "@holdfast/core";
+import { channel, pipeline } from "@holdfast/core";
 import type { ManualClock } from "@holdfast/core/testing";
 import { leakCheck, manualClock, seededRandom } from "@holdfast/core/testing";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -115,6 +115,40 @@ describe("adaptiveThrottle", () => {
     }
     expect(throttle.snapshot()["probability"]).toBe(0);
     await expect(throttle.run(() => 1, { signal: AbortSignal.abort("before") })).rejects.toBe("before");
+  });
+
+  it("takes a call that its caller aborts out of the count: it is no accept that would let others through", async () => {
+    const throttle = open();
+    for (let each = 0; each < 100; each += 1) {
+      await call(throttle, busy);
+      const stop = new AbortController();
+      const aborted = throttle.run(({ signal }) => clock.sleep("1h", signal), { signal: stop.signal });
+      stop.abort("enough");
+      await aborted.catch(() => {});
+    }
+    expect(throttle.snapshot()).toMatchObject({ accepts: 0 });
+    expect(throttle.snapshot()["probability"]).toBeGreaterThan(0.98);
+  });
+
+  it("takes a call out that is aborted after it has left the window only once", async () => {
+    const throttle = open({ window: "1s" });
+    const stop = new AbortController();
+    const aborted = throttle.run(({ signal }) => clock.sleep("1h", signal), { signal: stop.signal });
+    await clock.advance("2s");
+    await call(throttle);
+    stop.abort("enough");
+    await expect(aborted).rejects.toBe("enough");
+    expect(throttle.snapshot()).toMatchObject({ requests: 1, accepts: 1 });
+  });
+
+  it("learns nothing from what a policy further in refuses: the callee has not seen it", async () => {
+    const throttle = open();
+    const full = bulkhead({ concurrent: 1, clock });
+    void full.run(() => new Promise(() => {}));
+    const guarded = pipeline(throttle, full);
+    for (let each = 0; each < 50; each += 1)
+      await expect(guarded.run(() => 1)).rejects.toMatchObject({ code: "BULKHEAD_FULL" });
+    expect(throttle.snapshot()).toMatchObject({ requests: 0, accepts: 0, probability: 0 });
   });
 
   it("says what it holds back, as an error and as an event; a throwing subscriber changes nothing", async () => {

@@ -8,12 +8,13 @@ import type {
   RunOptions,
   Task,
 } from "@holdfast/core";
-import { contextOf, hasCode, isHoldfastError, optionsOf, systemClock } from "@holdfast/core";
+import { contextOf, optionsOf, systemClock } from "@holdfast/core";
 import { BulkheadFullError } from "../bulkhead/errors.ts";
 import type { Ended } from "../bulkhead/slots.ts";
 import { Slots } from "../bulkhead/slots.ts";
 import type { AdaptiveLimit, LimitAlgorithm } from "./algorithm.ts";
 import { gradient2 } from "./gradient2.ts";
+import { isRefusedHere, meansOverload } from "./overload.ts";
 
 export interface AdaptiveConcurrencyOptions {
   /** @defaultValue "adaptive-limit" */
@@ -61,8 +62,8 @@ export const ADAPTIVE_CONCURRENCY_DEFAULTS: {
 
 /**
  * Limits calls to as many at a time as the callee can take, found from their latency and failures; no growth when idle.
- * Failures other than those of overload and calls that their caller aborts teach it nothing: a fast failure is no sign
- * of health.
+ * Failures other than those of overload, refusals of policies further in and calls that their caller aborts teach it
+ * nothing: a fast failure is no sign of health.
  *
  * @throws InvalidOptionError when an option is out of range.
  *
@@ -195,7 +196,7 @@ class LimitedConcurrency implements AdaptiveConcurrency {
   }
 
   #learn({ context, aborted, error, startedAt, mark }: Ended): void {
-    const dropped = error !== undefined && this.#says(() => this.#isOverload(error));
+    const dropped = error !== undefined && !isRefusedHere(error) && this.#says(() => this.#isOverload(error));
     if (aborted || (error !== undefined && !dropped) || !this.#says(() => this.#learnsFrom(context))) return;
     const rttMs = this.#clock.monotonic() - startedAt;
     this.#limit = this.#adaptive.update({ rttMs, inFlight: mark, dropped });
@@ -208,10 +209,4 @@ class LimitedConcurrency implements AdaptiveConcurrency {
       return false;
     }
   }
-}
-
-function meansOverload(error: Error): boolean {
-  if (hasCode(error, "TIMEOUT")) return true;
-  const { status } = error as { readonly status?: unknown };
-  return (status === 429 || status === 503) && !(isHoldfastError(error) && error.code === "BULKHEAD_FULL");
 }

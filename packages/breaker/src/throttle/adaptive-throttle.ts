@@ -15,12 +15,12 @@ import {
   channel,
   contextOf,
   formatDuration,
-  hasCode,
   HoldfastError,
   optionsOf,
   systemClock,
   systemRandom,
 } from "@holdfast/core";
+import { isRefusedHere, meansOverload } from "../adaptive/overload.ts";
 import { started } from "../started.ts";
 
 export interface AdaptiveThrottleOptions {
@@ -86,7 +86,8 @@ const BUCKETS = 24;
 /**
  * Adaptive throttling (Beyer et al., "Site Reliability Engineering", 2016, ch. 21): a call is held back with probability
  * `max(0, (requests − k × accepts) ÷ (requests + 1))` over the window. A request counts before it is sent, held back or
- * not, so that a burst is seen while it happens; a call that its caller aborts counts as accepted, which is to say, not.
+ * not, so that a burst is seen while it happens. A call that its caller aborts, or that a policy further in refuses, is
+ * taken out of the count again: it says nothing about the callee.
  *
  * @throws InvalidOptionError when an option is out of range.
  *
@@ -133,7 +134,7 @@ class Throttle implements Policy {
       ]),
     );
     this.#classOf = check.function("classOf", options.classOf);
-    this.#isRefusal = check.function("isRefusal", options.isRefusal) ?? isRefused;
+    this.#isRefusal = check.function("isRefusal", options.isRefusal) ?? meansOverload;
     this.#clock = options.clock ?? systemClock;
     this.#random = check.function("random", options.random) ?? systemRandom;
     this.#summary = `holds calls back when more than ${k} are sent for each that is accepted within ${formatDuration(windowMs)}`;
@@ -145,6 +146,7 @@ class Throttle implements Policy {
     const key = this.#keyOf(context);
     const traffic = (key === undefined ? undefined : this.#classes.get(key)) ?? this.#own;
     const probability = traffic.request(this.#clock.monotonic());
+    const bucket = traffic.bucket;
     if (probability > 0 && this.#random() < probability) {
       if (throttled.hasSubscribers)
         throttled.publish({ throttle: this.name, probability, ...(key === undefined ? {} : { class: key }) });
@@ -157,7 +159,8 @@ class Throttle implements Policy {
       },
       (thrown: unknown) => {
         const error = asError(thrown);
-        if (context.aborted || !this.#refuses(error)) traffic.accept(this.#clock.monotonic());
+        if (context.aborted || isRefusedHere(error)) traffic.withdraw(bucket, this.#clock.monotonic());
+        else if (!this.#refuses(error)) traffic.accept(this.#clock.monotonic());
         throw context.aborted ? context.reason : error;
       },
     );
@@ -217,6 +220,19 @@ class Traffic {
     return probability;
   }
 
+  /** Where the latest request was counted. */
+  get bucket(): number {
+    return this.#bucket;
+  }
+
+  /** Takes a request out again, if it has not left the window by itself. */
+  withdraw(bucket: number, now: number): void {
+    this.#advance(now);
+    if (this.#bucket - bucket >= BUCKETS) return;
+    this.#requests[bucket % BUCKETS]! -= 1;
+    this.#allRequests -= 1;
+  }
+
   accept(now: number): void {
     this.#advance(now);
     this.#accepts[this.#bucket % BUCKETS]! += 1;
@@ -247,10 +263,4 @@ class Traffic {
     }
     this.#bucket = bucket;
   }
-}
-
-function isRefused(error: Error): boolean {
-  if (hasCode(error, "TIMEOUT")) return true;
-  const { status } = error as { readonly status?: unknown };
-  return status === 429 || status === 503;
 }
