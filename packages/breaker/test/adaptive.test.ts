@@ -248,6 +248,73 @@ describe("adaptiveConcurrency", () => {
     expect(guard.running).toBe(0);
   });
 
+  it("gives what partitions leave to all who wait in turn: nobody starves behind a busy partition", async () => {
+    const guard = adaptiveConcurrency({
+      algorithm: aimd(),
+      initial: 2,
+      min: 2,
+      max: 2,
+      queue: 100,
+      partitions: { live: 0.5 },
+      partition: ({ idempotencyKey }) => idempotencyKey,
+      clock,
+    });
+    const log: string[] = [];
+    const call = (key?: string): void => {
+      void guard.run(() => (log.push(key ?? "other"), clock.sleep(10)), { idempotencyKey: key });
+    };
+    for (let each = 0; each < 10; each += 1) call("live");
+    for (let each = 0; each < 3; each += 1) call();
+    for (let turn = 0; turn < 7; turn += 1) await clock.advance(10);
+    expect(log.filter((key) => key === "other")).toHaveLength(3);
+    expect(log.indexOf("other")).toBeLessThan(5);
+    expect([guard.running, guard.waiting]).toEqual([0, 0]);
+  });
+
+  it("gives a partition below its share the next slot, when the limit has grown", async () => {
+    const guard = open({
+      initial: 2,
+      queue: 10,
+      partitions: { batch: 0, live: 0.5 },
+      partition: ({ idempotencyKey }) => idempotencyKey,
+    });
+    const log: string[] = [];
+    const call = (key: string, ms: number): void => {
+      void guard.run(() => (log.push(key), clock.sleep(ms)), { idempotencyKey: key });
+    };
+    call("batch", 10);
+    call("batch", 100);
+    call("live", 100);
+    call("batch", 100);
+    call("live", 100);
+    expect(log).toEqual(["batch", "batch", "live"]);
+    await clock.advance(10);
+    expect(guard.limit).toBe(3);
+    expect(log).toEqual(["batch", "batch", "live", "live"]);
+    await clock.advance(300);
+    expect([guard.running, guard.waiting]).toEqual([0, 0]);
+  });
+
+  it("[bug 2] lets no newcomer pass those who wait while several of them are being started", async () => {
+    const guard = open({ initial: 1, queue: 10 });
+    const log: string[] = [];
+    const call = (name: string, also?: string): void => {
+      void guard.run(() => {
+        log.push(name);
+        if (also !== undefined) call(also);
+        return clock.sleep(10);
+      });
+    };
+    call("first");
+    call("second", "newcomer");
+    call("third");
+    await clock.advance(10);
+    expect(log).toEqual(["first", "second", "third"]);
+    await clock.advance(10);
+    expect(log).toEqual(["first", "second", "third", "newcomer"]);
+    await clock.advance(10);
+  });
+
   it("leaves nothing behind, and refuses bad options", async () => {
     const check = leakCheck({ clocks: [clock] });
     await open().run(() => 1);

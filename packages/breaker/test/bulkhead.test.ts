@@ -1,6 +1,12 @@
-import type { Bulkhead, BulkheadOptions, BulkheadRunOptions } from "@holdfast/breaker";
-import { bulkhead, fairBulkhead } from "@holdfast/breaker";
-import { pipeline, timeout } from "@holdfast/core";
+import type {
+  Bulkhead,
+  BulkheadFullError,
+  BulkheadOptions,
+  BulkheadRefusedEvent,
+  BulkheadRunOptions,
+} from "@holdfast/breaker";
+import { adaptiveConcurrency, bulkhead, fairBulkhead } from "@holdfast/breaker";
+import { channel, pipeline, timeout } from "@holdfast/core";
 import { leakCheck, manualClock } from "@holdfast/core/testing";
 import { describe, expect, it } from "vitest";
 
@@ -190,7 +196,126 @@ describe("bulkhead", () => {
   });
 });
 
+describe("a refusal of a bulkhead", () => {
+  it("says when to come back, once calls have ended: when those who wait have had their turn", async () => {
+    const one = open({ queue: 1 });
+    const { call } = caller((task, options) => one.run(task, options));
+    const refusal = async (): Promise<unknown> =>
+      (((await call("refused").ended) as BulkheadFullError).toProblem() as { retryAfterMs?: number })
+        .retryAfterMs;
+    const calls = [call("a"), call("b")];
+    expect(await refusal()).toBeUndefined();
+    // Two calls of 300 ms each.
+    for (const next of ["c", "d"]) {
+      await clock.advance(300);
+      calls.shift()!.finish();
+      await clock.advance(0);
+      calls.push(call(next));
+    }
+    expect(await refusal()).toBe(600);
+    // What was so long ago says nothing.
+    await clock.advance("1h");
+    expect(await refusal()).toBeUndefined();
+    for (const each of calls) each.finish();
+    await Promise.all(calls.map(({ ended }) => ended));
+  });
+
+  it("follows the pace of late", async () => {
+    const one = open({ queue: 0 });
+    const { call } = caller((task, options) => one.run(task, options));
+    let running = call("first");
+    const after = async (ms: number): Promise<unknown> => {
+      await clock.advance(ms);
+      running.finish();
+      await running.ended;
+      running = call("next");
+      return ((await call("refused").ended) as BulkheadFullError).retryAfterMs;
+    };
+    await call("refused").ended;
+    for (let each = 0; each < 20; each += 1) await after(100);
+    expect(await after(100)).toBe(100);
+    await after(2_000);
+    expect(await after(2_000)).toBe(2_000);
+    running.finish();
+    await running.ended;
+  });
+
+  it("is made without a look at the stack, and leaves the limit of stacks as it was", async () => {
+    const limit = Error.stackTraceLimit;
+    const one = open({ queue: 0 });
+    const { call } = caller((task, options) => one.run(task, options));
+    const first = call("first");
+    const error = (await call("refused").ended) as BulkheadFullError;
+    expect(error.stack).not.toContain("    at ");
+    expect(Error.stackTraceLimit).toBe(limit);
+    first.finish();
+    await first.ended;
+  });
+
+  it("is published by bulkheads of every kind; a throwing subscriber changes nothing", async () => {
+    const events: BulkheadRefusedEvent[] = [];
+    const stop = channel<BulkheadRefusedEvent>("breaker", "bulkhead_refused").subscribe((event) => {
+      events.push(event);
+      throw new Error("subscriber");
+    });
+    const kinds = [
+      open({ name: "plain", queue: 0 }),
+      fairBulkhead({ name: "fair", concurrent: 1, clock }).for("a"),
+      adaptiveConcurrency({ name: "adaptive", initial: 1, max: 1, clock }),
+    ];
+    for (const kind of kinds) {
+      const { call } = caller((task, options) => kind.run(task, options));
+      const first = call("first");
+      expect(await call("refused").ended).toMatchObject({ code: "BULKHEAD_FULL" });
+      first.finish();
+      expect(await first.ended).toBe("first");
+    }
+    stop();
+    expect(events.map(({ bulkhead: name }) => name)).toEqual(["plain", "fair", "adaptive"]);
+  });
+});
+
 describe("fairBulkhead", () => {
+  it("lets no weight, however large, keep the others waiting for ever", async () => {
+    const shared = fairBulkhead({
+      concurrent: 1,
+      queuePerKey: 2_000,
+      weight: (key) => (key === "huge" ? Infinity : 1),
+      clock,
+    });
+    const log: string[] = [];
+    const calls = ["first", ...Array.from({ length: 1_500 }, () => "huge"), "small"].map((key) =>
+      shared.for(key).run(() => void log.push(key)),
+    );
+    await Promise.all(calls);
+    expect(log.indexOf("small")).toBe(1_001);
+    expect(shared.keys).toBe(0);
+  });
+
+  it("gives a tenant one slot in its turn, also when its task asks for more as it begins", async () => {
+    const shared = fairBulkhead({ concurrent: 2, queuePerKey: 10, clock });
+    const log: string[] = [];
+    const ends: (() => void)[] = [];
+    const call = (key: string, inner?: string): void => {
+      void shared.for(key).run(() => {
+        log.push(inner === undefined ? key : `${key}, asks for more`);
+        if (inner !== undefined) call(inner);
+        return new Promise<void>((resolve) => ends.push(resolve));
+      });
+    };
+    for (const key of ["x", "x", "c"]) call(key);
+    for (const end of ends.splice(0)) end();
+    call("a", "a");
+    call("b");
+    await clock.advance(0);
+    for (let round = 0; round < 4; round += 1) {
+      for (const end of ends.splice(0)) end();
+      await clock.advance(0);
+    }
+    expect(log).toEqual(["x", "x", "c", "a, asks for more", "b", "a"]);
+    expect([shared.running, shared.waiting, shared.keys]).toEqual([0, 0, 0]);
+  });
+
   it("gives slots in turn to tenants who wait, however many calls each has waiting", async () => {
     const shared = fairBulkhead({ concurrent: 1, queuePerKey: 100, clock });
     const log: string[] = [];

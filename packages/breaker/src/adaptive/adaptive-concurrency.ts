@@ -9,7 +9,7 @@ import type {
   Task,
 } from "@holdfast/core";
 import { contextOf, optionsOf, systemClock } from "@holdfast/core";
-import { BulkheadFullError } from "../bulkhead/errors.ts";
+import { refused } from "../bulkhead/refused.ts";
 import type { Ended } from "../bulkhead/slots.ts";
 import { Slots } from "../bulkhead/slots.ts";
 import type { AdaptiveLimit, LimitAlgorithm } from "./algorithm.ts";
@@ -104,6 +104,9 @@ class LimitedConcurrency implements AdaptiveConcurrency {
   readonly #clock: Clock;
   #limit: number;
   #running = 0;
+  /** The partitions, and which of them is next to be given what others leave. */
+  readonly #all: readonly Partition[];
+  #turn = 0;
 
   constructor(options: AdaptiveConcurrencyOptions) {
     const check = optionsOf("adaptiveConcurrency");
@@ -130,6 +133,7 @@ class LimitedConcurrency implements AdaptiveConcurrency {
     this.#partitions = new Map(
       [...shares, [NO_PARTITION, 0] as const].map(([key, share]) => [key, this.#partition(share, queue)]),
     );
+    this.#all = [...this.#partitions.values()];
   }
 
   get limit(): number {
@@ -167,7 +171,7 @@ class LimitedConcurrency implements AdaptiveConcurrency {
       queueTimeoutMs: Infinity,
       clock: this.#clock,
       hasRoom: () => this.#running < this.limit || slots.running < share * this.#limit,
-      refuse: (reason) => new BulkheadFullError(this.name, reason, this.running, this.waiting),
+      refuse: (reason, retryAfterMs) => refused(this.name, reason, this.running, this.waiting, retryAfterMs),
       onStart: () => (this.#running += 1),
       onEnd: (ended) => {
         this.#learn(ended);
@@ -188,11 +192,16 @@ class LimitedConcurrency implements AdaptiveConcurrency {
     return this.#partitions.get(key ?? NO_PARTITION) ?? this.#partitions.get(NO_PARTITION)!;
   }
 
-  /** First those below their share, then whoever waits. */
+  /** First those below their share; what is left goes round among all who wait. */
   #fill(): void {
-    const all = [...this.#partitions.values()];
-    for (const { slots, share } of all) if (slots.running < share * this.#limit) slots.fill();
-    for (const { slots } of all) slots.fill();
+    for (const { slots, share } of this.#all)
+      while (slots.waiting > 0 && slots.running < share * this.#limit) slots.fillOne();
+    for (let passed = 0; passed < this.#all.length && this.#running < this.limit;) {
+      const { slots } = this.#all[this.#turn]!;
+      this.#turn = (this.#turn + 1) % this.#all.length;
+      passed = slots.waiting > 0 ? 0 : passed + 1;
+      slots.fillOne();
+    }
   }
 
   #learn({ context, aborted, error, startedAt, mark }: Ended): void {

@@ -8,9 +8,11 @@ import type {
   RunOptions,
   Task,
 } from "@holdfast/core";
-import { channel, InvalidOptionError, optionsOf, systemClock } from "@holdfast/core";
-import { BulkheadFullError } from "./errors.ts";
+import { InvalidOptionError, optionsOf, systemClock } from "@holdfast/core";
+import { refused } from "./refused.ts";
 import { Slots } from "./slots.ts";
+
+export type { BulkheadRefusedEvent } from "./refused.ts";
 
 export interface BulkheadOptions {
   /** @defaultValue "bulkhead" */
@@ -43,17 +45,7 @@ export interface Bulkhead extends Policy {
   run<T>(task: Task<T>, options?: BulkheadRunOptions): Promise<T>;
 }
 
-/** Published as `holdfast:breaker:bulkhead_refused` for every call that is refused. */
-export interface BulkheadRefusedEvent {
-  readonly bulkhead: string;
-  readonly reason: "full" | "timeout";
-  readonly running: number;
-  readonly waiting: number;
-}
-
 const MAX_PRIORITY = 100;
-
-const refused = /* @__PURE__ */ channel<BulkheadRefusedEvent>("breaker", "bulkhead_refused");
 
 /**
  * Bounds how many calls run at a time, so that one slow dependency does not take all of a process with it.
@@ -100,7 +92,7 @@ class SlotBulkhead implements Bulkhead {
           : check.duration("queueTimeout", options.queueTimeout, { min: 1 }),
       clock: options.clock ?? systemClock,
       hasRoom: () => this.#slots.running < this.#concurrent,
-      refuse: (reason) => this.#refuse(reason),
+      refuse: (reason, retryAfterMs) => refused(this.name, reason, this.running, this.waiting, retryAfterMs),
     });
   }
 
@@ -134,11 +126,5 @@ class SlotBulkhead implements Bulkhead {
   describe(): PolicyDescription {
     const summary = `at most ${this.#concurrent} at a time, ${this.#queue} waiting`;
     return { kind: this.kind, name: this.name, summary };
-  }
-
-  #refuse(reason: "full" | "timeout"): BulkheadFullError {
-    const { name, running, waiting } = this;
-    if (refused.hasSubscribers) refused.publish({ bulkhead: name, reason, running, waiting });
-    return new BulkheadFullError(name, reason, running, waiting);
   }
 }

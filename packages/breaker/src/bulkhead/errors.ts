@@ -6,6 +6,7 @@ export class BulkheadFullError extends HoldfastError {
   override readonly code = "BULKHEAD_FULL";
   override readonly status = 503;
 
+  /** @param retryAfterMs - When those who wait now will have had their turn, as far as that can be estimated. */
   constructor(
     /** Name of the policy. */
     readonly bulkhead: string,
@@ -13,11 +14,13 @@ export class BulkheadFullError extends HoldfastError {
     readonly reason: "full" | "timeout",
     readonly running: number,
     readonly waiting: number,
+    retryAfterMs?: number,
   ) {
     super(
       reason === "full"
         ? `${bulkhead} is full: ${running} running, ${waiting} waiting`
         : `${bulkhead} had no slot free in time: ${running} running`,
+      { retryAfterMs },
     );
   }
 

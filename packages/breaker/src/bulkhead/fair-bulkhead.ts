@@ -9,7 +9,7 @@ import type {
   Task,
 } from "@holdfast/core";
 import { optionsOf, systemClock } from "@holdfast/core";
-import { BulkheadFullError } from "./errors.ts";
+import { refused } from "./refused.ts";
 import { Slots } from "./slots.ts";
 
 export interface FairBulkheadOptions {
@@ -23,7 +23,7 @@ export interface FairBulkheadOptions {
   readonly queuePerKey?: number;
   /** Keys with calls that run or wait, at most; a new one beyond it is refused. @defaultValue 10_000 */
   readonly maxKeys?: number;
-  /** Slots in a row that a key gets when all want some: its share. From 1. @defaultValue 1 for every key */
+  /** Slots in a row that a key gets when all want some: its share. 1 to 1,000, held within. @defaultValue 1 for every key */
   readonly weight?: (key: string) => number;
   /** How long a call may wait. @defaultValue as long as its caller does */
   readonly queueTimeout?: Duration;
@@ -63,6 +63,9 @@ export const FAIR_BULKHEAD_DEFAULTS: { readonly maxKeys: number } = { maxKeys: 1
 export function fairBulkhead(options: FairBulkheadOptions): FairBulkhead {
   return new SharedBulkhead(options);
 }
+
+/** No key can have so many that the others wait for ever. */
+const MAX_WEIGHT = 1_000;
 
 /** One key that has calls. */
 interface Tenant {
@@ -150,7 +153,7 @@ class SharedBulkhead implements FairBulkhead {
   }
 
   #join(key: string): Tenant {
-    if (this.#tenants.size >= this.#maxKeys) throw this.#full("full", 0);
+    if (this.#tenants.size >= this.#maxKeys) throw refused(this.name, "full", this.#running, 0, undefined);
     const tenant: Tenant = {
       credit: this.#weightOf(key),
       slots: new Slots({
@@ -158,7 +161,8 @@ class SharedBulkhead implements FairBulkhead {
         queueTimeoutMs: this.#queueTimeoutMs,
         clock: this.#clock,
         hasRoom: () => this.#hasRoom(tenant),
-        refuse: (reason) => this.#full(reason, tenant.slots.waiting),
+        refuse: (reason, retryAfterMs) =>
+          refused(this.name, reason, this.#running, tenant.slots.waiting, retryAfterMs),
         onStart: () => (this.#running += 1),
         onEnd: () => {
           this.#running -= 1;
@@ -212,13 +216,9 @@ class SharedBulkhead implements FairBulkhead {
   #weightOf(key: string): number {
     try {
       const weight = Math.floor(this.#weight?.(key) ?? 1);
-      return weight >= 1 ? weight : 1;
+      return weight >= 1 ? Math.min(weight, MAX_WEIGHT) : 1;
     } catch {
       return 1;
     }
-  }
-
-  #full(reason: "full" | "timeout", waiting: number): BulkheadFullError {
-    return new BulkheadFullError(this.name, reason, this.#running, waiting);
   }
 }

@@ -2,6 +2,7 @@
 import type { Clock, Context, RunOptions, Task, Timer } from "@holdfast/core";
 import { asError, contextOf } from "@holdfast/core";
 import { started } from "../started.ts";
+import { Pace } from "./pace.ts";
 import { WaitingLine } from "./waiting-line.ts";
 
 /** What a caller's context has besides what tasks see. */
@@ -15,7 +16,7 @@ export interface SlotSettings {
   readonly clock: Clock;
   /** Whether one more may run now. */
   readonly hasRoom: () => boolean;
-  readonly refuse: (reason: "full" | "timeout") => Error;
+  readonly refuse: (reason: "full" | "timeout", retryAfterMs: number | undefined) => Error;
   /** Told when one begins; what it answers is told again when that one has really ended, with how it ended. */
   readonly onStart?: () => number;
   readonly onEnd?: (ended: Ended) => void;
@@ -42,6 +43,7 @@ interface Waiter {
 export class Slots {
   #running = 0;
   readonly #line = new WaitingLine<Waiter>();
+  readonly #pace = new Pace();
 
   constructor(private readonly settings: SlotSettings) {}
 
@@ -58,7 +60,7 @@ export class Slots {
     if (context.aborted) return Promise.reject(context.reason as Error);
     // A newcomer never passes those who wait.
     if (this.#line.size === 0 && this.settings.hasRoom()) return this.#start(task, context);
-    if (this.#line.size >= this.settings.queue) return Promise.reject(this.settings.refuse("full"));
+    if (this.#line.size >= this.settings.queue) return Promise.reject(this.#refusal("full"));
     return this.#wait(task, context, priority);
   }
 
@@ -91,7 +93,7 @@ export class Slots {
   }
 
   #wait<T>(task: Task<T>, context: CallContext, priority: number): Promise<T> {
-    const { queueTimeoutMs, clock, refuse, onWaiting } = this.settings;
+    const { queueTimeoutMs, clock, onWaiting } = this.settings;
     return new Promise((resolve, reject) => {
       let timer: Timer | undefined;
       let isWaiting = true;
@@ -122,13 +124,19 @@ export class Slots {
       if (queueTimeoutMs !== Infinity)
         timer = clock.setTimer(queueTimeoutMs, () => {
           stopWaiting();
-          reject(refuse("timeout"));
+          reject(this.#refusal("timeout"));
         });
     });
   }
 
+  #refusal(reason: "full" | "timeout"): Error {
+    const { clock, refuse } = this.settings;
+    return refuse(reason, this.#pace.timeFor(this.#line.size + 1, clock.monotonic()));
+  }
+
   #ended(context: CallContext, error: Error | undefined, startedAt: number, mark: number): void {
     this.#running -= 1;
+    this.#pace.ended();
     this.settings.onEnd?.({ context, aborted: context.aborted, error, startedAt, mark });
     this.fill();
   }

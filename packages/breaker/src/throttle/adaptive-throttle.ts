@@ -21,6 +21,7 @@ import {
   systemRandom,
 } from "@holdfast/core";
 import { isRefusedHere, meansOverload } from "../adaptive/overload.ts";
+import { withoutStack } from "../bulkhead/without-stack.ts";
 import { started } from "../started.ts";
 
 export interface AdaptiveThrottleOptions {
@@ -150,7 +151,7 @@ class Throttle implements Policy {
     if (probability > 0 && this.#random() < probability) {
       if (throttled.hasSubscribers)
         throttled.publish({ throttle: this.name, probability, ...(key === undefined ? {} : { class: key }) });
-      return Promise.reject(new ThrottledError(this.name, probability));
+      return Promise.reject(withoutStack(() => new ThrottledError(this.name, probability)));
     }
     return started(task, context).then(
       (value) => {
