@@ -94,6 +94,24 @@ describe("bulkhead", () => {
     await expect(one.run(() => 1, { signal: AbortSignal.abort("before") })).rejects.toBe("before");
   });
 
+  it("[bug 3] a deadline ends a wait at once, and frees the place", async () => {
+    const one = open({ queue: 1 });
+    const { log, call } = caller((task, options) => one.run(task, options));
+    const first = call("first");
+    const limited = pipeline(timeout("1s", { clock }), one);
+    const late = limited.run(() => log.push("late")).catch((error: unknown) => error);
+    expect(one.waiting).toBe(1);
+    await clock.advance("1s");
+    expect(await late).toMatchObject({ code: "TIMEOUT" });
+    expect(one.waiting).toBe(0);
+    const next = call("next");
+    first.finish();
+    await first.ended;
+    next.finish();
+    await next.ended;
+    expect(log).toEqual(["first", "next"]);
+  });
+
   it("ends a wait that takes too long", async () => {
     const one = open({ queueTimeout: "1s" });
     const { call } = caller((task, options) => one.run(task, options));
