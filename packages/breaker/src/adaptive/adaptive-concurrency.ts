@@ -14,7 +14,8 @@ import type { Ended } from "../bulkhead/slots.ts";
 import { Slots } from "../bulkhead/slots.ts";
 import type { AdaptiveLimit, LimitAlgorithm } from "./algorithm.ts";
 import { gradient2 } from "./gradient2.ts";
-import { isRefusedHere, meansOverload } from "./overload.ts";
+import { isRefusedHere } from "../refusals/refused-here.ts";
+import { meansOverload } from "./overload.ts";
 
 export interface AdaptiveConcurrencyOptions {
   /** @defaultValue "adaptive-limit" */

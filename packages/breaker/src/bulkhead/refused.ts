@@ -1,7 +1,7 @@
 // A refusal: told to those who listen, and made as an error.
 import { channel } from "@holdfast/core";
 import { BulkheadFullError } from "./errors.ts";
-import { withoutStack } from "./without-stack.ts";
+import { withoutStack } from "../refusals/without-stack.ts";
 
 /** Published as `holdfast:breaker:bulkhead_refused` for every call that is refused. */
 export interface BulkheadRefusedEvent {

@@ -11,6 +11,8 @@ import {
   systemClock,
   systemRandom,
 } from "@holdfast/core";
+import { isRefusedHere } from "../refusals/refused-here.ts";
+import { started } from "../started.ts";
 import type { Admission, Probe, Transition } from "./circuit.ts";
 import { Circuit } from "./circuit.ts";
 import type {
@@ -363,15 +365,6 @@ class Breaker implements CircuitBreaker {
   }
 }
 
-/** Not an async function: the task's own promise is watched, without a second one around it. */
-function started<T>(task: Task<T>, context: Context): Promise<Awaited<T>> {
-  try {
-    return Promise.resolve(task(context));
-  } catch (error) {
-    return Promise.reject(error as Error);
-  }
-}
-
 function speaksAgainstCallee(error: Error): boolean {
-  return !hasCode(error, "INVALID_OPTION") && !hasCode(error, "CIRCUIT_OPEN");
+  return !hasCode(error, "INVALID_OPTION") && !isRefusedHere(error);
 }

@@ -55,7 +55,7 @@ export interface CircuitBreakerOptions {
   readonly slowCall?: Duration;
   /**
    * Which errors speak against the callee. A caller's abort is never asked about: it counts as nothing. One that
-   * throws counts as `true`. @defaultValue all but `InvalidOptionError` and refusals of other breakers
+   * throws counts as `true`. @defaultValue all but `InvalidOptionError` and refusals of breakers, bulkheads and throttles further in
    */
   readonly isFailure?: (error: Error, context: Context) => boolean;
   /** Which results speak against the callee, such as a `Response` of status 503. @defaultValue none */

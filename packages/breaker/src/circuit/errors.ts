@@ -1,5 +1,6 @@
 // The refusal of a breaker as an error, made without walking the stack: it is thrown when things are bad already.
 import { formatDuration, HoldfastError } from "@holdfast/core";
+import { withoutStack } from "../refusals/without-stack.ts";
 import type { CircuitState } from "./contract.ts";
 
 /** A circuit breaker does not let the call through; the task was not started. `code: "CIRCUIT_OPEN"`. */
@@ -25,28 +26,11 @@ export class CircuitOpenError extends HoldfastError {
   }
 }
 
-interface StackLimit {
-  stackTraceLimit?: number;
-}
-
-/**
- * A {@link CircuitOpenError} without a stack: where it was made says nothing, and looking costs more than the whole
- * refusal.
- */
+/** A {@link CircuitOpenError} without a stack, which would cost more than the whole refusal. */
 export function circuitOpen(
   breaker: string,
   state: CircuitState,
   retryAfterMs: number | undefined,
 ): CircuitOpenError {
-  const host = Error as StackLimit;
-  const limit = host.stackTraceLimit;
-  // Hosts that count no frames, or allow no change, make the error with its stack.
-  if (limit === undefined || Object.isFrozen(Error))
-    return new CircuitOpenError(breaker, state, retryAfterMs);
-  host.stackTraceLimit = 0;
-  try {
-    return new CircuitOpenError(breaker, state, retryAfterMs);
-  } finally {
-    host.stackTraceLimit = limit;
-  }
+  return withoutStack(() => new CircuitOpenError(breaker, state, retryAfterMs));
 }

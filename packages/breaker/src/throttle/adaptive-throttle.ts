@@ -20,8 +20,9 @@ import {
   systemClock,
   systemRandom,
 } from "@holdfast/core";
-import { isRefusedHere, meansOverload } from "../adaptive/overload.ts";
-import { withoutStack } from "../bulkhead/without-stack.ts";
+import { meansOverload } from "../adaptive/overload.ts";
+import { isRefusedHere } from "../refusals/refused-here.ts";
+import { withoutStack } from "../refusals/without-stack.ts";
 import { started } from "../started.ts";
 
 export interface AdaptiveThrottleOptions {
