@@ -44,65 +44,78 @@ const K = 2;
 describe("adaptive throttle beside two plain lists", () => {
   it("counts what was asked for and accepted within its window, and holds back by the published formula", async () => {
     await fc.assert(
-      fc.asyncProperty(steps, fc.double({ min: 0, max: 1, noNaN: true }), async (plan, dice) => {
-        const clock = manualClock();
-        const throttle = adaptiveThrottle({ k: K, window: WINDOW_MS, clock, random: () => dice });
-        const calls: Call[] = [];
-        const requests = new Map<Call, number>();
-        const accepts: number[] = [];
-        const slice = (): number => Math.floor(clock.monotonic() / STEP_MS);
-        const within = (at: number): boolean => slice() - at < WINDOW_MS / STEP_MS;
-        const counts = (): { requests: number; accepts: number; probability: number } => {
-          const asked = [...requests.values()].filter(within).length;
-          const accepted = accepts.filter(within).length;
-          return {
-            requests: asked,
-            accepts: accepted,
-            probability: Math.max(0, (asked - K * accepted) / (asked + 1)),
-          };
-        };
-        for (const step of plan) {
-          if (step.do === "advance") await clock.advance(step.ms);
-          else if (step.do === "call") {
-            const { probability } = counts();
-            const call: Call = {
-              stop: new AbortController(),
-              over: true,
-              accept: () => {},
-              refuse: () => {},
+      fc.asyncProperty(
+        steps,
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        fc.constantFrom(0, 2, 100),
+        async (plan, dice, undecided) => {
+          const clock = manualClock();
+          const throttle = adaptiveThrottle({
+            k: K,
+            window: WINDOW_MS,
+            undecided,
+            clock,
+            random: () => dice,
+          });
+          const calls: Call[] = [];
+          const requests = new Map<Call, number>();
+          const accepts: number[] = [];
+          const slice = (): number => Math.floor(clock.monotonic() / STEP_MS);
+          const within = (at: number): boolean => slice() - at < WINDOW_MS / STEP_MS;
+          const counts = (): { requests: number; accepts: number; probability: number } => {
+            const asked = [...requests.values()].filter(within).length;
+            const accepted = accepts.filter(within).length;
+            const underWay = calls.filter(({ over }) => !over).length;
+            const judged = Math.max(0, asked - Math.min(underWay, undecided));
+            return {
+              requests: asked,
+              accepts: accepted,
+              probability: Math.max(0, (judged - K * accepted) / (judged + 1)),
             };
-            requests.set(call, slice());
-            throttle
-              .run(
-                () =>
-                  new Promise<void>((resolve, reject) => {
-                    call.over = false;
-                    call.accept = resolve;
-                    call.refuse = () => reject(Object.assign(new Error("busy"), { status: 503 }));
-                  }),
-                { signal: call.stop.signal },
-              )
-              .catch(() => {});
-            // `over` from the start: it was not sent.
-            expect(call.over).toBe(dice < probability);
-            calls.push(call);
-          } else {
-            const call = calls[step.call];
-            if (call === undefined || call.over) continue;
-            call.over = true;
-            if (step.do === "abort") {
-              call.stop.abort("enough");
-              call.refuse();
-              requests.delete(call);
-            } else if (step.do === "accept") {
-              call.accept();
-              accepts.push(slice());
-            } else call.refuse();
-            await clock.advance(0);
+          };
+          for (const step of plan) {
+            if (step.do === "advance") await clock.advance(step.ms);
+            else if (step.do === "call") {
+              const { probability } = counts();
+              const call: Call = {
+                stop: new AbortController(),
+                over: true,
+                accept: () => {},
+                refuse: () => {},
+              };
+              requests.set(call, slice());
+              throttle
+                .run(
+                  () =>
+                    new Promise<void>((resolve, reject) => {
+                      call.over = false;
+                      call.accept = resolve;
+                      call.refuse = () => reject(Object.assign(new Error("busy"), { status: 503 }));
+                    }),
+                  { signal: call.stop.signal },
+                )
+                .catch(() => {});
+              // `over` from the start: it was not sent.
+              expect(call.over).toBe(dice < probability);
+              calls.push(call);
+            } else {
+              const call = calls[step.call];
+              if (call === undefined || call.over) continue;
+              call.over = true;
+              if (step.do === "abort") {
+                call.stop.abort("enough");
+                call.refuse();
+                requests.delete(call);
+              } else if (step.do === "accept") {
+                call.accept();
+                accepts.push(slice());
+              } else call.refuse();
+              await clock.advance(0);
+            }
+            expect(throttle.snapshot()).toMatchObject(counts());
           }
-          expect(throttle.snapshot()).toMatchObject(counts());
-        }
-      }),
+        },
+      ),
       { numRuns: 2_000 },
     );
   });

@@ -65,12 +65,24 @@ describe("adaptiveThrottle", () => {
     expect(sent / 200).toBeLessThan(25);
   });
 
-  it("counts a request before it is sent: a burst is held back while it happens", async () => {
-    const throttle = open();
-    const pending = Array.from({ length: 100 }, () => throttle.run(() => new Promise(() => {})));
-    for (const each of pending) each.catch(() => {});
-    expect(throttle.snapshot()).toMatchObject({ requests: 100, accepts: 0 });
-    expect(throttle.snapshot()["probability"]).toBeGreaterThan(0.98);
+  it("holds nothing of a burst to a healthy callee back, and all but the first of one to a callee that hangs", async () => {
+    const healthy = open();
+    const burst = Array.from({ length: 100 }, () => healthy.run(() => clock.sleep(10)));
+    await clock.advance(10);
+    await Promise.all(burst);
+    const hanging = open({ undecided: 50 });
+    const pending = Array.from({ length: 200 }, () => hanging.run(() => new Promise(() => {})));
+    let held = 0;
+    for (const each of pending) each.catch(() => (held += 1));
+    await clock.advance(0);
+    expect(held).toBeGreaterThan(130);
+    expect(hanging.snapshot()).toMatchObject({ requests: 200, accepts: 0 });
+  });
+
+  it("counts each request before it is sent when it is told to, as the book does", () => {
+    const throttle = open({ undecided: 0 });
+    void throttle.run(() => new Promise(() => {}));
+    expect(throttle.snapshot()["probability"]).toBe(0.5);
   });
 
   it("forgets what is older than its window, also over an idle hour", async () => {

@@ -39,6 +39,12 @@ export interface AdaptiveThrottleOptions {
   readonly classOf?: (context: Context) => string | undefined;
   /** How long a request counts. From 1 s. @defaultValue "2m" */
   readonly window?: Duration;
+  /**
+   * Calls under way that count for nothing until they have ended, so that a burst to a healthy callee is not held back;
+   * those beyond count as requests at once, so that a burst to one that hangs is. 0 counts all of them, as the book
+   * does. @defaultValue 100
+   */
+  readonly undecided?: number;
   /** Which errors say that the callee did not take the request. @defaultValue timeouts and errors of status 429 or 503 */
   readonly isRefusal?: (error: Error) => boolean;
   /** @defaultValue systemClock */
@@ -75,10 +81,11 @@ export interface ThrottledEvent {
 }
 
 /** The defaults of `adaptiveThrottle`. */
-export const ADAPTIVE_THROTTLE_DEFAULTS: { readonly k: number; readonly windowMs: number } = {
-  k: 2,
-  windowMs: 120_000,
-};
+export const ADAPTIVE_THROTTLE_DEFAULTS: {
+  readonly k: number;
+  readonly windowMs: number;
+  readonly undecided: number;
+} = { k: 2, windowMs: 120_000, undecided: 100 };
 
 const throttled = /* @__PURE__ */ channel<ThrottledEvent>("breaker", "throttled");
 
@@ -87,8 +94,8 @@ const BUCKETS = 24;
 
 /**
  * Adaptive throttling (Beyer et al., "Site Reliability Engineering", 2016, ch. 21): a call is held back with probability
- * `max(0, (requests − k × accepts) ÷ (requests + 1))` over the window. A request counts before it is sent, held back or
- * not, so that a burst is seen while it happens. A call that its caller aborts, or that a policy further in refuses, is
+ * `max(0, (requests − k × accepts) ÷ (requests + 1))` over the window. A request that is held back counts too, and so do
+ * those under way beyond the first hundred (`undecided`). A call that its caller aborts, or that a policy further in refuses, is
  * taken out of the count again: it says nothing about the callee.
  *
  * @throws InvalidOptionError when an option is out of range.
@@ -128,11 +135,17 @@ class Throttle implements Policy {
       ADAPTIVE_THROTTLE_DEFAULTS.windowMs,
     );
     const bucketMs = windowMs / BUCKETS;
-    this.#own = new Traffic(k, bucketMs);
+    const undecided = check.integer(
+      "undecided",
+      options.undecided,
+      { min: 0 },
+      ADAPTIVE_THROTTLE_DEFAULTS.undecided,
+    );
+    this.#own = new Traffic(k, bucketMs, undecided);
     this.#classes = new Map(
       Object.entries(options.classes ?? {}).map(([key, own]) => [
         key,
-        new Traffic(check.number(`classes.${key}`, own, range), bucketMs),
+        new Traffic(check.number(`classes.${key}`, own, range), bucketMs, undecided),
       ]),
     );
     this.#classOf = check.function("classOf", options.classOf);
@@ -154,13 +167,16 @@ class Throttle implements Policy {
         throttled.publish({ throttle: this.name, probability, ...(key === undefined ? {} : { class: key }) });
       return Promise.reject(withoutStack(() => new ThrottledError(this.name, probability)));
     }
+    traffic.sent();
     return started(task, context).then(
       (value) => {
+        traffic.ended();
         traffic.accept(this.#clock.monotonic());
         return value;
       },
       (thrown: unknown) => {
         const error = asError(thrown);
+        traffic.ended();
         if (context.aborted || isRefusedHere(error)) traffic.withdraw(bucket, this.#clock.monotonic());
         else if (!this.#refuses(error)) traffic.accept(this.#clock.monotonic());
         throw context.aborted ? context.reason : error;
@@ -207,10 +223,14 @@ class Traffic {
   #allRequests = 0;
   #allAccepts = 0;
   #bucket = 0;
+  /** Calls under way. */
+  #underWay = 0;
 
   constructor(
     private readonly k: number,
     private readonly bucketMs: number,
+    /** How many of those under way do not count. */
+    private readonly undecided: number,
   ) {}
 
   /** Counts a request; answers with what probability it is to be held back, judged by those before it. */
@@ -220,6 +240,14 @@ class Traffic {
     this.#requests[this.#bucket % BUCKETS]! += 1;
     this.#allRequests += 1;
     return probability;
+  }
+
+  sent(): void {
+    this.#underWay += 1;
+  }
+
+  ended(): void {
+    this.#underWay -= 1;
   }
 
   /** Where the latest request was counted. */
@@ -251,7 +279,9 @@ class Traffic {
   }
 
   #probability(): number {
-    return Math.max(0, (this.#allRequests - this.k * this.#allAccepts) / (this.#allRequests + 1));
+    // One that hangs for longer than the window has left it and is left out all the same: lenient, never strict.
+    const requests = Math.max(0, this.#allRequests - Math.min(this.#underWay, this.undecided));
+    return Math.max(0, (requests - this.k * this.#allAccepts) / (requests + 1));
   }
 
   #advance(now: number): void {
