@@ -156,6 +156,7 @@ describe("serve", () => {
 
   it("[must-survive 51] cuts the connection when a body fails half-way, so that nobody takes it for the whole", async () => {
     let sent = 0;
+    const seen: unknown[] = [];
     const { url } = await start(
       () =>
         new Response(
@@ -167,8 +168,10 @@ describe("serve", () => {
             },
           }),
         ),
+      { onError: (error) => seen.push(error) },
     );
     await expect(fetch(url).then((response) => response.text())).rejects.toThrow();
+    expect(seen).toMatchObject([{ message: "upstream died" }]);
   });
 
   it.each([
@@ -196,6 +199,15 @@ describe("serve", () => {
   it("[must-survive 48] ends a client that never finishes its headers with 408", async () => {
     const { port } = await start(() => new Response("served"), { headersTimeout: 50, requestTimeout: 100 });
     const answer = await raw(port, "GET / HTTP/1.1\r\nhost: a\r\nx-slow: ");
+    expect(answer).toMatch(/^HTTP\/1\.1 408/);
+  });
+
+  it("ends a client that never finishes its body with 408", async () => {
+    const { port } = await start(async (request) => new Response(await request.text()), {
+      headersTimeout: 50,
+      requestTimeout: 100,
+    });
+    const answer = await raw(port, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nslow");
     expect(answer).toMatch(/^HTTP\/1\.1 408/);
   });
 
@@ -287,7 +299,10 @@ describe("serve", () => {
       },
     );
     expect(url).toMatch(/^http:\/\/\[::1\]:\d+$/);
-    for (const status of [204, 304]) expect((await fetch(`${url}/${status}`)).status).toBe(status);
+    for (const status of [204, 304]) {
+      const response = await fetch(`${url}/${status}`);
+      expect([response.status, await response.text()]).toEqual([status, ""]);
+    }
   });
 
   it("finishes running requests when it closes, and takes no new ones", async () => {

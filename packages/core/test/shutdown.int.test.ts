@@ -28,7 +28,7 @@ const exit = async (child: Child): Promise<unknown> => ((await once(child, "exit
 
 describe("shutdown of a process", () => {
   it("answers what is under way, takes nothing new, ends its parts in order, and exits with 0", async () => {
-    const { child, url, line } = await start();
+    const { child, url, line } = await start("10s");
     const answer = fetch(url).then((response) => response.text());
     expect(await line()).toBe("asked");
     const ended = exit(child);
@@ -40,14 +40,14 @@ describe("shutdown of a process", () => {
   });
 
   it("exits with 1 when a part has not ended within the deadline", async () => {
-    const { child } = await start("hang");
+    const { child } = await start("500ms", "hang");
     const ended = exit(child);
     child.kill("SIGINT");
     expect(await ended).toBe(1);
   });
 
   it("exits with 1 at once on a second signal", async () => {
-    const { child, line } = await start("hang");
+    const { child, line } = await start("10m", "hang");
     const ended = exit(child);
     child.kill("SIGTERM");
     // The first signal is being served.

@@ -39,6 +39,17 @@ describe("shutdown", () => {
     expect(process.exits).toEqual([1]);
   });
 
+  it("sees one that was begun by hand through when a signal comes, and exits at once on the second", () => {
+    const process = new FakeProcess();
+    const ending = shutdown({ clock: manualClock(), process });
+    ending.onShutdown("hung", () => new Promise(() => {}));
+    void ending.trigger("by hand");
+    process.emit("SIGTERM");
+    expect(process.exits).toEqual([]);
+    process.emit("SIGTERM");
+    expect(process.exits).toEqual([1]);
+  });
+
   it("exits with 0 when every hook has ended well", async () => {
     const process = new FakeProcess();
     const ending = shutdown({ clock: manualClock(), process });

@@ -106,6 +106,8 @@ class OrderlyShutdown implements Shutdown {
   readonly #clock: Clock;
   readonly #listeners = new Map<string, () => void>();
   #running: Promise<ShutdownReport> | undefined;
+  /** Whether a signal has come: the next one exits at once. One that has begun by hand is seen through. */
+  #signalled = false;
 
   constructor(options: ShutdownOptions) {
     const check = optionsOf("shutdown");
@@ -149,10 +151,11 @@ class OrderlyShutdown implements Shutdown {
   }
 
   #onSignal(signal: string): void {
-    if (this.started) {
+    if (this.#signalled) {
       this.#host?.exit(1);
       return;
     }
+    this.#signalled = true;
     void this.trigger(signal).then((report) => {
       if (this.#exits) this.#host?.exit(report.clean ? 0 : 1);
     });

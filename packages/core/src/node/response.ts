@@ -5,6 +5,8 @@ import type { ServerResponse } from "node:http";
 /**
  * Writes an answer. A body that fails half-way ends the connection abruptly, so that the client cannot take what
  * it has for the whole.
+ *
+ * @throws what the body failed with, once the connection has ended.
  */
 export async function writeResponse(response: Response, to: ServerResponse): Promise<void> {
   const isHead = to.req.method === "HEAD";
@@ -35,9 +37,10 @@ async function pump(body: ReadableStream<Uint8Array>, to: ServerResponse): Promi
     }
     to.off("close", onClose);
     to.end();
-  } catch {
+  } catch (error) {
     to.off("close", onClose);
     to.destroy();
+    throw error;
   }
 }
 
