@@ -1,0 +1,11 @@
+import { defineConfig } from "tsup";
+import { bundle } from "../../tsup.base.ts";
+
+export default defineConfig(
+  bundle({
+    index: "src/index.ts",
+    http: "src/http/index.ts",
+    redis: "src/redis/index.ts",
+    testing: "src/testing/index.ts",
+  }),
+);
