@@ -25,6 +25,29 @@ export { timeWindow } from "./circuit/rules/time-window.ts";
 export type { TimeWindowOptions } from "./circuit/rules/time-window.ts";
 export { CIRCUIT_BREAKERS_DEFAULTS, circuitBreakers } from "./keyed/circuit-breakers.ts";
 export type { CircuitBreakers, CircuitBreakersOptions } from "./keyed/circuit-breakers.ts";
+export { MEMORY_CIRCUIT_STORE_DEFAULTS, memoryCircuitStore } from "./shared/memory-circuit-store.ts";
+export type { MemoryCircuitStoreOptions } from "./shared/memory-circuit-store.ts";
+export { SHARE_DEFAULTS } from "./shared/share.ts";
+export type {
+  CircuitShareEvent,
+  ShareCloseReport,
+  ShareOptions,
+  ShareSnapshot,
+  ShareStatus,
+} from "./shared/share.ts";
+export type {
+  CircuitStore,
+  CircuitStoreCallOptions,
+  CircuitStoreTraits,
+  CircuitVote,
+  CircuitWatcher,
+  FleetCircuit,
+  FleetOpenTime,
+  ProbeAnswer,
+  ProbeEnd,
+  ProbeEndAnswer,
+  ProbeRequest,
+} from "./shared/store.ts";
 export { breakerMetrics } from "./metrics.ts";
 export { bulkhead } from "./bulkhead/bulkhead.ts";
 export type {

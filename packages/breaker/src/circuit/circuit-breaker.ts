@@ -1,5 +1,5 @@
 // The circuit breaker as a policy: stops calling what fails, and tries carefully whether it is back.
-import type { Clock, Context, PolicyDescription, RunOptions, Task } from "@holdfast/core";
+import type { Clock, Context, Duration, PolicyDescription, RunOptions, Task } from "@holdfast/core";
 import {
   asError,
   channel,
@@ -12,8 +12,13 @@ import {
   systemRandom,
 } from "@holdfast/core";
 import { isRefusedHere } from "../refusals/refused-here.ts";
+import type { ProbeAdmission } from "../shared/fleet-link.ts";
+import { FleetLink } from "../shared/fleet-link.ts";
+import { Membership } from "../shared/membership.ts";
+import type { ShareCloseReport, ShareOptions } from "../shared/share.ts";
+import { fleetKey, shareSettingsOf } from "../shared/share.ts";
 import { started } from "../started.ts";
-import type { Admission, Probe, Transition } from "./circuit.ts";
+import type { Admission, Probe, ProbeJudge, Transition } from "./circuit.ts";
 import { Circuit } from "./circuit.ts";
 import type {
   CircuitBreaker,
@@ -25,6 +30,7 @@ import type {
   Permit,
   Refusal,
 } from "./contract.ts";
+import type { CircuitOpenError } from "./errors.ts";
 import { circuitOpen } from "./errors.ts";
 import { openTimeOf } from "./open-time.ts";
 import { timeWindow } from "./rules/time-window.ts";
@@ -67,13 +73,27 @@ const callRefused = /* @__PURE__ */ channel<CircuitRefusedEvent>("breaker", "ref
  * ```
  */
 export function circuitBreaker(options: CircuitBreakerOptions = {}): CircuitBreaker {
-  return new Breaker(options);
+  return new Breaker(options, undefined);
+}
+
+/** A breaker's place in a fleet. */
+export interface Seat {
+  readonly membership: Membership;
+  /** The store's key of its circuit. */
+  readonly key: string;
+}
+
+/** A breaker among others by key, which share one membership; `options.share` is not looked at. */
+export function seatedBreaker(options: CircuitBreakerOptions, seat: Seat): CircuitBreaker {
+  return new Breaker(options, seat);
 }
 
 class Breaker implements CircuitBreaker {
   readonly kind = "circuit-breaker";
   readonly name: string;
   readonly #circuit: Circuit;
+  readonly #membership: Membership | undefined;
+  readonly #link: FleetLink | undefined;
   readonly #clock: Clock;
   readonly #summary: string;
   readonly #needsTime: boolean;
@@ -88,7 +108,7 @@ class Breaker implements CircuitBreaker {
   /** What a success does on the fast path; made anew with each generation, so that a call carries no state. */
   #succeeded: (<T>(value: T) => T) | undefined;
 
-  constructor(options: CircuitBreakerOptions) {
+  constructor(options: CircuitBreakerOptions, seat: Seat | undefined) {
     const check = optionsOf("circuitBreaker");
     const { probes, probeDeadlineMs, rampFrom, maxRetryAfterMs } = CIRCUIT_BREAKER_DEFAULTS;
     const rule = options.trip ?? timeWindow();
@@ -112,24 +132,26 @@ class Breaker implements CircuitBreaker {
         : check.boolean("enforce", options.enforce, true);
     const openTime = openTimeOf(options.openFor);
     const ramp = options.rampUp;
-    const share = { min: 0.001, max: 1 };
+    const rampShare = { min: 0.001, max: 1 };
     const counter = rule.counter();
     this.#needsTime = counter.needsTime;
-    this.#circuit = new Circuit(
-      {
-        counter,
-        openTime,
-        probes: check.integer("probes", options.probes, { min: 1, max: 1_000 }, probes),
-        probeDeadlineMs: check.duration("probeDeadline", options.probeDeadline, { min: 1 }, probeDeadlineMs),
-        rampOverMs: ramp === undefined ? 0 : check.duration("rampUp.over", ramp.over, { min: 1 }),
-        rampFrom: check.number("rampUp.from", ramp?.from, share, rampFrom),
-        random: check.function("random", options.random) ?? systemRandom,
-        now: () => this.#clock.monotonic(),
-      },
-      (transition) => this.#changed(transition),
-    );
+    const settings = {
+      counter,
+      openTime,
+      probes: check.integer("probes", options.probes, { min: 1, max: 1_000 }, probes),
+      probeDeadlineMs: check.duration("probeDeadline", options.probeDeadline, { min: 1 }, probeDeadlineMs),
+      rampOverMs: ramp === undefined ? 0 : check.duration("rampUp.over", ramp.over, { min: 1 }),
+      rampFrom: check.number("rampUp.from", ramp?.from, rampShare, rampFrom),
+      random: check.function("random", options.random) ?? systemRandom,
+      now: () => this.#clock.monotonic(),
+    };
+    this.#circuit = new Circuit(settings, (transition) => this.#changed(transition));
     this.#summary = `opens for ${openTime.summary} when ${rule.summary}`;
     this.#prepare();
+    // Last, since it may hear of an open circuit at once.
+    const place = seat ?? ownSeat(this.name, this.#clock, options.share);
+    this.#membership = place?.membership;
+    this.#link = place && new FleetLink(place.key, this.#circuit, place.membership, settings);
   }
 
   get state(): CircuitState {
@@ -148,8 +170,10 @@ class Breaker implements CircuitBreaker {
     }
     const now = this.#clock.monotonic();
     const admission = this.#admit(now);
+    if (admission.kind === "probe" && this.#link?.needsLease() === true)
+      return this.#runLeased(task, context, this.#link, admission);
     if (admission.kind !== "refused") return this.#runAdmitted(task, context, admission, now);
-    return Promise.reject(circuitOpen(this.name, admission.state, admission.retryAfterMs));
+    return Promise.reject(this.#refusal(admission));
   }
 
   async tryRun<T>(
@@ -158,16 +182,20 @@ class Breaker implements CircuitBreaker {
   ): Promise<{ readonly admitted: true; readonly value: T } | Refusal> {
     const context = contextOf(options);
     context.throwIfAborted();
-    const now = this.#clock.monotonic();
-    const admission = this.#admit(now);
+    let admission = this.#admit(this.#clock.monotonic());
+    if (admission.kind === "probe" && this.#link?.needsLease() === true)
+      admission = this.#enforced(await this.#link.lease(admission, context));
     if (admission.kind === "refused")
       return { admitted: false, state: admission.state, retryAfterMs: admission.retryAfterMs };
+    const now = this.#clock.monotonic();
     return { admitted: true, value: await this.#runAdmitted(task, context, admission, now) };
   }
 
   acquire(): Permit | Refusal {
     const now = this.#clock.monotonic();
-    const admission = this.#admit(now);
+    let admission = this.#admit(now);
+    if (admission.kind === "probe" && this.#link?.needsLease() === true)
+      admission = this.#enforced(this.#link.leaseInHand(admission));
     if (admission.kind === "refused")
       return { admitted: false, state: admission.state, retryAfterMs: admission.retryAfterMs };
     const { generation } = admission;
@@ -189,7 +217,7 @@ class Breaker implements CircuitBreaker {
           this.#judge(generation, probe, now, this.#counts(error, context), error);
         })(),
       forget: once(() => {
-        if (probe !== undefined) this.#circuit.probeForgotten(probe);
+        if (probe !== undefined) this.#probes.probeForgotten(probe);
       }),
     };
   }
@@ -219,6 +247,7 @@ class Breaker implements CircuitBreaker {
       probing: this.#circuit.probing,
       probed: this.#circuit.probed,
       counts: this.#circuit.counts(now),
+      ...(this.#link === undefined ? {} : { share: this.#link.snapshot() }),
     };
   }
 
@@ -236,22 +265,54 @@ class Breaker implements CircuitBreaker {
     else if (state !== "closed") this.#circuit.openFor(now, openMs, opens, "restored");
   }
 
+  async close(options: { readonly within?: Duration } = {}): Promise<ShareCloseReport> {
+    const membership = this.#membership;
+    if (membership === undefined) return { leasesReturned: 0 };
+    return membership.close(options.within);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
   describe(): PolicyDescription {
     return { kind: this.kind, name: this.name, summary: this.#summary };
   }
 
   #admit(now: number): Admission {
     const admission = this.#circuit.admit(now);
-    if (admission.kind !== "refused") {
-      // A ramp-up ends by itself.
-      if (this.#isPlain && this.#circuit.isOpenToAll) this.#prepare();
-      return admission;
-    }
+    // A ramp-up ends by itself.
+    if (admission.kind !== "refused" && this.#isPlain && this.#circuit.isOpenToAll) this.#prepare();
+    return this.#enforced(admission);
+  }
+
+  #enforced(admission: Admission): Admission {
+    if (admission.kind !== "refused") return admission;
     const enforced = typeof this.#enforce === "function" ? this.#enforce() : this.#enforce;
     if (callRefused.hasSubscribers)
       callRefused.publish({ breaker: this.name, state: admission.state, enforced });
     // Let through all the same, and judged by nothing: it belongs to no generation.
     return enforced ? admission : { kind: "judged", generation: NO_GENERATION };
+  }
+
+  /** Who is told how a probe has ended. */
+  get #probes(): ProbeJudge {
+    return this.#link ?? this.#circuit;
+  }
+
+  async #runLeased<T>(
+    task: Task<T>,
+    context: Context & { readonly reason: unknown },
+    link: FleetLink,
+    asking: ProbeAdmission,
+  ): Promise<T> {
+    const admission = this.#enforced(await link.lease(asking, context));
+    if (admission.kind === "refused") throw this.#refusal(admission);
+    return this.#runAdmitted(task, context, admission, this.#clock.monotonic());
+  }
+
+  #refusal({ state, retryAfterMs }: Admission & { readonly kind: "refused" }): CircuitOpenError {
+    return circuitOpen(this.name, state, retryAfterMs);
   }
 
   #runAdmitted<T>(
@@ -280,7 +341,7 @@ class Breaker implements CircuitBreaker {
     startedAt: number,
   ): never {
     if (context.aborted) {
-      if (probe !== undefined) this.#circuit.probeForgotten(probe);
+      if (probe !== undefined) this.#probes.probeForgotten(probe);
       throw context.reason;
     }
     const error = asError(thrown);
@@ -302,7 +363,7 @@ class Breaker implements CircuitBreaker {
         : 0;
     const slow = now - startedAt >= this.#slowMs;
     if (probe === undefined) this.#circuit.record(generation, failed, slow, now, cause);
-    else this.#circuit.probeEnded(probe, failed || slow, now, cause);
+    else this.#probes.probeEnded(probe, failed || slow, now, cause);
   }
 
   /** What a failure asks for counts even if the failure itself does not. */
@@ -331,8 +392,10 @@ class Breaker implements CircuitBreaker {
     }
   }
 
-  #changed({ from, to, reason, generation, openForMs, error }: Transition): void {
+  #changed(transition: Transition): void {
+    const { from, to, reason, generation, openForMs, error } = transition;
     this.#prepare();
+    this.#link?.transitioned(transition);
     if (this.#onStateChange === undefined && !stateChanged.hasSubscribers) return;
     const event: CircuitStateEvent = {
       breaker: this.name,
@@ -363,6 +426,13 @@ class Breaker implements CircuitBreaker {
         return value;
       };
   }
+}
+
+/** The place of a breaker which is the only one of its membership. */
+function ownSeat(name: string, clock: Clock, share: ShareOptions | undefined): Seat | undefined {
+  if (share === undefined) return undefined;
+  const settings = shareSettingsOf("circuitBreaker", name, clock, share);
+  return { membership: new Membership(settings), key: fleetKey(settings.key, "") };
 }
 
 function speaksAgainstCallee(error: Error): boolean {

@@ -25,12 +25,23 @@ export interface Transition {
   readonly reason: CircuitReason;
   readonly generation: number;
   readonly openForMs: number | undefined;
+  /** For how long the callee has asked to be left alone; 0 if it has not. */
+  readonly askedMs: number;
   readonly error: unknown;
+  /** The probe that has failed, or hung. */
+  readonly probe: Probe | undefined;
 }
 
 /** The right to one call in `half-open`. */
 export interface Probe {
   readonly endsAt: number;
+}
+
+/** Who is told how probes have ended. */
+export interface ProbeJudge {
+  probeEnded(probe: Probe, failed: boolean, now: number, error?: unknown): void;
+  /** It says nothing: another may go in its place. */
+  probeForgotten(probe: Probe): void;
 }
 
 /** What becomes of a call: judged by the rule, a probe, or refused. */
@@ -42,7 +53,7 @@ export type Admission =
 /** Longest time to come back that is told while the load ramps up. */
 const RAMP_RETRY_MS = 1_000;
 
-export class Circuit {
+export class Circuit implements ProbeJudge {
   #state: CircuitState = "closed";
   #generation = 0;
   #ramping = false;
@@ -136,26 +147,29 @@ export class Circuit {
     if (generation === this.#generation) this.#notBefore = Math.max(this.#notBefore, until);
   }
 
-  /** A probe has ended. */
   probeEnded(probe: Probe, failed: boolean, now: number, error?: unknown): void {
     if (!this.#probes.has(probe)) return;
     // It came too late, and nobody has looked since.
     if (now >= probe.endsAt) {
-      this.#open(now, "probe_hung", undefined);
+      this.#open(now, "probe_hung", undefined, probe);
       return;
     }
     this.#probes.delete(probe);
     if (failed) {
-      this.#open(now, "probe_failed", error);
+      this.#open(now, "probe_failed", error, probe);
       return;
     }
     this.#probed += 1;
     if (this.#probed >= this.settings.probes) this.#close(now, "probes_succeeded", true);
   }
 
-  /** A probe says nothing: another may go in its place. */
   probeForgotten(probe: Probe): void {
     this.#probes.delete(probe);
+  }
+
+  /** Whether a probe is out and its end is still waited for. */
+  awaits(probe: Probe): boolean {
+    return this.#probes.has(probe);
   }
 
   /** Holds it open until it is released by this name, and by all others. */
@@ -177,13 +191,18 @@ export class Circuit {
     this.#close(now, "reset", false);
   }
 
-  /** Opens for `openMs`, whatever the rule says. */
+  /** Opens for `openMs` from now, whatever the rule says. Where it is open, only that time changes. */
   openFor(now: number, openMs: number, opens: number, reason: CircuitReason): void {
     if (this.#state === "isolated") return;
     this.#opens = opens;
     this.#lastOpenMs = openMs;
     this.#openUntil = now + openMs;
-    this.#become("open", reason, now);
+    if (this.#state !== "open") this.#become("open", reason, now);
+  }
+
+  /** Closes, with a ramp-up, what is open or half-open. */
+  closeFor(reason: CircuitReason, now: number): void {
+    if (this.#state === "open" || this.#state === "half-open") this.#close(now, reason, true);
   }
 
   /** What happens by itself: an open time ends, a ramp-up ends, probes hang. */
@@ -193,7 +212,7 @@ export class Circuit {
     if (this.#state !== "half-open") return;
     for (const probe of this.#probes)
       if (now >= probe.endsAt) {
-        this.#open(now, "probe_hung", undefined);
+        this.#open(now, "probe_hung", undefined, probe);
         return;
       }
   }
@@ -219,7 +238,7 @@ export class Circuit {
     return rampFrom + ((1 - rampFrom) * (now - this.#rampStartedAt)) / rampOverMs;
   }
 
-  #open(now: number, reason: CircuitReason, error: unknown): void {
+  #open(now: number, reason: CircuitReason, error: unknown, probe?: Probe): void {
     const { openTime, random } = this.settings;
     // A callee that was well for as long as it was left alone begins anew.
     const rested = this.#state === "closed" && now - this.#closedAt >= this.#lastOpenMs;
@@ -227,7 +246,7 @@ export class Circuit {
     const ownMs = openTime.ms(this.#opens, random);
     this.#lastOpenMs = ownMs;
     this.#openUntil = Math.max(now + ownMs, this.#notBefore);
-    this.#become("open", reason, now, error);
+    this.#become("open", reason, now, error, probe);
   }
 
   #close(now: number, reason: CircuitReason, ramp: boolean): void {
@@ -237,8 +256,9 @@ export class Circuit {
     this.#become("closed", reason, now);
   }
 
-  #become(to: CircuitState, reason: CircuitReason, now: number, error?: unknown): void {
+  #become(to: CircuitState, reason: CircuitReason, now: number, error?: unknown, probe?: Probe): void {
     const from = this.#state;
+    const askedMs = Math.max(0, this.#notBefore - now);
     this.#state = to;
     this.#generation += 1;
     this.#probes.clear();
@@ -247,6 +267,6 @@ export class Circuit {
     this.settings.counter.reset();
     if (to !== "closed") this.#ramping = false;
     const openForMs = to === "open" ? this.#openUntil - now : undefined;
-    this.onChange({ from, to, reason, generation: this.#generation, openForMs, error });
+    this.onChange({ from, to, reason, generation: this.#generation, openForMs, askedMs, error, probe });
   }
 }

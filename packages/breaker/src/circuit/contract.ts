@@ -9,6 +9,7 @@ import type {
   RunOptions,
   Task,
 } from "@holdfast/core";
+import type { ShareCloseReport, ShareOptions, ShareSnapshot } from "../shared/share.ts";
 import type { TripRule, WindowCounts } from "./rules/rule.ts";
 
 /**
@@ -67,6 +68,11 @@ export interface CircuitBreakerOptions {
    * feature flag. @defaultValue true
    */
   readonly enforce?: boolean | (() => boolean);
+  /**
+   * Shares the circuit with other processes, local first: while it is closed no call asks the store, and none ever waits
+   * for it but one that wants to probe. @defaultValue it is this breaker's alone
+   */
+  readonly share?: ShareOptions;
   /** Told of every change, after it. What it throws changes nothing. */
   readonly onStateChange?: (event: CircuitStateEvent) => void;
   /** @defaultValue systemClock */
@@ -103,11 +109,15 @@ export interface CircuitBreaker extends Policy {
     task: Task<T>,
     options?: RunOptions,
   ): Promise<{ readonly admitted: true; readonly value: T } | Refusal>;
-  /** For calls that are no promise, such as streams: asks, and is told later how it ended. */
+  /**
+   * For calls that are no promise, such as streams: asks, and is told later how it ended. Never waits: when the fleet's
+   * leave to probe is needed and not at hand, it refuses and asks for it, so that the next call within the
+   * `probeDeadline` has it. Where calls are rarer than that, {@link tryRun} probes with the first one.
+   */
   acquire(): Permit | Refusal;
-  /** Holds it open until the returned function is called, by each who has called this, or until {@link reset}. */
+  /** Holds it open, here, until the returned function is called, by each who has called this, or until {@link reset}. */
   isolate(): () => void;
-  /** Closes it, forgets all that it has counted, and ends all isolation. */
+  /** Closes it, here, forgets all that it has counted, and ends all isolation. */
   reset(): void;
   snapshot(): CircuitSnapshot;
   /**
@@ -117,6 +127,12 @@ export interface CircuitBreaker extends Policy {
    * @throws InvalidOptionError when it is no snapshot of a circuit breaker.
    */
   restore(snapshot: Pick<CircuitSnapshot, "state" | "opens"> & { readonly openForMs?: number }): void;
+  /**
+   * Leaves the fleet, giving its leases back, within so much time; from then on it is a local breaker. Does nothing for
+   * one that is not shared. @defaultValue within: the `timeout` of `share`
+   */
+  close(options?: { readonly within?: Duration }): Promise<ShareCloseReport>;
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /** A breaker's present state; plain JSON. */
@@ -136,6 +152,8 @@ export interface CircuitSnapshot extends PolicySnapshot {
   readonly probed: number;
   /** What the rule has counted. */
   readonly counts: WindowCounts;
+  /** How it stands to its fleet; only if it is shared. */
+  readonly share?: ShareSnapshot;
 }
 
 /** Published as `holdfast:breaker:state` at every change. */

@@ -6,6 +6,10 @@ import type { OpenTimeOptions } from "./contract.ts";
 /** Open times, by how often in a row it has opened. */
 export interface OpenTime {
   readonly summary: string;
+  readonly initialMs: number;
+  readonly maxMs: number;
+  readonly factor: number;
+  readonly jitter: number;
   /** @param opens - From 1. */
   ms(opens: number, random: Random): number;
 }
@@ -24,7 +28,8 @@ export function openTimeOf(option: Duration | OpenTimeOptions = {}): OpenTime {
   const defaults = OPEN_TIME_DEFAULTS;
   if (typeof option !== "object") {
     const fixedMs = check.duration("openFor", option, { min: 1 });
-    return { summary: formatDuration(fixedMs), ms: () => fixedMs };
+    const fixed = { initialMs: fixedMs, maxMs: fixedMs, factor: 1, jitter: 0 };
+    return { ...fixed, summary: formatDuration(fixedMs), ms: () => fixedMs };
   }
   const initialMs = check.duration("openFor.initial", option.initial, { min: 1 }, defaults.initialMs);
   const most = Math.max(initialMs, defaults.maxMs);
@@ -32,6 +37,10 @@ export function openTimeOf(option: Duration | OpenTimeOptions = {}): OpenTime {
   const factor = check.number("openFor.factor", option.factor, { min: 1, max: 1_000 }, defaults.factor);
   const jitter = check.number("openFor.jitter", option.jitter, { min: 0, max: 1 }, defaults.jitter);
   return {
+    initialMs,
+    maxMs,
+    factor,
+    jitter,
     summary: `${formatDuration(initialMs)}, growing to ${formatDuration(maxMs)}`,
     ms: (opens, random) => Math.min(maxMs, initialMs * factor ** (opens - 1)) * (1 + jitter * random()),
   };
