@@ -134,10 +134,10 @@ class DecidedAlone implements Standing {
 }
 
 function tightest(standings: readonly Standing[]): Standing {
-  return standings.reduce((tightest, standing) => {
-    if (standing.retryAfterMs !== tightest.retryAfterMs)
-      return standing.retryAfterMs > tightest.retryAfterMs ? standing : tightest;
-    return shareLeft(standing) < shareLeft(tightest) ? standing : tightest;
+  return standings.reduce((found, standing) => {
+    if (standing.retryAfterMs !== found.retryAfterMs)
+      return standing.retryAfterMs > found.retryAfterMs ? standing : found;
+    return shareLeft(standing) < shareLeft(found) ? standing : found;
   });
 }
 

@@ -43,6 +43,7 @@ export type {
   Cost,
   Ledger,
   LedgerCall,
+  Loan,
   RateLimitStore,
   RateLimitStoreTraits,
   Subject,

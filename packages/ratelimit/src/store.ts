@@ -40,6 +40,12 @@ export interface Ledger {
    */
   takeNow?(subject: Subject, cost: Cost, limits: readonly Limit[], mode: TakeMode): Decision | undefined;
   /**
+   * Takes as much as there is of every limit, up to the cost, for a store that lends it on.
+   *
+   * @throws StoreUnavailableError when the store could not be asked.
+   */
+  borrow(call: LedgerCall, signal?: AbortSignal): Promise<Loan>;
+  /**
    * Gives back what of a take still counts: of a window that is over nothing, of a bucket what has not come back by
    * itself. `marks` are the decision's.
    */
@@ -50,6 +56,14 @@ export interface Ledger {
   block(call: LedgerCall, forMs: number, signal?: AbortSignal): Promise<void>;
   /** Forgets all that was taken, and blocks. */
   reset(call: LedgerCall, signal?: AbortSignal): Promise<void>;
+}
+
+/** What was borrowed. */
+export interface Loan {
+  /** Of every limit; 0 when there was none. */
+  readonly granted: number;
+  /** Refused when nothing was granted: then it tells when there will be one. */
+  readonly decision: Decision;
 }
 
 export interface RateLimitStoreTraits {

@@ -7,6 +7,8 @@ export interface RedisClient {
    * ready.
    */
   readonly status?: string;
+  /** Whether keys of one script must be in one slot, as ioredis says of its `Cluster`. */
+  readonly isCluster?: boolean;
   evalsha(sha1: string, keyCount: number, ...keysAndArguments: string[]): Promise<unknown>;
   eval(lua: string, keyCount: number, ...keysAndArguments: string[]): Promise<unknown>;
   /** Starts a client that was made with `lazyConnect`. */

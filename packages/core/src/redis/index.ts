@@ -10,3 +10,5 @@ export { redisFailure } from "./redis-failure.ts";
 export type { RedisFailureReason } from "./redis-failure.ts";
 export { redisRunner, redisScript } from "./redis-script.ts";
 export type { RedisRunner, RedisRunnerOptions, RedisScript, RedisScriptOptions } from "./redis-script.ts";
+export { tickBatch } from "./tick-batch.ts";
+export type { TickBatch } from "./tick-batch.ts";

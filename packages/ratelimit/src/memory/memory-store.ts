@@ -8,6 +8,7 @@ import type {
   Cost,
   Ledger,
   LedgerCall,
+  Loan,
   RateLimitStore,
   RateLimitStoreTraits,
   Subject,
@@ -133,6 +134,21 @@ class MemoryLedger implements Ledger {
       limits.map((limit, index) => standingOf(limit, states[index]!, now, waits[index]!)),
       marks,
     );
+  }
+
+  async borrow({ subject, cost, limits }: LedgerCall): Promise<Loan> {
+    if (this.#closed) throw new ClosedError("the memory store of rate limits");
+    const now = this.now();
+    const free = limits.map((limit) => {
+      const state = this.#state(limit, keyFor(subject, limit), "take", now);
+      const remaining = state.blockedUntil > now ? 0 : limit.rule.remaining(state, now);
+      return Math.min(costFor(cost, limit), remaining);
+    });
+    const granted = Math.min(...free);
+    const part = limits.map(
+      (limit) => [limit.name, Math.min(costFor(cost, limit), Math.max(1, granted))] as const,
+    );
+    return { granted, decision: this.takeNow(subject, Object.fromEntries(part), limits, "take") };
   }
 
   async refund({ subject, cost, limits }: LedgerCall, marks: readonly number[]): Promise<void> {
