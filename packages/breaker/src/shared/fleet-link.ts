@@ -63,9 +63,8 @@ export class FleetLink implements Member, ProbeJudge {
 
   /** Whether a probe needs a lease: the fleet is there, and open. Looks for a fleet that is not there. */
   needsLease(): boolean {
-    const { status } = this.membership;
-    if (status === "alone") this.#lookForFleet();
-    return status === "joined" && this.#fleet.state === "open";
+    if (this.membership.status === "alone") this.#lookForFleet();
+    return this.#fleetDecides;
   }
 
   snapshot(): ShareSnapshot {
@@ -92,7 +91,7 @@ export class FleetLink implements Member, ProbeJudge {
     if (context.aborted) this.circuit.probeForgotten(probe);
     context.throwIfAborted();
     if (!isAwaited) return this.#admittedAnew();
-    return this.needsLease() ? this.#refused(probe) : admission;
+    return this.#fleetDecides ? this.#refused(probe) : admission;
   }
 
   /**
@@ -169,6 +168,10 @@ export class FleetLink implements Member, ProbeJudge {
     this.#leases.clear();
     this.#inHand = undefined;
     return returned;
+  }
+
+  get #fleetDecides(): boolean {
+    return this.membership.status === "joined" && this.#fleet.state === "open";
   }
 
   /** The probe's deadline, and time to tell how it has ended. */
