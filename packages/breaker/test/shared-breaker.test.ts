@@ -299,7 +299,7 @@ describe("a breaker that is shared", () => {
     expect(b.acquire().admitted).toBe(true);
     await slow.close();
     const ahead = member({}, { store: faulty(real, { plan: [{ kind: "latency", delay: 100 }], clock }) });
-    await clock.advance("6s");
+    await clock.advance("11s");
     expect(ahead.acquire().admitted).toBe(false);
     ahead.reset();
     await clock.advance("100ms");
