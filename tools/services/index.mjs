@@ -3,3 +3,4 @@ export { freshDatabase, freshKeys } from "./fresh.mjs";
 export { startPostgres } from "./postgres.mjs";
 export { startProxy } from "./proxy.mjs";
 export { startRedis } from "./redis.mjs";
+export { startRedisCluster } from "./redis-cluster.mjs";

@@ -38,6 +38,8 @@ export type { LeakyQueue, LeakyQueueOptions } from "./leaky-queue.ts";
 
 export { MEMORY_RATE_LIMIT_DEFAULTS, memoryRateLimitStore } from "./memory/memory-store.ts";
 export type { MemoryRateLimitStoreOptions } from "./memory/memory-store.ts";
+export { LEASED_STORE_DEFAULTS, leasedStore } from "./leased/leased-store.ts";
+export type { LeasedStoreOptions } from "./leased/leased-store.ts";
 export { costFor, keyFor } from "./store.ts";
 export type {
   Cost,

@@ -131,16 +131,7 @@ export class ScriptCall {
 }
 
 function answerLengthOf(verb: Verb, limits: number): number {
-  switch (verb) {
-    case "take":
-    case "peek":
-    case "spend":
-      return limits * ANSWERS_PER_LIMIT;
-    case "borrow":
-      return limits * ANSWERS_PER_LIMIT + 1;
-    case "renew":
-      return 1;
-    default:
-      return 0;
-  }
+  if (verb === "take" || verb === "peek" || verb === "spend") return limits * ANSWERS_PER_LIMIT;
+  if (verb === "borrow") return limits * ANSWERS_PER_LIMIT + 1;
+  return verb === "renew" ? 1 : 0;
 }
