@@ -91,14 +91,12 @@ export class BucketRule implements Rule<BucketState> {
     if (state.debt === 0 && state.at < now) state.at = now;
     state.debt = Math.min(MAX_UNITS, state.debt + cost * this.#perToken);
     // When the last of it will have drained.
-    return (
-      state.at + (this.#perTick === 1 ? state.debt : Math.floor(state.debt / this.#perTick)) * this.#tickUs
-    );
+    return state.at + this.#ticksFor(state.debt) * this.#tickUs;
   }
 
   refund(state: BucketState, now: number, cost: number, mark: number): void {
-    // What was taken first drains first; what has drained was given back already.
-    const left = Math.max(0, Math.floor(((mark - now) / this.#tickUs) * this.#perTick));
+    // What was taken first drains first, and what has drained was given back already: give or take a tick of refill.
+    const left = Math.max(0, Math.ceil((mark - now) / this.#tickUs) * this.#perTick);
     state.debt = Math.max(0, state.debt - Math.min(cost * this.#perToken, left));
   }
 
@@ -118,10 +116,12 @@ export class BucketRule implements Rule<BucketState> {
 
   /** Until the debt has shrunk by `units`: from the last tick on, of which a part may have passed. */
   #timeFor(state: BucketState, now: number, units: number): number {
-    if (units <= 0) return 0;
-    // Most rates are one unit in a tick, and a division is the dearest thing here.
-    const ticks = this.#perTick === 1 ? units : Math.ceil(units / this.#perTick);
-    return state.at + ticks * this.#tickUs - now;
+    return units <= 0 ? 0 : state.at + this.#ticksFor(units) * this.#tickUs - now;
+  }
+
+  /** Most rates are one unit in a tick, and a division is the dearest thing here. */
+  #ticksFor(units: number): number {
+    return this.#perTick === 1 ? units : Math.ceil(units / this.#perTick);
   }
 
   #adopt(state: BucketState): void {

@@ -43,14 +43,14 @@ export interface SlidingLogState extends LimitState {
 }
 
 export function slidingLogRule(limit: number, windowUs: number): Rule<SlidingLogState> {
-  /** Until so much less counts. */
+  /** Until so much less counts; a whole window where there is not as much. */
   const freesIn = ({ times, costs }: SlidingLogState, now: number, amount: number): number => {
     let left = amount;
     for (let index = 0; index < times.length && left > 0; index += 1) {
       left -= costs[index]!;
       if (left <= 0) return times[index]! + windowUs - now;
     }
-    return 0;
+    return left > 0 ? windowUs : 0;
   };
 
   return {

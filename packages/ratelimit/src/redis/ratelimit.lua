@@ -60,10 +60,10 @@ function kinds.bucket()
   function bucket.spend(s, p, cost)
     if s[2] == 0 and s[3] < now then s[3] = now end
     s[2] = min(MAX, s[2] + cost * p[2])
-    return s[3] + floor(s[2] / p[3]) * p[4]
+    return s[3] + ceil(s[2] / p[3]) * p[4]
   end
   function bucket.refund(s, p, cost, mark)
-    local left = max(0, floor((mark - now) / p[4] * p[3]))
+    local left = max(0, ceil((mark - now) / p[4]) * p[3])
     s[2] = max(0, s[2] - min(cost * p[2], left))
   end
   local function remaining(s, p) return max(0, floor((p[1] * p[2] - s[2]) / p[2])) end
@@ -163,7 +163,7 @@ function kinds.log()
       if amount <= 0 then return s[at] + p[2] - now end
       at = at + 2
     end
-    return 0
+    return amount > 0 and p[2] or 0
   end
   function log.create() return {0, 0} end
   function log.advance(s, p)
