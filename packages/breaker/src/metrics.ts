@@ -3,6 +3,7 @@ import type { MetricTable } from "@holdfast/core";
 import { channelMetrics } from "@holdfast/core";
 import type { BulkheadRefusedEvent } from "./bulkhead/bulkhead.ts";
 import type { CircuitRefusedEvent, CircuitStateEvent } from "./circuit/contract.ts";
+import type { CircuitShareEvent } from "./shared/share.ts";
 import type { ThrottledEvent } from "./throttle/adaptive-throttle.ts";
 
 /**
@@ -64,6 +65,22 @@ function makeTable(): MetricTable {
         as: "event",
         name: "holdfast.breaker.refused",
         attributes: { breaker: ({ breaker }) => breaker, state: ({ state }) => state },
+      },
+    }),
+    channelMetrics<CircuitShareEvent>("breaker", "share", {
+      metrics: [
+        {
+          name: "holdfast.breaker.share.changes",
+          type: "counter",
+          unit: "{change}",
+          help: "How often a shared circuit breaker has found or lost its fleet.",
+          labels: { breaker: ({ breaker }) => breaker, status: ({ status }) => status },
+        },
+      ],
+      trace: {
+        as: "event",
+        name: "holdfast.breaker.share",
+        attributes: { breaker: ({ breaker }) => breaker, status: ({ status }) => status },
       },
     }),
     channelMetrics<BulkheadRefusedEvent>("breaker", "bulkhead_refused", {
