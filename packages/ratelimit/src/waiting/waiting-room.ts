@@ -36,6 +36,9 @@ interface Line {
   refusal: Refused | undefined;
 }
 
+/** How often a place of a concurrency limit is asked for, in milliseconds, besides when one is given back here. */
+const PLACE_POLL_MS = 250;
+
 const waited = /* @__PURE__ */ channel<RateLimitWaitedEvent>("ratelimit", "waited");
 
 export class WaitingRoom {
@@ -162,11 +165,14 @@ export class WaitingRoom {
   #sleep(id: string, line: Line, { item: waiter }: Place<Waiter>, refusal: Refused): void {
     const { retryAfterMs, limit } = refusal;
     line.refusal = refusal;
-    if (this.clock.monotonic() + retryAfterMs > waiter.since + waiter.deadlineMs) {
+    // A place can come free long before its lease is over, and other processes do not tell us.
+    const isGuess = limit.algorithm === "concurrency";
+    if (!isGuess && this.clock.monotonic() + retryAfterMs >= waiter.since + waiter.deadlineMs) {
       waiter.reject(new RateLimitedError(this.limiter, limit.name, retryAfterMs), "refused");
       return;
     }
-    line.timer = this.clock.setTimer(retryAfterMs, () => this.#wakeLine(id, line), { keepAlive: true });
+    const sleepMs = isGuess ? Math.min(retryAfterMs, PLACE_POLL_MS) : retryAfterMs;
+    line.timer = this.clock.setTimer(sleepMs, () => this.#wakeLine(id, line), { keepAlive: true });
   }
 
   #tooLate({ refusal }: Line, { deadlineMs }: WaitRequest): Error {
