@@ -1,5 +1,5 @@
 // @holdfast/breaker: stops calling what fails, and tries carefully whether it is back.
-export { CIRCUIT_BREAKER_DEFAULTS, circuitBreaker } from "./circuit/circuit-breaker.ts";
+export { circuitBreaker } from "./circuit/circuit-breaker.ts";
 export type {
   CircuitBreaker,
   CircuitBreakerOptions,
@@ -15,6 +15,7 @@ export type {
 } from "./circuit/contract.ts";
 export { CircuitOpenError } from "./circuit/errors.ts";
 export { OPEN_TIME_DEFAULTS } from "./circuit/open-time.ts";
+export { CIRCUIT_BREAKER_DEFAULTS } from "./circuit/settings.ts";
 export { consecutive } from "./circuit/rules/consecutive.ts";
 export type { ConsecutiveOptions } from "./circuit/rules/consecutive.ts";
 export { countWindow } from "./circuit/rules/count-window.ts";

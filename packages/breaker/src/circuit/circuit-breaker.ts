@@ -1,17 +1,6 @@
 // The circuit breaker as a policy: stops calling what fails, and tries carefully whether it is back.
 import type { Clock, Context, Duration, PolicyDescription, RunOptions, Task } from "@holdfast/core";
-import {
-  asError,
-  channel,
-  contextOf,
-  hasCode,
-  notify,
-  optionsOf,
-  retryAfterOf,
-  systemClock,
-  systemRandom,
-} from "@holdfast/core";
-import { isRefusedHere } from "../refusals/refused-here.ts";
+import { asError, channel, contextOf, notify, optionsOf, retryAfterOf } from "@holdfast/core";
 import type { ProbeAdmission } from "../shared/fleet-link.ts";
 import { FleetLink } from "../shared/fleet-link.ts";
 import { Membership } from "../shared/membership.ts";
@@ -32,16 +21,7 @@ import type {
 } from "./contract.ts";
 import type { CircuitOpenError } from "./errors.ts";
 import { circuitOpen } from "./errors.ts";
-import { openTimeOf } from "./open-time.ts";
-import { timeWindow } from "./rules/time-window.ts";
-
-/** The defaults of `circuitBreaker`. */
-export const CIRCUIT_BREAKER_DEFAULTS: {
-  readonly probes: number;
-  readonly probeDeadlineMs: number;
-  readonly rampFrom: number;
-  readonly maxRetryAfterMs: number;
-} = { probes: 1, probeDeadlineMs: 30_000, rampFrom: 0.1, maxRetryAfterMs: 300_000 };
+import { breakerSettingsOf } from "./settings.ts";
 
 /** Of calls that are judged by nothing. */
 const NO_GENERATION = -1;
@@ -109,49 +89,24 @@ class Breaker implements CircuitBreaker {
   #succeeded: (<T>(value: T) => T) | undefined;
 
   constructor(options: CircuitBreakerOptions, seat: Seat | undefined) {
-    const check = optionsOf("circuitBreaker");
-    const { probes, probeDeadlineMs, rampFrom, maxRetryAfterMs } = CIRCUIT_BREAKER_DEFAULTS;
-    const rule = options.trip ?? timeWindow();
-    if (typeof rule !== "object" || typeof rule.counter !== "function")
-      check.refuse("trip", rule, "consecutive(), countWindow() or timeWindow()");
-    if (rule.countsSlow && options.slowCall === undefined)
-      check.refuse("slowCall", undefined, "a duration, since the rule has a slowRate");
-    this.name = check.string("name", options.name, 255, this.kind);
-    this.#clock = options.clock ?? systemClock;
-    this.#slowMs =
-      options.slowCall === undefined ? Infinity : check.duration("slowCall", options.slowCall, { min: 1 });
-    const retryAfterMs = check.duration("maxRetryAfter", options.maxRetryAfter, {}, maxRetryAfterMs);
-    this.#maxRetryAfterMs = retryAfterMs;
-    this.#isFailure = check.function("isFailure", options.isFailure) ?? speaksAgainstCallee;
-    this.#isFailureResult = check.function("isFailureResult", options.isFailureResult);
+    const settings = breakerSettingsOf(this.kind, options);
+    this.name = settings.name;
+    this.#summary = settings.summary;
+    this.#clock = settings.clock;
+    this.#slowMs = settings.slowMs;
+    this.#maxRetryAfterMs = settings.maxRetryAfterMs;
+    this.#isFailure = settings.isFailure;
+    this.#isFailureResult = settings.isFailureResult;
+    this.#enforce = settings.enforce;
+    this.#onStateChange = settings.onStateChange;
     this.#isPlain = this.#isFailureResult === undefined && this.#slowMs === Infinity;
-    this.#onStateChange = check.function("onStateChange", options.onStateChange);
-    this.#enforce =
-      typeof options.enforce === "function"
-        ? options.enforce
-        : check.boolean("enforce", options.enforce, true);
-    const openTime = openTimeOf(options.openFor);
-    const ramp = options.rampUp;
-    const rampShare = { min: 0.001, max: 1 };
-    const counter = rule.counter();
-    this.#needsTime = counter.needsTime;
-    const settings = {
-      counter,
-      openTime,
-      probes: check.integer("probes", options.probes, { min: 1, max: 1_000 }, probes),
-      probeDeadlineMs: check.duration("probeDeadline", options.probeDeadline, { min: 1 }, probeDeadlineMs),
-      rampOverMs: ramp === undefined ? 0 : check.duration("rampUp.over", ramp.over, { min: 1 }),
-      rampFrom: check.number("rampUp.from", ramp?.from, rampShare, rampFrom),
-      random: check.function("random", options.random) ?? systemRandom,
-      now: () => this.#clock.monotonic(),
-    };
-    this.#circuit = new Circuit(settings, (transition) => this.#changed(transition));
-    this.#summary = `opens for ${openTime.summary} when ${rule.summary}`;
+    this.#needsTime = settings.circuit.counter.needsTime;
+    this.#circuit = new Circuit(settings.circuit, (transition) => this.#changed(transition));
     this.#prepare();
     // Last, since it may hear of an open circuit at once.
     const place = seat ?? ownSeat(this.name, this.#clock, options.share);
     this.#membership = place?.membership;
-    this.#link = place && new FleetLink(place.key, this.#circuit, place.membership, settings);
+    this.#link = place && new FleetLink(place.key, this.#circuit, place.membership, settings.circuit);
   }
 
   get state(): CircuitState {
@@ -433,8 +388,4 @@ function ownSeat(name: string, clock: Clock, share: ShareOptions | undefined): S
   if (share === undefined) return undefined;
   const settings = shareSettingsOf("circuitBreaker", name, clock, share);
   return { membership: new Membership(settings), key: fleetKey(settings.key, "") };
-}
-
-function speaksAgainstCallee(error: Error): boolean {
-  return !hasCode(error, "INVALID_OPTION") && !isRefusedHere(error);
 }
