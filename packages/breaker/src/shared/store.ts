@@ -60,8 +60,9 @@ export interface ProbeRequest {
   /** Only the present one is given probes. */
   readonly generation: number;
   /**
-   * Fencing token, unique to this one request. Who asks again with it, since the answer was lost, is given the same
-   * lease. It need not grow: the generation does, and a probe writes nothing but its own end. 1 to 255 characters.
+   * Names this one request and the lease that it is given. Together with the generation, which grows, it is the fence:
+   * nobody else's word is taken for this holder's. Who asks again with it, since the answer was lost, is given the same
+   * lease. 1 to 255 characters.
    */
   readonly token: string;
   /** Probes that must succeed before it closes, and that may be out at a time. From 1. */
