@@ -702,6 +702,17 @@ describe("circuitBreakers that are shared", () => {
     expect(three.size).toBe(2);
   });
 
+  it("hear of a key through the breaker that has it now, also when a forgotten one still speaks", async () => {
+    const [one, two] = [keyed({ maxKeys: 1 }), keyed()];
+    const forgotten = one.for("a");
+    one.for("other");
+    const present = one.for("a");
+    await fail(forgotten);
+    await failAt(two, "a");
+    await settle();
+    expect(states(forgotten, present)).toEqual(["open", "open"]);
+  });
+
   it("end together", async () => {
     const [one, two] = [keyed(), keyed()];
     for (const hosts of [one, two]) await failAt(hosts, "a");
@@ -709,6 +720,8 @@ describe("circuitBreakers that are shared", () => {
     await clock.advance("10s");
     void hanging(one.for("a"));
     await settle();
+    expect(await one.for("b").close()).toEqual({ leasesReturned: 0 });
+    expect(one.for("a").snapshot().share?.status).toBe("joined");
     expect(await one.close()).toEqual({ leasesReturned: 1 });
     expect(one.for("a").snapshot().share?.status).toBe("left");
     await using local = circuitBreakers();

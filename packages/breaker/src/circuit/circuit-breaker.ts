@@ -72,6 +72,7 @@ class Breaker implements CircuitBreaker {
   readonly kind = "circuit-breaker";
   readonly name: string;
   readonly #circuit: Circuit;
+  /** Its own; one by key leaves with the others. */
   readonly #membership: Membership | undefined;
   readonly #link: FleetLink | undefined;
   readonly #clock: Clock;
@@ -105,7 +106,7 @@ class Breaker implements CircuitBreaker {
     this.#prepare();
     // Last, since it may hear of an open circuit at once.
     const place = seat ?? ownSeat(this.name, this.#clock, options.share);
-    this.#membership = place?.membership;
+    this.#membership = seat === undefined ? place?.membership : undefined;
     this.#link = place && new FleetLink(place.key, this.#circuit, place.membership, settings.circuit);
   }
 

@@ -129,7 +129,7 @@ export interface CircuitBreaker extends Policy {
   restore(snapshot: Pick<CircuitSnapshot, "state" | "opens"> & { readonly openForMs?: number }): void;
   /**
    * Leaves the fleet, giving its leases back, within so much time; from then on it is a local breaker. Does nothing for
-   * one that is not shared. @defaultValue within: the `timeout` of `share`
+   * one that is not shared, or that is one of `circuitBreakers`, which leave together. @defaultValue within: the `timeout` of `share`
    */
   close(options?: { readonly within?: Duration }): Promise<ShareCloseReport>;
   [Symbol.asyncDispose](): Promise<void>;

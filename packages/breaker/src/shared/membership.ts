@@ -60,6 +60,11 @@ export class Membership {
     member.hear({ ...circuit, openForMs });
   }
 
+  /** For one that may have been forgotten: it hears again, unless another has taken its place. */
+  keepPlace(member: Member): void {
+    if (!this.#members.has(member.key)) this.join(member);
+  }
+
   leave(key: string): void {
     this.#members.delete(key);
   }
