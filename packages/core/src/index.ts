@@ -86,6 +86,7 @@ export type { ChaosEvent, ChaosOptions } from "./policies/chaos.ts";
 export { mediaTypeOf, readBody, readJson } from "./http/body.ts";
 export { withMiddleware } from "./http/handler.ts";
 export type { Handler, Middleware } from "./http/handler.ts";
+export { remoteAddressOf, withRemoteAddress } from "./http/remote-address.ts";
 export { problemResponse, RequestError, retryAfterHeader } from "./http/problem-response.ts";
 
 export {

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { request as httpRequest } from "node:http";
 import { connect } from "node:net";
-import { readBody, RequestError } from "@holdfast/core";
+import { readBody, remoteAddressOf, RequestError } from "@holdfast/core";
 import type { Handler } from "@holdfast/core";
 import type { RunningServer, ServeOptions } from "@holdfast/core/node";
 import { serve } from "@holdfast/core/node";
@@ -52,6 +52,11 @@ describe("serve", () => {
     expect(response.status).toBe(201);
     expect(response.headers.getSetCookie()).toEqual(["a=1", "b=2"]);
     expect(await response.text()).toBe("PUT /path?q=1 yes hello");
+  });
+
+  it("notes on a request which address it came from", async () => {
+    const { url } = await start((request) => new Response(remoteAddressOf(request)));
+    expect(await (await fetch(url)).text()).toBe("127.0.0.1");
   });
 
   it("answers HEAD without a body", async () => {

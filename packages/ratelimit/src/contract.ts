@@ -117,6 +117,11 @@ export interface RateLimiter<By extends string = "key"> {
    * come back by itself is not given back again. Not more than once for the same cost.
    */
   refund(subject: SubjectOf<By>, decision: Decision, options?: AskOptions): Promise<void>;
+  /**
+   * Keeps what `concurrency` limits have given, renewing it in time, until the returned function is called, which gives it
+   * back. Does nothing for other limits. For what is no task that {@link for} could run.
+   */
+  hold(subject: SubjectOf<By>, decision: Allowed, options?: TakeOptions): () => void;
   /** Refuses the subject for so long from now; 0 ends it. */
   block(subject: SubjectOf<By>, duration: Duration, options?: Pick<AskOptions, "signal">): Promise<void>;
   /** Forgets all that the subject has taken, and blocks. */

@@ -16,6 +16,7 @@ import type {
 import type { Allowed, Decision, Refused } from "./decision.ts";
 import { decidedDespite } from "./decision.ts";
 import { GuardedLedger } from "./guarded-ledger.ts";
+import { holdPlaces } from "./held-places.ts";
 import { limiterPolicy } from "./limiter-policy.ts";
 import type { Limit } from "./limits/limit.ts";
 import { memoryRateLimitStore } from "./memory/memory-store.ts";
@@ -178,6 +179,17 @@ class Limiter<By extends string> implements RateLimiter<By> {
     await this.#refund(this.#call(subject, options), taken, options?.signal);
   }
 
+  hold(subject: SubjectOf<By>, taken: Allowed, options?: TakeOptions): () => void {
+    return holdPlaces(this.#call(subject, options), taken, {
+      renew: (part, marks) => this.#guard.renew(part, taken, marks),
+      refund: async (part, marks) => {
+        await this.#guard.refund(part, taken, marks);
+        this.#room.wake(subjectId(part.subject, this.#scopes));
+      },
+      clock: this.#clock,
+    });
+  }
+
   async block(
     subject: SubjectOf<By>,
     duration: Duration,
@@ -197,15 +209,10 @@ class Limiter<By extends string> implements RateLimiter<By> {
 
   for(subject: SubjectOf<By>, options: LimiterPolicyOptions = {}): Policy {
     const call = this.#call(subject, options);
-    return limiterPolicy(this.name, call, options, {
+    return limiterPolicy(this.name, call.limits, options.wait === true, {
       take: (signal) => this.take(subject, { ...options, signal }),
       acquire: (signal) => this.acquire(subject, { ...options, signal }),
-      renew: (part, taken, marks) => this.#guard.renew(part, taken, marks),
-      refund: async (part, taken, marks) => {
-        await this.#guard.refund(part, taken, marks);
-        this.#room.wake(subjectId(part.subject, this.#scopes));
-      },
-      clock: this.#clock,
+      hold: (taken) => this.hold(subject, taken, options),
     });
   }
 

@@ -2,6 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import { Readable } from "node:stream";
 import { RequestError } from "../http/problem-response.ts";
+import { withRemoteAddress } from "../http/remote-address.ts";
 
 /**
  * The Fetch request that a node:http message stands for. Its body is streamed with back-pressure and never passes
@@ -20,7 +21,7 @@ export function toRequest(message: IncomingMessage, maxBodyBytes: number, signal
       init.body = limited(message, maxBodyBytes);
       init.duplex = "half";
     }
-    return new Request(url, init);
+    return withRemoteAddress(new Request(url, init), message.socket.remoteAddress);
   } catch (error) {
     throw new RequestError(400, "BAD_REQUEST", "the request's method or headers are not valid", {
       cause: error,
