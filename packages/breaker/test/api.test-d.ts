@@ -1,7 +1,17 @@
-import type { CircuitBreaker, CircuitState, Permit, Refusal } from "@holdfast/breaker";
-import { circuitBreaker, circuitBreakers, consecutive } from "@holdfast/breaker";
+import type {
+  CircuitBreaker,
+  CircuitState,
+  CircuitStore,
+  Permit,
+  Refusal,
+  ShareSnapshot,
+  ShareStatus,
+} from "@holdfast/breaker";
+import { circuitBreaker, circuitBreakers, consecutive, memoryCircuitStore } from "@holdfast/breaker";
+import { redisCircuitStore } from "@holdfast/breaker/redis";
 import type { Policy } from "@holdfast/core";
 import { fallback, pipeline } from "@holdfast/core";
+import type { Cluster, Redis } from "ioredis";
 import { describe, expectTypeOf, it } from "vitest";
 
 describe("types of circuit breakers", () => {
@@ -30,5 +40,17 @@ describe("types of circuit breakers", () => {
     // @ts-expect-error -- failures is a number
     consecutive({ failures: "5" });
     expectTypeOf(circuitBreakers().for("key")).toEqualTypeOf<CircuitBreaker>();
+  });
+
+  it("a circuit is shared through a store, whose client is ioredis, alone or as a Cluster", () => {
+    expectTypeOf(circuitBreaker({ share: { store: memoryCircuitStore() } })).toEqualTypeOf<CircuitBreaker>();
+    expectTypeOf(breaker.snapshot().share).toEqualTypeOf<ShareSnapshot | undefined>();
+    expectTypeOf<ShareSnapshot["status"]>().toEqualTypeOf<ShareStatus>();
+    expectTypeOf(redisCircuitStore).returns.toEqualTypeOf<CircuitStore>();
+    type Client = Parameters<typeof redisCircuitStore>[0]["client"];
+    expectTypeOf<Redis>().toExtend<Client>();
+    expectTypeOf<Cluster>().toExtend<Client>();
+    // @ts-expect-error -- a store is needed
+    circuitBreaker({ share: { quorum: 2 } });
   });
 });

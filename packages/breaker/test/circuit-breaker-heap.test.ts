@@ -1,4 +1,10 @@
-import { circuitBreaker, circuitBreakers, consecutive, timeWindow } from "@holdfast/breaker";
+import {
+  circuitBreaker,
+  circuitBreakers,
+  consecutive,
+  memoryCircuitStore,
+  timeWindow,
+} from "@holdfast/breaker";
 import { leakCheck } from "@holdfast/core/testing";
 import { describe, expect, it } from "vitest";
 
@@ -12,16 +18,19 @@ function heap(): number {
 const CALLS = 1_000_000;
 
 describe("a million calls", () => {
-  it("leave the heap flat and nothing open: closed, open, and by key", async () => {
+  it("leave the heap flat and nothing open: closed, open, shared, and by key", async () => {
     expect(globalThis.gc).toBeTypeOf("function");
     const closed = circuitBreaker({ trip: timeWindow() });
     const open = circuitBreaker({ trip: consecutive({ failures: 1 }), openFor: "1h" });
     await open.run(() => Promise.reject(new Error("down"))).catch(() => {});
-    const keyed = circuitBreakers({ maxKeys: 100 });
+    const share = { store: memoryCircuitStore() };
+    const shared = circuitBreaker({ share });
+    const keyed = circuitBreakers({ maxKeys: 100, share });
     const task = (): number => 1;
     const work = async (calls: number): Promise<void> => {
       for (let call = 0; call < calls; call += 1) await closed.run(task);
       for (let call = 0; call < calls / 10; call += 1) await open.run(task).catch(() => {});
+      for (let call = 0; call < calls / 10; call += 1) await shared.run(task);
       for (let call = 0; call < calls / 10; call += 1) await keyed.for(`k${call}`).run(task);
     };
     await work(CALLS / 100);

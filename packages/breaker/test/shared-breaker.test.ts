@@ -281,6 +281,25 @@ describe("a breaker that is shared", () => {
     expect(slow.state).toBe("closed");
   });
 
+  it("gives a probe all of its time, however long it has waited for its lease", async () => {
+    const real = store;
+    store = faulty(real, { plan: () => ({ kind: "latency", delay: 200 }), methods: ["leaseProbe"], clock });
+    const slow = member({ probeDeadline: "100ms" });
+    store = real;
+    await openFleet(member(), member());
+    await clock.advance("10s");
+    const probe = hanging(slow);
+    await clock.advance("150ms");
+    expect(await succeed(slow)).toMatchObject({ code: "CIRCUIT_OPEN", state: "half-open" });
+    await clock.advance("100ms");
+    expect(probe.hasStarted).toBe(true);
+    await clock.advance("20ms");
+    probe.succeed();
+    await probe.ended;
+    await settle();
+    expect(slow.state).toBe("closed");
+  });
+
   it("gives a lease back that comes when it has no use for it any more", async () => {
     const real = store;
     store = faulty(real, { plan: () => ({ kind: "latency", delay: 100 }), methods: ["leaseProbe"], clock });

@@ -167,11 +167,6 @@ export class Circuit implements ProbeJudge {
     this.#probes.delete(probe);
   }
 
-  /** Whether a probe is out and its end is still waited for. */
-  awaits(probe: Probe): boolean {
-    return this.#probes.has(probe);
-  }
-
   /** Holds it open until it is released by this name, and by all others. */
   isolate(holder: object, now: number): void {
     this.#isolations.add(holder);

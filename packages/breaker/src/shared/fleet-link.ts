@@ -12,7 +12,7 @@ import type { FleetCircuit } from "./store.ts";
 /** All that is done to the breaker's own circuit. */
 export type OwnCircuit = Pick<
   Circuit,
-  "admit" | "awaits" | "closeFor" | "openFor" | "probeEnded" | "probeForgotten" | "stateAt"
+  "admit" | "closeFor" | "openFor" | "probeEnded" | "probeForgotten" | "stateAt"
 >;
 
 /** A probe that may go. */
@@ -67,18 +67,17 @@ export class FleetLink implements FleetEar, Member, ProbeJudge {
    * Asks the fleet for the place of a probe. Waits for as long as a call to the store may take; a store that fails in
    * that time leaves the decision to the own circuit.
    */
-  async lease(admission: ProbeAdmission, context: Context): Promise<Admission> {
-    const { probe } = admission;
-    let lease = this.#leases.take();
-    if (lease === undefined && !this.#leases.mayAsk) return this.#refused(probe);
-    lease ??= await this.#leases.ask(context.signal).catch(() => undefined);
-    const isAwaited = this.circuit.awaits(probe);
-    if (lease !== undefined && isAwaited && !context.aborted) return this.#leased(admission, lease);
+  async lease({ probe }: ProbeAdmission, context: Context): Promise<Admission> {
+    // Its time begins when it goes, not while it waits.
+    this.circuit.probeForgotten(probe);
+    const lease = this.#leases.take() ?? (await this.#leases.ask(context.signal).catch(() => undefined));
+    const mayGo = !context.aborted && (lease !== undefined || !this.#fleetDecides);
+    // By now it may be closed, or open again.
+    const admission = mayGo ? this.circuit.admit(this.#now()) : this.#refused();
+    if (lease !== undefined && admission.kind === "probe") return this.#leased(admission, lease);
     if (lease !== undefined) this.#leases.end(lease, "forgotten");
-    if (context.aborted) this.circuit.probeForgotten(probe);
     context.throwIfAborted();
-    if (!isAwaited) return this.#admittedAnew();
-    return this.#fleetDecides ? this.#refused(probe) : admission;
+    return admission;
   }
 
   /**
@@ -88,8 +87,9 @@ export class FleetLink implements FleetEar, Member, ProbeJudge {
   leaseInHand(admission: ProbeAdmission): Admission {
     const lease = this.#leases.take();
     if (lease !== undefined) return this.#leased(admission, lease);
+    this.circuit.probeForgotten(admission.probe);
     this.#leases.askAhead(() => this.circuit.stateAt(this.#now()) === "half-open");
-    return this.#refused(admission.probe);
+    return this.#refused();
   }
 
   probeEnded(probe: Probe, failed: boolean, now: number, error?: unknown): void {
@@ -174,15 +174,8 @@ export class FleetLink implements FleetEar, Member, ProbeJudge {
     return admission;
   }
 
-  #refused(probe: Probe): Admission {
-    this.circuit.probeForgotten(probe);
+  #refused(): Admission {
     return { kind: "refused", state: "half-open", retryAfterMs: this.#leases.retryAfterMs };
-  }
-
-  /** While it was asked the circuit has changed; whoever waited is one more call to it. */
-  #admittedAnew(): Admission {
-    const admission = this.circuit.admit(this.#now());
-    return admission.kind === "probe" ? this.#refused(admission.probe) : admission;
   }
 
   async #succeeded(probe: Probe, lease: Lease): Promise<void> {

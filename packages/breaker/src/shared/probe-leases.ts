@@ -25,7 +25,8 @@ export class ProbeLeases {
   readonly #held = new Map<Probe, Lease>();
   /** For the next call of those that cannot wait for one. */
   #inHand: (Lease & { readonly usableUntil: number }) | undefined;
-  #isAskingAhead = false;
+  /** Requests that are under way. */
+  #asking = 0;
   #askAgainAt = -Infinity;
 
   constructor(
@@ -34,11 +35,6 @@ export class ProbeLeases {
     private readonly settings: LinkSettings,
     private readonly ear: FleetEar,
   ) {}
-
-  /** Whether the fleet may be asked: it has not said lately that there is no place. */
-  get mayAsk(): boolean {
-    return this.#now() >= this.#askAgainAt;
-  }
 
   /** When it is worth coming back, in milliseconds. */
   get retryAfterMs(): number {
@@ -68,14 +64,14 @@ export class ProbeLeases {
     return isGood ? lease : undefined;
   }
 
-  /** A lease for a probe that goes at once. */
-  ask(caller: AbortSignal): Promise<Lease | undefined> {
-    return this.#ask(0, caller);
+  /** A lease for a probe that goes at once. None if the fleet has no place, or there is no need to ask for one more. */
+  async ask(caller: AbortSignal): Promise<Lease | undefined> {
+    return this.#mayAsk ? this.#ask(0, caller) : undefined;
   }
 
   /** Asks for a lease to have in hand for as long as a probe may take, if it is still wanted when it comes. */
   askAhead(isWanted: () => boolean): void {
-    if (!this.#isAskingAhead && this.mayAsk) this.membership.inBackground(this.#askAhead(isWanted));
+    if (this.#asking === 0 && this.#mayAsk) this.membership.inBackground(this.#askAhead(isWanted));
   }
 
   /** Ends a lease, with nobody waiting. */
@@ -111,18 +107,17 @@ export class ProbeLeases {
     this.#askAgainAt = -Infinity;
   }
 
+  get #mayAsk(): boolean {
+    return this.#asking < this.settings.probes && this.#now() >= this.#askAgainAt;
+  }
+
   async #askAhead(isWanted: () => boolean): Promise<void> {
-    this.#isAskingAhead = true;
     const { probeDeadlineMs } = this.settings;
     const usableUntil = this.#now() + probeDeadlineMs;
-    try {
-      const lease = await this.#ask(probeDeadlineMs);
-      if (lease === undefined) return;
-      if (isWanted()) this.#inHand = { ...lease, usableUntil };
-      else this.end(lease, "forgotten");
-    } finally {
-      this.#isAskingAhead = false;
-    }
+    const lease = await this.#ask(probeDeadlineMs);
+    if (lease === undefined) return;
+    if (isWanted()) this.#inHand = { ...lease, usableUntil };
+    else this.end(lease, "forgotten");
   }
 
   /** A lease of the present generation, if the fleet has one to give. */
@@ -132,6 +127,7 @@ export class ProbeLeases {
     // So long, and then there is still time to tell how it has ended.
     const leaseMs = inHandMs + probeDeadlineMs + 2 * this.membership.settings.timeoutMs;
     const request = { key: this.key, ...lease, probes, leaseMs };
+    this.#asking += 1;
     try {
       const answer = await this.membership.ask(
         (store, signal) => store.leaseProbe(request, { signal }),
@@ -147,6 +143,8 @@ export class ProbeLeases {
       // It may have been granted.
       this.end(lease, "forgotten");
       throw error;
+    } finally {
+      this.#asking -= 1;
     }
   }
 
