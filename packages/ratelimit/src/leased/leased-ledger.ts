@@ -1,5 +1,5 @@
 // Takes from what was borrowed, borrows in time, and gives back what was not used.
-import type { Clock, Timer } from "@holdfast/core";
+import type { Clock, Random, Timer } from "@holdfast/core";
 import { ClosedError } from "@holdfast/core";
 import type { Decision } from "../decision.ts";
 import { decided, decidedAlone } from "../decision.ts";
@@ -16,6 +16,7 @@ export interface LeaseSettings {
   /** Most subjects with a pool. */
   readonly maxKeys: number;
   readonly clock: Clock;
+  readonly random: Random;
 }
 
 /** How often in the time of a lease what is over is looked for. */
@@ -115,7 +116,7 @@ export class LeasedLedger implements Ledger {
   }
 
   #borrow(pool: Pool, subject: Subject): Promise<void> {
-    const { clock, leaseMs } = this.settings;
+    const { clock, leaseMs, random } = this.settings;
     const work = async (): Promise<void> => {
       // All who have found nothing say first what they want.
       await Promise.resolve();
@@ -128,7 +129,10 @@ export class LeasedLedger implements Ledger {
         else {
           // Believed no longer than a lease, since others may give back or reset.
           const at = clock.monotonic();
-          pool.refusal = { decision, at, until: at + Math.min(decision.retryAfterMs, leaseMs) };
+          const waitMs = Math.min(decision.retryAfterMs, leaseMs);
+          // Not all processes at once, or the first of them would have it each time.
+          pool.refusal = { decision, at, until: at + waitMs * (1 + random()) };
+          pool.giveWay();
         }
       } finally {
         pool.borrowing = undefined;

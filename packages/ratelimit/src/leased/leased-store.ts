@@ -1,6 +1,6 @@
 // Quota on loan: a process borrows from a shared store what it will need soon, and decides by itself.
-import type { Clock, Duration } from "@holdfast/core";
-import { optionsOf, systemClock } from "@holdfast/core";
+import type { Clock, Duration, Random } from "@holdfast/core";
+import { optionsOf, systemClock, systemRandom } from "@holdfast/core";
 import type { Limit } from "../limits/limit.ts";
 import type { Ledger, RateLimitStore, RateLimitStoreTraits } from "../store.ts";
 import type { LeaseSettings } from "./leased-ledger.ts";
@@ -20,6 +20,8 @@ export interface LeasedStoreOptions {
   readonly maxKeys?: number;
   /** @defaultValue systemClock */
   readonly clock?: Clock;
+  /** When to ask again after there was none. @defaultValue systemRandom */
+  readonly random?: Random;
 }
 
 /** The defaults of `leasedStore`. */
@@ -68,6 +70,7 @@ export function leasedStore(options: LeasedStoreOptions): RateLimitStore {
     maxShare: check.number("maxShare", options.maxShare, { min: 0.000_001, max: 1 }, maxShare),
     maxKeys: check.integer("maxKeys", options.maxKeys, { min: 1, max: 1_000_000 }, maxKeys),
     clock: options.clock ?? systemClock,
+    random: check.function("random", options.random) ?? systemRandom,
   });
 }
 

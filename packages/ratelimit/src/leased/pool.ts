@@ -64,6 +64,11 @@ export class Pool {
     return Math.floor(this.#sliceSize);
   }
 
+  /** There was none: others want some too, so that the next slice is smaller. */
+  giveWay(): void {
+    this.#sliceSize /= 2;
+  }
+
   /** Whether it is time to borrow before there is none left. Who needs but one now and then does not. */
   isLow(now: number): boolean {
     return this.#sliceSize > 1 && this.left(now) < this.#sliceSize / 4;
