@@ -86,7 +86,7 @@ export class Membership {
     }
   }
 
-  /** Work that nobody waits for but {@member close}. What goes wrong with it is known already: we are alone. */
+  /** Work that nobody waits for but {@link close}. What goes wrong with it is known already: we are alone. */
   inBackground(work: Promise<unknown>): void {
     const silent = work.catch(() => {}).finally(() => this.#underWay.delete(silent));
     this.#underWay.add(silent);
