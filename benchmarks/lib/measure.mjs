@@ -8,12 +8,14 @@ const collectGarbage = runInNewContext("gc");
 const FULL = { rounds: 15, batchMs: 60, warmUpMs: 200 };
 const QUICK = { rounds: 5, batchMs: 15, warmUpMs: 50 };
 
-/** Contender → median nanoseconds per operation. `ours` is one of them. */
+/**
+ * Contender → median nanoseconds per operation. `ours` is one of them. Who is `sync` (all, or those named) is not awaited.
+ */
 export async function measureRow(row, quick) {
   const { rounds, batchMs, warmUpMs } = quick ? QUICK : FULL;
   const contenders = [];
   for (const [name, operation] of Object.entries({ ours: row.ours, ...row.peers })) {
-    const loop = loopOver(operation, row.sync === true);
+    const loop = loopOver(operation, row.sync === true || row.sync?.includes(name) === true);
     contenders.push({ name, loop, count: await warmUp(loop, warmUpMs, batchMs), samples: [] });
   }
   for (let round = 0; round < rounds; round += 1) {

@@ -113,12 +113,16 @@ class Limiter<By extends string> implements RateLimiter<By> {
   tryTake(subject: SubjectOf<By>, options?: TakeOptions): Decision {
     if (this.#isShared)
       optionsOf("tryTake").refuse("store", "shared", "one in this process; of a shared store, use take()");
-    return this.#takeNow(this.#call(subject, options))!;
+    return (options === undefined ? this.#takeOne(subject) : this.#takeNow(this.#call(subject, options)))!;
   }
 
   take(subject: SubjectOf<By>, options?: AskOptions): Promise<Decision> {
     // Not an async function: where the answer is there at once, it is one promise and no more.
     try {
+      if (options === undefined) {
+        const taken = this.#takeOne(subject);
+        if (taken !== undefined) return Promise.resolve(taken);
+      }
       options?.signal?.throwIfAborted();
       const call = this.#call(subject, options);
       const now = this.#takeNow(call);
@@ -237,13 +241,24 @@ class Limiter<By extends string> implements RateLimiter<By> {
     return this.close();
   }
 
-  #call(subject: SubjectOf<By>, options: TakeOptions | undefined): LedgerCall {
+  #check(subject: SubjectOf<By>): void {
     if (this.#closed) throw new ClosedError(`the rate limiter ${this.name}`);
     checkSubject(subject, this.#scopes);
+  }
+
+  #call(subject: SubjectOf<By>, options: TakeOptions | undefined): LedgerCall {
+    this.#check(subject);
     const limits = options?.limits === undefined ? this.limits : limitsFor(this.limits, options.limits);
     const cost = options?.cost ?? 1;
     if (cost !== 1) checkCost(cost, limits, false);
     return { subject, cost, limits };
+  }
+
+  /** What most calls are: one, of the limiter's own limits. Nothing is made for it but its decision. */
+  #takeOne(subject: SubjectOf<By>): Decision | undefined {
+    this.#check(subject);
+    const taken = this.#ledger.takeNow?.(subject, 1, this.limits, "take");
+    return taken === undefined ? undefined : this.#told(taken);
   }
 
   #takeNow({ subject, cost, limits }: LedgerCall): Decision | undefined {
@@ -262,6 +277,7 @@ class Limiter<By extends string> implements RateLimiter<By> {
   }
 
   #told(taken: Decision): Decision {
+    if (taken.allowed && !decision.hasSubscribers) return taken;
     const enforced = taken.allowed || (typeof this.#enforce === "function" ? this.#enforce() : this.#enforce);
     if (decision.hasSubscribers) {
       const { limit, allowed, remaining, retryAfterMs, degraded } = taken;

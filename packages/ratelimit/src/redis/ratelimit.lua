@@ -21,22 +21,6 @@ local format = string.format
 -- Made only where they are asked for: a script makes all its functions anew each time it runs.
 local kinds = {}
 
--- States of a fixed size as doubles, which is the fastest; lists by MessagePack.
-local function doubles(rule, layout)
-  local pack, unpack_state = struct.pack, struct.unpack
-  function rule.pack(s) return pack(layout, unpack(s)) end
-  function rule.unpack(raw)
-    local s = {unpack_state(layout, raw)}
-    s[#s] = nil
-    return s
-  end
-  return rule
-end
-local function list(rule)
-  rule.pack, rule.unpack = cmsgpack.pack, cmsgpack.unpack
-  return rule
-end
-
 -- blocked, debt, at, perToken
 function kinds.bucket()
   local bucket = {}
@@ -73,7 +57,9 @@ function kinds.bucket()
     return time_for(s, p, s[2] - p[1] * p[2] + (remaining(s, p) + 1) * p[2])
   end
   function bucket.rests(s, p) return time_for(s, p, s[2]) end
-  return doubles(bucket, 'dddd')
+  -- A state of a fixed size is kept as doubles, which is the fastest.
+  bucket.layout = 'dddd'
+  return bucket
 end
 
 -- A window of another length: numbered anew by the end of the old one.
@@ -104,7 +90,9 @@ function kinds.fixed()
   function fixed.remaining(s, p) return max(0, p[1] - s[4]) end
   function fixed.rests(s, p) return s[4] == 0 and 0 or ends(s, p) end
   fixed.grows = fixed.rests
-  return doubles(fixed, 'dddd')
+  -- A state of a fixed size is kept as doubles, which is the fastest.
+  fixed.layout = 'dddd'
+  return fixed
 end
 
 -- blocked, window, windowUs, current, previous
@@ -150,7 +138,9 @@ function kinds.sliding()
     if s[4] > 0 then return starts(s, p, 2) end
     return s[5] > 0 and starts(s, p, 1) or 0
   end
-  return doubles(sliding, 'ddddd')
+  -- A state of a fixed size is kept as doubles, which is the fastest.
+  sliding.layout = 'ddddd'
+  return sliding
 end
 
 -- blocked, total, then time and cost of each, the oldest first
@@ -202,7 +192,7 @@ function kinds.log()
   function log.remaining(s, p) return max(0, p[1] - s[2]) end
   function log.grows(s, p) return s[2] == 0 and 0 or frees(s, p, max(1, s[2] - p[1] + 1)) end
   function log.rests(s, p) return frees(s, p, s[2]) end
-  return list(log)
+  return log
 end
 
 -- blocked, used, number of the last lease, then number, end and cost of each
@@ -258,7 +248,7 @@ function kinds.slots()
   function slots.remaining(s, p) return max(0, p[1] - s[2]) end
   function slots.grows(s, p) return s[2] == 0 and 0 or frees(s, p, max(1, s[2] - p[1] + 1)) end
   function slots.rests(s, p) return frees(s, p, s[2]) end
-  return list(slots)
+  return slots
 end
 
 local argument = cjson.decode(ARGV[1])
@@ -279,8 +269,11 @@ local answer, size = {}, 0
 local function load(key, rule, p)
   local s = states and states[key]
   if not s then
-    local raw = call('GET', key)
-    s = raw and rule.unpack(raw) or rule.create(p)
+    local raw, layout = call('GET', key), rule.layout
+    if not raw then s = rule.create(p)
+    -- Behind the state stands where reading ended; writing does not look at it.
+    elseif layout then s = {struct.unpack(layout, raw)}
+    else s = cmsgpack.unpack(raw) end
     if states then states[key] = s end
   end
   rule.advance(s, p)
@@ -290,7 +283,13 @@ end
 -- For as long as anything of it counts, and never a moment less.
 local function write(key, s, rule, rests)
   local ttl = ceil(max(rests, s[1] - now) / 1000)
-  if ttl > 0 then call('SET', key, rule.pack(s), 'PX', format('%d', ttl + 1)) else call('DEL', key) end
+  if ttl <= 0 then
+    call('DEL', key)
+    return
+  end
+  local layout = rule.layout
+  local raw = layout and struct.pack(layout, unpack(s)) or cmsgpack.pack(s)
+  call('SET', key, raw, 'PX', format('%d', ttl + 1))
 end
 
 local function save(key, s, spec, rests)
@@ -330,68 +329,77 @@ local function decide_one(verb, spec, cost, key)
   tell(wait > 0 and wait or 0, rule, s, p, rests, mark)
 end
 
-local function decide(verb, claims)
-  local granted, allowed = nil, true
-  if verb == BORROW then
-    granted = MAX
-    for _, claim in ipairs(claims) do
-      local left = claim.s[1] > now and 0 or claim.rule.remaining(claim.s, claim.p)
-      granted = min(granted, claim.cost, left)
+-- On several limits, and all that is no take: made when it is asked for.
+local function make_general()
+  local function decide(verb, claims)
+    local granted, allowed = nil, true
+    if verb == BORROW then
+      granted = MAX
+      for _, claim in ipairs(claims) do
+        local left = claim.s[1] > now and 0 or claim.rule.remaining(claim.s, claim.p)
+        granted = min(granted, claim.cost, left)
+      end
+      allowed = granted > 0
     end
-    allowed = granted > 0
+    for _, claim in ipairs(claims) do
+      -- Who borrows and gets nothing is told when there is one.
+      local cost = granted and min(claim.cost, 1) or claim.cost
+      claim.wait = max(claim.rule.wait(claim.s, claim.p, cost), claim.s[1] - now, 0)
+      if not granted and claim.wait > 0 then allowed = false end
+    end
+    if verb == SPEND then allowed = true end
+    for _, claim in ipairs(claims) do
+      local rule, s, p = claim.rule, claim.s, claim.p
+      local takes = allowed and verb ~= PEEK
+      local mark = takes and rule.spend(s, p, granted or claim.cost) or 0
+      local rests = rule.rests(s, p)
+      if takes then save(claim.key, s, claim.spec, rests) end
+      tell(claim.wait, rule, s, p, rests, mark)
+    end
+    if granted then tell_one(granted) end
   end
-  for _, claim in ipairs(claims) do
-    -- Who borrows and gets nothing is told when there is one.
-    local cost = granted and min(claim.cost, 1) or claim.cost
-    claim.wait = max(claim.rule.wait(claim.s, claim.p, cost), claim.s[1] - now, 0)
-    if not granted and claim.wait > 0 then allowed = false end
+
+  local function change(verb, claims)
+    local held = 1
+    for _, claim in ipairs(claims) do
+      local rule, s, p = claim.rule, claim.s, claim.p
+      if verb == REFUND then rule.refund(s, p, claim.cost, claim.mark)
+      elseif verb == BLOCK then s[1] = claim.cost > 0 and now + claim.cost or 0
+      elseif verb == RENEW and rule.renew and not rule.renew(s, p, claim.mark) then held = 0
+      elseif verb == RESET then s = rule.create(p) end
+      save(claim.key, s, claim.spec, rule.rests(s, p))
+    end
+    if verb == RENEW then tell_one(held) end
   end
-  if verb == SPEND then allowed = true end
-  for _, claim in ipairs(claims) do
-    local rule, s, p = claim.rule, claim.s, claim.p
-    local takes = allowed and verb ~= PEEK
-    local mark = takes and rule.spend(s, p, granted or claim.cost) or 0
-    local rests = rule.rests(s, p)
-    if takes then save(claim.key, s, claim.spec, rests) end
-    tell(claim.wait, rule, s, p, rests, mark)
+
+  local function claims_of(at, count, first_key)
+    local claims = {}
+    for index = 1, count do
+      local spec, key = calls[at], KEYS[first_key + index - 1]
+      local rule, p = rules[spec], parameters[spec]
+      claims[index] = {
+        rule = rule, p = p, s = load(key, rule, p), key = key, spec = spec, cost = calls[at + 1], mark = calls[at + 2],
+      }
+      at = at + 3
+    end
+    return claims
   end
-  if granted then tell_one(granted) end
+
+  return function(verb, at, count, first_key)
+    local claims = claims_of(at, count, first_key)
+    if verb <= SPEND or verb == BORROW then decide(verb, claims) else change(verb, claims) end
+  end
 end
 
-local function change(verb, claims)
-  local held = 1
-  for _, claim in ipairs(claims) do
-    local rule, s, p = claim.rule, claim.s, claim.p
-    if verb == REFUND then rule.refund(s, p, claim.cost, claim.mark)
-    elseif verb == BLOCK then s[1] = claim.cost > 0 and now + claim.cost or 0
-    elseif verb == RENEW and rule.renew and not rule.renew(s, p, claim.mark) then held = 0
-    elseif verb == RESET then s = rule.create(p) end
-    save(claim.key, s, claim.spec, rule.rests(s, p))
-  end
-  if verb == RENEW then tell_one(held) end
-end
-
-local function claims_of(at, count, first_key)
-  local claims = {}
-  for index = 1, count do
-    local spec, key = calls[at], KEYS[first_key + index - 1]
-    local rule, p = rules[spec], parameters[spec]
-    claims[index] = {
-      rule = rule, p = p, s = load(key, rule, p), key = key, spec = spec, cost = calls[at + 1], mark = calls[at + 2],
-    }
-    at = at + 3
-  end
-  return claims
-end
-
+local general
 local at, key = 1, 1
 while calls[at] do
   local times, verb, count = calls[at], calls[at + 1], calls[at + 2]
   for _ = 1, times do
     if count == 1 and verb <= SPEND then decide_one(verb, calls[at + 3], calls[at + 4], KEYS[key])
     else
-      local claims = claims_of(at + 3, count, key)
-      if verb <= SPEND or verb == BORROW then decide(verb, claims) else change(verb, claims) end
+      general = general or make_general()
+      general(verb, at + 3, count, key)
     end
     key = key + count
   end
