@@ -24,7 +24,7 @@ const nextKey = () => keys[(turn = (turn + 7_919) % KEYS)];
 
 // A process has one server of its own for this, which ends with it.
 const server = await startRedis();
-process.once("exit", () => server.stop());
+process.once("exit", () => void server.stop());
 const connect = async () => {
   const client = new Redis(server.url, REDIS_CLIENT_OPTIONS);
   await new Promise((resolve) => client.once("ready", resolve));
@@ -82,19 +82,9 @@ export const rows = [
     peers: { [RLF]: () => flexible.consume(nextKey()) },
     target: { minRatio: { [RLF]: 1.7 } },
   },
-  ...[
-    ["sliding window", slidingWindow],
-    ["fixed window", fixedWindow],
-    ["sliding log", slidingLog],
-  ].map(([name, make]) => {
-    const limiter = rateLimiter({ limits: large(make) });
-    return {
-      name: `in memory, ${name}, tryTake`,
-      sync: true,
-      ours: () => limiter.tryTake(nextKey()),
-      peers: {},
-    };
-  }),
+  memoryRow("sliding window", slidingWindow),
+  memoryRow("fixed window", fixedWindow),
+  memoryRow("sliding log", slidingLog),
   onRedis("on Redis, exact, 1 caller", 1, exact, 1),
   onRedis("on Redis, exact, 50 callers", 50, exact, 2),
   onRedis("on Redis, exact, 500 callers", 500, exact, 2),
@@ -125,6 +115,16 @@ export const rows = [
     measure: overshoot,
   },
 ];
+
+function memoryRow(name, make) {
+  const limiter = rateLimiter({ limits: large(make) });
+  return {
+    name: `in memory, ${name}, tryTake`,
+    sync: true,
+    ours: () => limiter.tryTake(nextKey()),
+    peers: {},
+  };
+}
 
 async function roundTrips({ ours, peers }) {
   const values = {};

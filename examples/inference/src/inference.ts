@@ -2,17 +2,35 @@
 import { availableParallelism } from "node:os";
 import { breakerMetrics } from "@holdfast/breaker";
 import type { Clock, Health, HealthReport } from "@holdfast/core";
-import { coreMetrics, health, HoldfastError, prometheus, systemClock, timeout } from "@holdfast/core";
+import {
+  coreMetrics,
+  health,
+  HoldfastError,
+  prometheus,
+  systemClock,
+  timeout,
+  withMiddleware,
+} from "@holdfast/core";
 import type { RunningServer } from "@holdfast/core/node";
 import type { GpuPool } from "@holdfast/gpu-pool";
 import { gpuPool, gpuPoolMetrics } from "@holdfast/gpu-pool";
 import { workerThreads } from "@holdfast/gpu-pool/worker-threads";
 import { memoryStore, queue as makeQueue, queueMetrics, worker as startWorker } from "@holdfast/queue";
+import type { Limit } from "@holdfast/ratelimit";
+import { rateLimitMetrics } from "@holdfast/ratelimit";
+import { apiLimit } from "./http/api-limit.ts";
 import { serveOnFreePort } from "./http/free-port.ts";
 import { page } from "./http/page.ts";
 import { routes } from "./http/routes.ts";
 import { taskSockets } from "./http/task-socket.ts";
-import { MAX_BODY_BYTES, MAX_KEPT_TASKS, MAX_LIVE_TASKS, MAX_UPLOADS_WAITING } from "./limits.ts";
+import {
+  MAX_BODY_BYTES,
+  MAX_KEPT_TASKS,
+  MAX_LIVE_TASKS,
+  MAX_UPLOADS_WAITING,
+  REQUESTS,
+  SUBMISSIONS,
+} from "./limits.ts";
 import { denoiser, inspect, landscaper, stylist, upscaler } from "./work/models.ts";
 import { modelBreakers, pictureHandler } from "./work/picture-task.ts";
 import { Retention } from "./work/retention.ts";
@@ -32,6 +50,8 @@ export interface InferenceOptions {
   readonly page: URL;
   /** Told of what no caller could be told. */
   readonly onError?: (error: unknown) => unknown;
+  /** Pictures that one address may ask for. @defaultValue SUBMISSIONS */
+  readonly submissions?: Limit<"key">;
   readonly clock?: Clock;
 }
 
@@ -89,7 +109,9 @@ export async function startInference(options: InferenceOptions): Promise<Inferen
   const worker = startWorker(queue, [pictureHandler(pool, breakers)], { concurrency: threads });
   const retention = new Retention(queue, MAX_KEPT_TASKS);
   const watch = watchHealth(pool, intake, () => queue.stats(), clock);
-  const numbers = prometheus({ tables: [coreMetrics, breakerMetrics, queueMetrics, gpuPoolMetrics] });
+  const numbers = prometheus({
+    tables: [coreMetrics, breakerMetrics, rateLimitMetrics, queueMetrics, gpuPoolMetrics],
+  });
   const sockets = taskSockets(queue);
   let server: RunningServer;
   try {
@@ -106,7 +128,8 @@ export async function startInference(options: InferenceOptions): Promise<Inferen
       page: await page(options.page),
       onAdded: (id) => retention.remember(id).catch((error: unknown) => options.onError?.(error)),
     });
-    server = await serveOnFreePort(handler, options.furtherPorts ?? 0, {
+    const limit = apiLimit(REQUESTS, options.submissions ?? SUBMISSIONS, clock);
+    server = await serveOnFreePort(withMiddleware(handler, limit), options.furtherPorts ?? 0, {
       port: options.port,
       host: options.host ?? "127.0.0.1",
       maxBodyBytes: MAX_BODY_BYTES,

@@ -1,4 +1,6 @@
 // What the service takes, in one place.
+import type { Limit } from "@holdfast/ratelimit";
+import { tokenBucket } from "@holdfast/ratelimit";
 
 /** Largest request body, in bytes. */
 export const MAX_BODY_BYTES = 10_000_000;
@@ -20,3 +22,19 @@ export const MAX_KEPT_TASKS = 64;
 
 /** Most uploads that wait to be looked at; one more is answered with 503. */
 export const MAX_UPLOADS_WAITING = 16;
+
+/** Requests to the API, of one address. Polling is cheap. */
+export const REQUESTS: Limit<"key"> = tokenBucket({
+  name: "requests",
+  capacity: 1_000,
+  refill: 200,
+  per: "1s",
+});
+
+/** Pictures asked for, of one address: each is seconds of work. */
+export const SUBMISSIONS: Limit<"key"> = tokenBucket({
+  name: "submissions",
+  capacity: 120,
+  refill: 2,
+  per: "1s",
+});

@@ -1,5 +1,6 @@
 // @holdfast/ratelimit: how much, how often, how many at once; decided exactly, in memory or for a fleet.
 export { RATE_LIMITER_DEFAULTS, rateLimiter } from "./limiter.ts";
+export { rateLimitMetrics } from "./metrics.ts";
 export type {
   AcquireOptions,
   AskOptions,

@@ -1,7 +1,7 @@
 // The suite is only as good as the faults it finds: each of these stores must fail it.
 import type { ManualClock } from "@holdfast/core/testing";
 import { manualClock } from "@holdfast/core/testing";
-import type { Ledger, Limit, LimitState, RateLimitStore, Rule } from "@holdfast/ratelimit";
+import type { Ledger, LedgerCall, Limit, LimitState, RateLimitStore, Rule } from "@holdfast/ratelimit";
 import { memoryRateLimitStore } from "@holdfast/ratelimit";
 import { rateLimitStoreConformance } from "@holdfast/ratelimit/testing";
 import { describe, expect, it } from "vitest";
@@ -77,7 +77,7 @@ const withRule = (change: (rule: Rule, limit: Limit) => Partial<Rule>) => {
   }));
 };
 
-const only = (call: { readonly limits: readonly Limit[] }, index: number) => ({
+const only = (call: LedgerCall, index: number): LedgerCall => ({
   ...call,
   limits: [call.limits[index]!],
 });

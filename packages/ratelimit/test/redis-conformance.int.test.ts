@@ -21,12 +21,12 @@ describe.skipIf(redisUrl === "")("redisRateLimitStore", () => {
     await keys.drop();
   });
 
-  rateLimitStoreConformance({ describe, it }, { make: open, advance: sleep, unitMs: 600 });
+  rateLimitStoreConformance({ describe, it }, { make: open, advance: sleep, unitMs: 400 });
 
   describe("behind leasedStore", () => {
     rateLimitStoreConformance(
       { describe, it },
-      { make: () => leasedStore({ store: open(), lease: "50ms" }), advance: sleep, unitMs: 600, lends: true },
+      { make: () => leasedStore({ store: open(), lease: "50ms" }), advance: sleep, unitMs: 400, lends: true },
     );
   });
 
@@ -42,7 +42,7 @@ describe.skipIf(!inject("startsRedis"))("redisRateLimitStore on a Cluster of thr
   let client: Cluster;
   beforeAll(async () => {
     servers = await startRedisCluster();
-    client = new Cluster(servers.nodes, {
+    client = new Cluster([...servers.nodes], {
       redisOptions: { ...REDIS_CLIENT_OPTIONS },
       enableOfflineQueue: false,
     });
@@ -55,7 +55,7 @@ describe.skipIf(!inject("startsRedis"))("redisRateLimitStore on a Cluster of thr
 
   rateLimitStoreConformance(
     { describe, it },
-    { make: () => redisRateLimitStore({ client, deadline: "5s" }), advance: sleep, unitMs: 600 },
+    { make: () => redisRateLimitStore({ client, deadline: "5s" }), advance: sleep, unitMs: 400 },
   );
 
   it("[pitfall 8] spreads its keys over all nodes", async () => {
