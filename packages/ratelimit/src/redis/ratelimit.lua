@@ -18,6 +18,78 @@ local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
 local format = string.format
 
+local argument = cjson.decode(ARGV[1])
+local specs, calls, repeats = argument[1], argument[2], argument[3]
+local parameters, kind_of = {}, {}
+for index, spec in ipairs(specs) do
+  kind_of[index] = table.remove(spec, 1)
+  parameters[index] = spec
+end
+
+local TAKE, PEEK, SPEND, REFUND, RENEW, BLOCK, RESET, BORROW = 1, 2, 3, 4, 5, 6, 7, 8
+
+local answer, size = {}, 0
+
+-- One take from a bucket, which is what most calls are: what the rules below do, without a table and without a function
+-- for each step. It takes the server two thirds of the time.
+local function take_bucket(spec, cost, key)
+  local p = parameters[spec]
+  local per_token, per_tick, tick = p[2], p[3], p[4]
+  local full, wanted = p[1] * per_token, cost * per_token
+  local blocked, debt, at, scale = 0, 0, 0, per_token
+  local raw = call('GET', key)
+  if raw then blocked, debt, at, scale = struct.unpack('dddd', raw) end
+  if scale ~= per_token then debt = min(MAX, ceil(debt / scale * per_token)) end
+  local ticks = floor((now - at) / tick)
+  if ticks > 0 then
+    debt = debt - ticks * per_tick
+    if debt > 0 then at = at + ticks * tick else debt, at = 0, now end
+  end
+  local wait, mark = 0, 0
+  local excess = debt + wanted - full
+  if excess > 0 then wait = at + ceil(excess / per_tick) * tick - now end
+  if blocked - now > wait then wait = blocked - now end
+  if wait <= 0 then
+    wait = 0
+    if debt == 0 and at < now then at = now end
+    debt = debt + wanted
+    mark = at + ceil(debt / per_tick) * tick
+    local ttl = ceil((mark - now) / 1000)
+    if ttl > 0 then
+      call('SET', key, struct.pack('dddd', blocked, debt, at, per_token), 'PX', format('%d', ttl + 1))
+    end
+  end
+  local remaining = max(0, floor((full - debt) / per_token))
+  answer[size + 1] = wait
+  answer[size + 2] = remaining
+  answer[size + 3] = debt == 0 and 0 or at + ceil((debt - full + (remaining + 1) * per_token) / per_tick) * tick - now
+  answer[size + 4] = debt == 0 and 0 or at + ceil(debt / per_tick) * tick - now
+  answer[size + 5] = mark
+  size = size + 5
+end
+
+local function is_plain()
+  if repeats then return false end
+  local at = 1
+  while calls[at] do
+    if calls[at + 1] ~= TAKE or calls[at + 2] ~= 1 or kind_of[calls[at + 3]] ~= 'bucket' then return false end
+    at = at + 6
+  end
+  return true
+end
+
+if is_plain() then
+  local at, key = 1, 1
+  while calls[at] do
+    for _ = 1, calls[at] do
+      take_bucket(calls[at + 3], calls[at + 4], KEYS[key])
+      key = key + 1
+    end
+    at = at + 6
+  end
+  return answer
+end
+
 -- Made only where they are asked for: a script makes all its functions anew each time it runs.
 local kinds = {}
 
@@ -251,20 +323,19 @@ function kinds.slots()
   return slots
 end
 
-local argument = cjson.decode(ARGV[1])
-local specs, calls, repeats = argument[1], argument[2], argument[3]
-local rules, parameters = {}, {}
-local made = {}
-for index, spec in ipairs(specs) do
-  local kind = table.remove(spec, 1)
-  made[kind] = made[kind] or kinds[kind]()
-  rules[index] = made[kind]
-  parameters[index] = spec
+local rules, made = {}, {}
+
+local function rule_of(spec)
+  local rule, kind = rules[spec], kind_of[spec]
+  if not rule then
+    rule = made[kind] or kinds[kind]()
+    made[kind], rules[spec] = rule, rule
+  end
+  return rule
 end
 
 -- Where a key comes more than once it is read once and written once, at the end.
 local states, changed = repeats and {}, {}
-local answer, size = {}, 0
 
 local function load(key, rule, p)
   local s = states and states[key]
@@ -297,11 +368,9 @@ local function save(key, s, spec, rests)
     states[key] = s
     changed[key] = spec
   else
-    write(key, s, rules[spec], rests)
+    write(key, s, rule_of(spec), rests)
   end
 end
-
-local TAKE, PEEK, SPEND, REFUND, RENEW, BLOCK, RESET, BORROW = 1, 2, 3, 4, 5, 6, 7, 8
 
 local function tell(wait, rule, s, p, rests, mark)
   answer[size + 1] = wait
@@ -319,7 +388,7 @@ end
 
 -- On one limit: the case to be fast in.
 local function decide_one(verb, spec, cost, key)
-  local rule, p = rules[spec], parameters[spec]
+  local rule, p = rule_of(spec), parameters[spec]
   local s = load(key, rule, p)
   local wait = max(rule.wait(s, p, cost), s[1] - now)
   local takes = verb == SPEND or (wait <= 0 and verb == TAKE)
@@ -376,7 +445,7 @@ local function make_general()
     local claims = {}
     for index = 1, count do
       local spec, key = calls[at], KEYS[first_key + index - 1]
-      local rule, p = rules[spec], parameters[spec]
+      local rule, p = rule_of(spec), parameters[spec]
       claims[index] = {
         rule = rule, p = p, s = load(key, rule, p), key = key, spec = spec, cost = calls[at + 1], mark = calls[at + 2],
       }
@@ -406,7 +475,7 @@ while calls[at] do
   at = at + 3 + 3 * count
 end
 for name, spec in pairs(changed) do
-  local s, rule = states[name], rules[spec]
+  local s, rule = states[name], rule_of(spec)
   write(name, s, rule, rule.rests(s, parameters[spec]))
 end
 return answer
