@@ -1,4 +1,5 @@
 // Measures what many callers get done together: a function for a row's `measure`.
+import { collectGarbage } from "./garbage.mjs";
 
 const FULL = { rounds: 7, batchMs: 400 };
 const QUICK = { rounds: 3, batchMs: 150 };
@@ -22,7 +23,9 @@ export function byCallers(callers) {
     for (let round = 0; round < rounds; round += 1)
       for (let turn = 0; turn < contenders.length; turn += 1) {
         const { operation, count, samples } = contenders[(round + turn) % contenders.length];
-        await timed(operation, callers, Math.max(callers, count >> 4));
+        // As in every row: nobody pays for the garbage of the one before.
+        collectGarbage({ type: "minor" });
+        await timed(operation, callers, Math.max(callers, count >> 3));
         samples.push(await timed(operation, callers, count));
       }
     return Object.fromEntries(

@@ -1,9 +1,5 @@
 // Measures the contenders of a row in turn, several rounds, and answers the median of each.
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
-
-setFlagsFromString("--expose-gc");
-const collectGarbage = runInNewContext("gc");
+import { collectGarbage } from "./garbage.mjs";
 
 const FULL = { rounds: 15, batchMs: 60, warmUpMs: 200 };
 const QUICK = { rounds: 5, batchMs: 15, warmUpMs: 50 };

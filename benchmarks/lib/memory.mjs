@@ -1,10 +1,6 @@
 // Measures what calls allocate and what they leave behind: functions for a row's `measure`.
 import { createHook } from "node:async_hooks";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
-
-setFlagsFromString("--expose-gc");
-const collectGarbage = runInNewContext("gc");
+import { collectGarbage } from "./garbage.mjs";
 
 /** Contender → bytes a call allocates, the promise of its caller's `await` included. */
 export async function bytesPerCall({ ours, peers }, quick) {
