@@ -3,7 +3,7 @@ import type { ManualClock } from "@holdfast/core/testing";
 import { manualClock } from "@holdfast/core/testing";
 import type { RateLimitStore } from "@holdfast/ratelimit";
 import { concurrency, fixedWindow, rateLimiter, tokenBucket } from "@holdfast/ratelimit";
-import type { RateLimitHttpOptions } from "@holdfast/ratelimit/http";
+import type { KeyedRequest, RateLimitHttpOptions, RequestKey } from "@holdfast/ratelimit/http";
 import { byAll, byHeader, byIp, rateLimit } from "@holdfast/ratelimit/http";
 import { StoreUnavailableError } from "@holdfast/core";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -139,6 +139,35 @@ describe("rateLimit", () => {
     await expect(ask({ "x-api-key": "silver", "x-cost": "40" })).rejects.toMatchObject({
       code: "INVALID_OPTION",
     });
+  });
+
+  it(row(70, "counts by API key, by user, by address, or by a combination"), async () => {
+    const byUser = (request: KeyedRequest) => request.headers.get("authorization")?.replace("Bearer ", "");
+    const statuses = async (key: RequestKey, ...asks: readonly (readonly [string, string, string])[]) => {
+      const limits = tokenBucket({ capacity: 1, refill: 1, per: "1m" });
+      const ask = service({ limiter: rateLimiter({ clock, limits }), key });
+      const answers: number[] = [];
+      for (const [apiKey, user, address] of asks) {
+        const headers = { "x-api-key": apiKey, authorization: `Bearer ${user}` };
+        answers.push((await ask(headers, address)).status);
+      }
+      return answers;
+    };
+    const here = "192.0.2.1";
+    const there = "192.0.2.2";
+    expect(
+      await statuses(byHeader("x-api-key"), ["a", "1", here], ["a", "2", there], ["b", "1", here]),
+    ).toEqual([200, 429, 200]);
+    expect(await statuses(byUser, ["a", "1", here], ["b", "1", there], ["a", "2", here])).toEqual([
+      200, 429, 200,
+    ]);
+    expect(await statuses(byIp(), ["a", "1", here], ["b", "2", here], ["a", "1", there])).toEqual([
+      200, 429, 200,
+    ]);
+    const combination = byAll(byUser, byIp());
+    expect(await statuses(combination, ["a", "1", here], ["b", "1", here], ["a", "1", there])).toEqual([
+      200, 429, 200,
+    ]);
   });
 
   it("counts by several things, each with a key of its own", async () => {

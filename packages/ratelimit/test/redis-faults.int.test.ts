@@ -1,4 +1,5 @@
 // A Redis that fails, forgets, freezes and is replaced.
+import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Clock } from "@holdfast/core";
 import { systemClock } from "@holdfast/core";
@@ -223,6 +224,19 @@ describe.skipIf(!inject("startsRedis"))("redisRateLimitStore", () => {
     const limiter = rateLimiter({ limits: lasting(12_345), store, onStoreError: "closed" });
     const decisions = await Promise.all(Array.from({ length: 100_000 }, () => limiter.take("k")));
     expect(decisions.filter(({ allowed }) => allowed)).toHaveLength(12_345);
+  });
+
+  it("[pitfall 22] runs on this server, with no flags that only some know", async () => {
+    await using server = await startRedis();
+    const client = await connected(server.url);
+    const limiter = rateLimiter({
+      limits: lasting(1),
+      store: redisRateLimitStore({ client }),
+      onStoreError: "closed",
+    });
+    expect((await limiter.take("k")).allowed).toBe(true);
+    const lua = readFileSync(new URL("../src/redis/ratelimit.lua", import.meta.url), "utf8");
+    expect(lua.startsWith("#!")).toBe(false);
   });
 
   it("takes one run of the script for what is asked in one tick", async () => {

@@ -75,9 +75,11 @@ export class LeasedLedger implements Ledger {
     // Once for those who came while another asked, once for itself.
     for (let round = 0; round < 2; round += 1) {
       pool.wanted += cost as number;
-      await (pool.borrowing ?? this.#borrow(pool, subject));
-      pool.wanted = Math.max(0, pool.wanted - (cost as number));
-      signal?.throwIfAborted();
+      try {
+        await unlessAborted(pool.borrowing ?? this.#borrow(pool, subject), signal);
+      } finally {
+        pool.wanted -= cost as number;
+      }
       const decision = this.takeNow(subject, cost, limits, mode);
       if (decision !== undefined) return decision;
     }
@@ -195,6 +197,22 @@ export class LeasedLedger implements Ledger {
         .finally(() => this.#returns.delete(work));
       this.#returns.add(work);
     }
+  }
+}
+
+/** The promise, or the signal's reason as soon as it aborts. */
+async function unlessAborted(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (signal === undefined) return promise;
+  signal.throwIfAborted();
+  let stop = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason as Error);
+    signal.addEventListener("abort", stop, { once: true });
+  });
+  try {
+    await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", stop);
   }
 }
 
