@@ -8,7 +8,7 @@ import {
   slidingWindow,
   tokenBucket,
 } from "@holdfast/ratelimit";
-import type { Limit } from "@holdfast/ratelimit";
+import type { Limit, LimitState, Rule } from "@holdfast/ratelimit";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
@@ -221,6 +221,18 @@ describe("windows", () => {
   });
 });
 
+/** A state from which a plan has taken what it could. */
+function usedBy(rule: Rule, plan: readonly Step[]): { readonly state: LimitState; readonly now: number } {
+  const state = rule.create();
+  let now = START;
+  for (const { after, cost } of plan) {
+    now += after;
+    rule.advance(state, now);
+    if (rule.waitFor(state, now, cost) === 0) rule.spend(state, now, cost);
+  }
+  return { state, now };
+}
+
 describe("every limit", () => {
   const anyLimit: fc.Arbitrary<Limit> = fc.oneof(
     buckets.map(([limit]) => limit),
@@ -235,13 +247,7 @@ describe("every limit", () => {
       fc.property(anyLimit, steps(3_000_000, 6), fc.integer({ min: 1, max: 20 }), (limit, plan, wanted) => {
         const { rule } = limit;
         const cost = Math.min(wanted, limit.quota);
-        const state = rule.create();
-        let now = START;
-        for (const step of plan) {
-          now += step.after;
-          rule.advance(state, now);
-          if (rule.waitFor(state, now, step.cost) === 0) rule.spend(state, now, step.cost);
-        }
+        const { state, now } = usedBy(rule, plan);
         const wait = rule.waitFor(state, now, cost);
         expect(Number.isSafeInteger(wait) && wait >= 0).toBe(true);
         if (wait === 0) return;
@@ -258,13 +264,7 @@ describe("every limit", () => {
     fc.assert(
       fc.property(anyLimit, steps(3_000_000, 6), (limit, plan) => {
         const { rule } = limit;
-        const state = rule.create();
-        let now = START;
-        for (const step of plan) {
-          now += step.after;
-          rule.advance(state, now);
-          if (rule.waitFor(state, now, step.cost) === 0) rule.spend(state, now, step.cost);
-        }
+        const { state, now } = usedBy(rule, plan);
         const rest = rule.restsIn(state, now);
         rule.advance(state, now + rest);
         expect(rule.remaining(state, now + rest)).toBe(limit.quota);
@@ -278,13 +278,7 @@ describe("every limit", () => {
     fc.assert(
       fc.property(anyLimit, steps(1_000_000, 4), fc.integer({ min: 1, max: 20 }), (limit, plan, wanted) => {
         const { rule } = limit;
-        const state = rule.create();
-        let now = START;
-        for (const step of plan) {
-          now += step.after;
-          rule.advance(state, now);
-          if (rule.waitFor(state, now, step.cost) === 0) rule.spend(state, now, step.cost);
-        }
+        const { state, now } = usedBy(rule, plan);
         const before = rule.remaining(state, now);
         const cost = Math.min(wanted, before);
         const mark = rule.spend(state, now, cost);
