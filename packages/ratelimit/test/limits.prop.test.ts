@@ -294,12 +294,22 @@ describe("every limit", () => {
     fc.assert(
       fc.property(anyLimit, fc.integer({ min: 1, max: 50 }), (limit, instances) => {
         const share = limit.share(instances);
-        expect(share.quota).toBeGreaterThanOrEqual(1);
-        // In the time of a whole window the shares give back no more than the limit does; one each where it is less.
-        const perWindow = (share.quota * limit.windowMs) / share.windowMs;
-        if (limit.algorithm !== "concurrency")
-          expect(perWindow * instances).toBeLessThanOrEqual(limit.quota * 1.001 + instances / share.windowMs);
+        // One each where there is less than one for each: of a bucket, beyond its capacity but not beyond its rate.
+        expect(share.quota * instances <= limit.quota || share.quota === 1).toBe(true);
+        // Of places there is no rate that could be slower.
+        if (limit.algorithm === "concurrency") return;
+        const [many, one] = [BigInt(instances), rateOf(share)];
+        const whole = rateOf(limit);
+        expect(many * one.amount * whole.time <= whole.amount * one.time).toBe(true);
       }),
+      { numRuns: 1_000 },
     );
   });
 });
+
+/** What a limit gives back in which time, as whole numbers. */
+function rateOf({ rule, quota, windowMs }: Limit): { readonly amount: bigint; readonly time: bigint } {
+  const [, perToken, perTick, tickUs] = rule.parameters;
+  if (rule.kind === "bucket") return { amount: BigInt(perTick!), time: BigInt(perToken!) * BigInt(tickUs!) };
+  return { amount: BigInt(quota), time: BigInt(windowMs) };
+}

@@ -12,7 +12,10 @@ export interface Limit<By extends string = string> {
   /** Time in which a whole quota comes back, in milliseconds; for `concurrency` the longest lease. */
   readonly windowMs: number;
   readonly rule: Rule;
-  /** What each of `instances` may let through so that all together keep the limit. */
+  /**
+   * What each of `instances` may let through so that all together keep the limit. Where that is less than one at a time it
+   * is one, of a window or a bucket in a longer time; places of `concurrency` are then as many as there are instances.
+   */
   share(instances: number): Limit<By>;
 }
 
