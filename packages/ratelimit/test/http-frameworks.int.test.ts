@@ -108,7 +108,8 @@ describe.each(Object.entries(frameworks))("behind %s", (_, start) => {
     await curl();
     const refused = await curl();
     expect(refused).toMatch(/^http\/1.1 429/);
-    expect(refused).toMatch(/retry-after: 3600\r\n/);
+    // Less what three processes of curl have taken.
+    expect(refused).toMatch(/retry-after: 3(?:600|5\d\d)\r\n/);
     expect(refused).toContain("content-type: application/problem+json");
     expect(JSON.parse(refused.split("\r\n\r\n")[1]!)).toMatchObject({ status: 429, code: "rate_limited" });
   });

@@ -21,12 +21,17 @@ describe.skipIf(redisUrl === "")("redisRateLimitStore", () => {
     await keys.drop();
   });
 
-  rateLimitStoreConformance({ describe, it }, { make: open, advance: sleep, unitMs: 400 });
+  rateLimitStoreConformance({ describe, it }, { make: open, advance: sleep, unitMs: 1_000 });
 
   describe("behind leasedStore", () => {
     rateLimitStoreConformance(
       { describe, it },
-      { make: () => leasedStore({ store: open(), lease: "50ms" }), advance: sleep, unitMs: 400, lends: true },
+      {
+        make: () => leasedStore({ store: open(), lease: "50ms" }),
+        advance: sleep,
+        unitMs: 1_000,
+        lends: true,
+      },
     );
   });
 
@@ -55,7 +60,7 @@ describe.skipIf(!inject("startsRedis"))("redisRateLimitStore on a Cluster of thr
 
   rateLimitStoreConformance(
     { describe, it },
-    { make: () => redisRateLimitStore({ client, deadline: "5s" }), advance: sleep, unitMs: 400 },
+    { make: () => redisRateLimitStore({ client, deadline: "5s" }), advance: sleep, unitMs: 1_000 },
   );
 
   it("[pitfall 8] spreads its keys over all nodes", async () => {
