@@ -16,7 +16,11 @@ import { join } from "node:path";
 
 // Below the range that systems take from for outgoing connections: none of those can be on our port while its
 // server is down for a moment.
-const RANGE = { first: 20_000, last: 31_999 };
+const RANGE = { first: 20_000, last: 29_999 };
+
+/** For nodes of a Redis Cluster, which listen on a second port as well, 10,000 above: one that nobody else is given. */
+export const CLUSTER_RANGE = { first: 20_000, last: 21_999 };
+
 const ATTEMPTS = 200;
 /** A claim without an owner is being written right now, unless it is older than this, in milliseconds. */
 const NAMELESS_MS = 5_000;

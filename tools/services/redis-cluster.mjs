@@ -17,8 +17,10 @@ const READY_WITHIN_MS = 20_000;
  * @returns {Promise<RedisCluster>}
  */
 export async function startRedisCluster() {
-  const args = ["--cluster-enabled", "yes", "--cluster-node-timeout", "5000"];
-  const servers = await Promise.all(Array.from({ length: MASTERS }, () => startRedis({ args })));
+  const args = ["--cluster-node-timeout", "5000"];
+  const servers = await Promise.all(
+    Array.from({ length: MASTERS }, () => startRedis({ cluster: true, args })),
+  );
   const stop = async () => {
     await Promise.all(servers.map((server) => server.stop()));
   };

@@ -1,6 +1,7 @@
 // A private Redis (or Valkey) for a test.
 import { join } from "node:path";
 import { ask } from "./ask.mjs";
+import { CLUSTER_RANGE } from "./ports.mjs";
 import { serverHome } from "./server-home.mjs";
 import { ServerProcess } from "./server-process.mjs";
 import { which } from "./which.mjs";
@@ -9,6 +10,7 @@ import { which } from "./which.mjs";
  * @typedef {object} RedisOptions
  * @property {boolean} [appendOnly] - Every write is on disk before it is acknowledged. Default: nothing is kept.
  * @property {string} [password] - What clients must know (`requirepass`); it is part of the URL.
+ * @property {boolean} [cluster] - It is a node of a Cluster.
  * @property {readonly string[]} [args] - Further arguments of redis-server.
  */
 
@@ -29,7 +31,7 @@ export function findRedis() {
 export async function startRedis(options = {}) {
   const program = findRedis();
   if (program === undefined) throw new Error("no redis-server here: apt-get install redis-server");
-  const home = await serverHome("redis", "SIGTERM");
+  const home = await serverHome("redis", "SIGTERM", options.cluster === true ? CLUSTER_RANGE : undefined);
   const socket = join(home.folder, "redis.sock");
   const args = serverArgs(home, socket, options);
   const command = () => ({ file: program, args });
@@ -48,7 +50,7 @@ export async function startRedis(options = {}) {
  * @param {string} socket
  * @param {RedisOptions} options
  */
-function serverArgs({ folder, port }, socket, { appendOnly, password, args = [] }) {
+function serverArgs({ folder, port }, socket, { appendOnly, password, cluster, args = [] }) {
   const settings = {
     port: String(port),
     bind: "127.0.0.1",
@@ -58,6 +60,7 @@ function serverArgs({ folder, port }, socket, { appendOnly, password, args = [] 
     "maxmemory-policy": "noeviction",
     ...(appendOnly === true ? { appendonly: "yes", appendfsync: "always" } : {}),
     ...(password === undefined ? {} : { requirepass: password }),
+    ...(cluster === true ? { "cluster-enabled": "yes", "cluster-announce-ip": "127.0.0.1" } : {}),
   };
   return [...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]), ...args];
 }

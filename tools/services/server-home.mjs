@@ -29,10 +29,11 @@ done`;
 /**
  * @param {string} name - Part of the folder's name.
  * @param {NodeJS.Signals} stopSignal
+ * @param {{ first: number, last: number }} [range] - Of its port.
  * @returns {Promise<ServerHome>}
  */
-export async function serverHome(name, stopSignal) {
-  const { port, claim } = await claimPort();
+export async function serverHome(name, stopSignal, range) {
+  const { port, claim } = await claimPort(range);
   const folder = mkdtempSync(join(tmpdir(), `holdfast-${name}-`));
   const pidFile = join(folder, "guarded.pids");
   writeFileSync(pidFile, "");

@@ -114,7 +114,7 @@ describe.skipIf(!startsRedis)("redisCircuitStore with a server of its own", () =
 
   it("keeps every verb in one slot of a Cluster", async () => {
     await using server = await startRedis({
-      args: ["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1"],
+      cluster: true,
     });
     const admin = new Redis(server.url);
     await admin.call("CLUSTER", "ADDSLOTSRANGE", "0", "16383");

@@ -211,7 +211,7 @@ describe.skipIf(!startsRedis)("a Redis that fails", () => {
 
   it("is a Cluster: every verb stays in one slot; without its slots it is down", async () => {
     await using server = await startRedis({
-      args: ["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1"],
+      cluster: true,
     });
     const admin = connectAdmin(server.url);
     const plain = redisIdempotencyStore({ client: admin });
@@ -237,7 +237,7 @@ describe.skipIf(!startsRedis)("a Redis that fails", () => {
   it("is a Cluster whose node dies: calls fail in time and nothing is sent later", async () => {
     await using server = await startRedis({
       appendOnly: true,
-      args: ["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1"],
+      cluster: true,
     });
     const admin = connectAdmin(server.url);
     await admin.call("CLUSTER", "ADDSLOTSRANGE", "0", "16383");
