@@ -14,6 +14,8 @@ export interface OpenedClient {
 export const SERVER_CLIENTS: Readonly<Record<string, (url: string) => Promise<OpenedClient>>> = {
   "a pool of pg": async (url) => {
     const client = new pg.Pool({ connectionString: url });
+    // Its database is dropped with force, maybe before the last connection has ended.
+    client.on("error", () => {});
     return { client, close: () => client.end() };
   },
   "a client of pg": async (url) => {
