@@ -1,4 +1,10 @@
 import { defineConfig } from "tsup";
 import { bundle } from "../../tsup.base.ts";
 
-export default defineConfig(bundle({ index: "src/index.ts" }));
+export default defineConfig(
+  bundle({
+    index: "src/index.ts",
+    redis: "src/redis/index.ts",
+    testing: "src/testing/index.ts",
+  }),
+);

@@ -63,12 +63,29 @@ export interface CacheOptions<Key extends CacheKey, Value extends Cacheable> {
   readonly maxBytes?: number;
   /** Bytes of a value, roughly. Has to be said with `maxBytes`. */
   readonly sizeOf?: (value: Value, key: Key) => number;
+  /** Shares the values with other processes: `sharedTier({ store })`. @defaultValue this process keeps its own */
+  readonly share?: CacheShare;
+  /** How values are written for those who share them. @defaultValue jsonCodec() */
+  readonly codec?: CacheCodec<Value>;
   /** Told of loads that fail in the background, where no caller is. What it throws changes nothing. */
   readonly onLoadError?: (error: Error, key: Key) => void;
   /** @defaultValue systemClock */
   readonly clock?: Clock;
   /** @defaultValue systemRandom */
   readonly random?: Random;
+}
+
+/** Made by `sharedTier`. */
+export interface CacheShare {
+  readonly open: <Key extends CacheKey, Value extends Cacheable>(
+    options: CacheOptions<Key, Value>,
+  ) => Cache<Key, Value>;
+}
+
+/** Writes values as texts and reads them. What `decode` throws at is loaded anew. */
+export interface CacheCodec<Value> {
+  readonly encode: (value: Value) => string | PromiseLike<string>;
+  readonly decode: (text: string) => Value | PromiseLike<Value>;
 }
 
 export interface GetOptions {
@@ -83,7 +100,10 @@ export interface SetOptions {
   readonly tags?: readonly string[];
 }
 
-/** A cache. */
+/**
+ * A cache. `set`, `invalidate`, `invalidateTag` and `clear` take effect in this process at once, and in all that share the
+ * cache when their promise resolves; it rejects with `STORE_UNAVAILABLE` if the shared store has not acknowledged them.
+ */
 export interface Cache<Key extends CacheKey, Value extends Cacheable> {
   readonly name: string;
   /**
@@ -100,7 +120,7 @@ export interface Cache<Key extends CacheKey, Value extends Cacheable> {
   /** Loads anew, whatever is there; what is there is served to others meanwhile. */
   refresh(key: Key, options?: GetOptions): Promise<Value | undefined>;
   /** Puts a value there, for cache-aside. Loads that are under way do not replace it. */
-  set(key: Key, value: Value, options?: SetOptions): void;
+  set(key: Key, value: Value, options?: SetOptions): Promise<void>;
   /**
    * Write-through: changes the source with `write`, then puts the value there. If that fails, or another write of the key
    * has overlapped, nothing is left there: the next reader loads.
@@ -108,12 +128,12 @@ export interface Cache<Key extends CacheKey, Value extends Cacheable> {
    * @throws what `write` fails with.
    */
   put(key: Key, value: Value, options?: SetOptions): Promise<void>;
-  /** Removes it. A load that is under way leaves nothing behind. @returns whether it was there. */
-  invalidate(key: Key): boolean;
+  /** Removes it. A load that is under way leaves nothing behind. */
+  invalidate(key: Key): Promise<void>;
   /** Removes everything that depends on the tag: in the time of one number, however much that is. */
-  invalidateTag(tag: string): void;
+  invalidateTag(tag: string): Promise<void>;
   /** Removes everything. */
-  clear(): void;
+  clear(): Promise<void>;
   snapshot(): CacheSnapshot;
   /** Aborts the loaders' signals, and takes no more calls. */
   close(): Promise<void>;
@@ -134,6 +154,17 @@ export interface CacheSnapshot {
   readonly misses: number;
   readonly loads: number;
   readonly loadFailures: number;
+  /** Of a cache that is shared. */
+  readonly share?: {
+    /** Reads that were answered by what another process had kept. */
+    readonly hits: number;
+    /** Reads that the store did not answer. */
+    readonly failures: number;
+    /** Invalidations that the store has not acknowledged yet. */
+    readonly owed: number;
+    /** Whether memory may answer without the store being asked. */
+    readonly isTrusted: boolean;
+  };
 }
 
 /** Published as `holdfast:cache:load` when a load has ended. The key is no part of it. */

@@ -55,10 +55,15 @@ export function settingsOf<Key extends CacheKey, Value extends Cacheable>(
     check.function(name, options[name] as (() => unknown) | undefined);
   if (options.policy !== undefined && typeof options.policy.run !== "function")
     check.refuse("policy", options.policy, 'a policy such as timeout("2s")');
+  const { codec, share } = options;
+  if (codec !== undefined && (typeof codec.encode !== "function" || typeof codec.decode !== "function"))
+    check.refuse("codec", codec, "an object with encode and decode");
+  if (share !== undefined && typeof share.open !== "function")
+    check.refuse("share", share, "what sharedTier({ store }) gives");
   const { ttl } = options;
   const fixedMs = typeof ttl === "function" ? 0 : check.duration("ttl", ttl, {}, defaults.ttlMs);
   const ahead = options.refreshAhead;
-  const share = { min: 0.01, max: 1 };
+  const shares = { min: 0.01, max: 1 };
   const hardDeadlineMs = check.duration(
     "hardDeadline",
     options.hardDeadline,
@@ -87,7 +92,7 @@ export function settingsOf<Key extends CacheKey, Value extends Cacheable>(
       { min: hardDeadlineMs },
       Math.max(hardDeadlineMs, defaults.abandonAfterMs),
     ),
-    refreshShare: typeof ahead === "number" ? check.number("refreshAhead", ahead, share) : 1,
+    refreshShare: typeof ahead === "number" ? check.number("refreshAhead", ahead, shares) : 1,
     beta:
       typeof ahead === "object" ? check.number("refreshAhead.beta", ahead.beta, { min: 0.01, max: 100 }) : 0,
     maxIdleMs:

@@ -4,7 +4,7 @@ import { manualClock, seededRandom } from "@holdfast/core/testing";
 import { createCache } from "@holdfast/cache";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { drawsRefresh } from "../src/entry.ts";
+import { drawsRefresh } from "../src/memory/entry.ts";
 
 interface Version {
   readonly key: string;
@@ -122,11 +122,11 @@ describe("invalidation", () => {
               // The source changes, then it is said: everything from before is too old from here on.
               newest += 1;
               source.set(one.key, newest);
-              if (one.by === "key") cache.invalidate(one.key);
-              else if (one.by === "tag") cache.invalidateTag(one.key);
-              else if (one.by === "set") cache.set(one.key, { key: one.key, version: newest });
-              else if (one.by === "clear") cache.clear();
-              else cache.invalidateTag("shared");
+              if (one.by === "key") void cache.invalidate(one.key);
+              else if (one.by === "tag") void cache.invalidateTag(one.key);
+              else if (one.by === "set") void cache.set(one.key, { key: one.key, version: newest });
+              else if (one.by === "clear") void cache.clear();
+              else void cache.invalidateTag("shared");
               invalidated(one.key);
               if (one.by === "clear" || one.by === "shared tag")
                 for (const name of source.keys()) invalidated(name);

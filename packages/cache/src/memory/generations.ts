@@ -18,6 +18,11 @@ export class Generations {
     return this.#latest;
   }
 
+  /** A number of its own, for what concerns no single tag. */
+  advance(): number {
+    return (this.#latest += 1);
+  }
+
   invalidate(tag: string): void {
     this.#latest += 1;
     // The oldest first, since it was set anew.

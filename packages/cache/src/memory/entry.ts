@@ -1,13 +1,15 @@
-// One value in the cache, and how long it is what. Times are in milliseconds of the clock's monotonic time.
+// One value in memory, and how long it is what. Times are in milliseconds of the clock's monotonic time.
 
 /** `value` is `undefined` where it is remembered that there is none. */
 export interface Entry<Value> {
   readonly value: Value | undefined;
   readonly tags: readonly string[];
-  /** The latest invalidation when its load began. */
-  readonly generation: number;
+  /** The latest invalidation of a tag when its load began. */
+  generation: number;
   /** The latest invalidation that it has been held against. */
   checkedAt: number;
+  /** Which it is of the values that a shared tier had of its key; 0 without one. */
+  readonly version: number;
   readonly freshUntil: number;
   /** How long a reader is given it while a new one is loaded. */
   readonly staleUntil: number;
@@ -19,6 +21,11 @@ export interface Entry<Value> {
   readonly loadMs: number;
   /** When it was asked for last. Only looked at with `maxIdle`. */
   usedAt: number;
+}
+
+/** The time from which on nobody is given it. */
+export function endOf({ freshUntil, staleUntil, errorUntil }: Entry<unknown>): number {
+  return Math.max(freshUntil, staleUntil, errorUntil);
 }
 
 /**

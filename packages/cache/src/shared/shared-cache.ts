@@ -1,0 +1,558 @@
+// The cache of one process among several: memory first, then what all share, then one load for the whole fleet.
+import { asError, ClosedError, isHoldfastError, notify, optionsOf, TimeoutError } from "@holdfast/core";
+import type {
+  Cache,
+  Cacheable,
+  CacheCodec,
+  CacheKey,
+  CacheOptions,
+  CacheSnapshot,
+  GetOptions,
+  SetOptions,
+} from "../contract.ts";
+import { textOfKey } from "../key.ts";
+import { Loader } from "../load/run-load.ts";
+import { within } from "../load/within.ts";
+import type { Entry } from "../memory/entry.ts";
+import { MemoryTier } from "../memory/memory-tier.ts";
+import type { CacheSettings } from "../settings.ts";
+import { checkTags } from "../settings.ts";
+import { AloneLoads } from "./alone-loads.ts";
+import { Follower } from "./follower.ts";
+import { LeasedLoads } from "./leased-loads.ts";
+import type { LeasedLoad } from "./leased-loads.ts";
+import type { Errand } from "./ongoing.ts";
+import { Ongoing } from "./ongoing.ts";
+import { Owed } from "./owed.ts";
+import type { CacheChanges, CacheLease, CacheRead, CacheReading, CacheRegion, SharedEntry } from "./store.ts";
+
+/** How a cache shares, checked. */
+export interface SharedSettings<Value> {
+  readonly region: CacheRegion;
+  readonly coherenceMs: number;
+  readonly leaseMs: number;
+  readonly onStoreError: "load" | "fail";
+  readonly codec: CacheCodec<Value>;
+}
+
+/** What a look at the store has brought. */
+interface Seen<Value> {
+  readonly entry: Entry<Value> | undefined;
+  /** Fresh when the store was asked. */
+  readonly isFresh: boolean;
+  readonly lease: CacheLease;
+  /** Under the lease that this process was given, or has. */
+  readonly load: LeasedLoad<Value> | undefined;
+}
+
+/** How long to wait before asking again whether another process has loaded it: longer each time. */
+const FIRST_PAUSE_MS = 5;
+const LONGEST_PAUSE_MS = 250;
+
+export class SharedCache<Key extends CacheKey, Value extends Cacheable> implements Cache<Key, Value> {
+  readonly name: string;
+  readonly #memory: MemoryTier<Key, Value>;
+  readonly #region: CacheRegion;
+  readonly #loader: Loader<Key, Value>;
+  readonly #leased: LeasedLoads<Key, Value>;
+  readonly #alone: AloneLoads<Key, Value>;
+  readonly #follower: Follower;
+  readonly #ongoing = new Ongoing();
+  readonly #owed: Owed;
+  /** Looks that have not been sent yet, which others join. */
+  readonly #looks = new Map<string, Promise<Seen<Value>>>();
+  readonly #renewing = new Set<string>();
+  readonly #counts = { hits: 0, staleHits: 0, misses: 0, sharedHits: 0, storeFailures: 0 };
+  readonly #holder = crypto.randomUUID();
+  /** What was verified before this generation has to be verified again. */
+  #verifiedFrom = 0;
+  #closed = false;
+
+  constructor(
+    private readonly options: CacheOptions<Key, Value>,
+    private readonly settings: CacheSettings<Key, Value>,
+    private readonly shared: SharedSettings<Value>,
+  ) {
+    this.name = settings.name;
+    this.#region = shared.region;
+    this.#memory = new MemoryTier(options, settings);
+    this.#loader = new Loader(options, settings);
+    this.#owed = new Owed(shared.region, settings.clock);
+    this.#leased = new LeasedLoads({
+      loader: this.#loader,
+      memory: this.#memory,
+      settings,
+      shared,
+      ongoing: this.#ongoing,
+    });
+    this.#alone = new AloneLoads(this.#loader, this.#memory, settings, shared.coherenceMs);
+    this.#follower = new Follower({
+      region: shared.region,
+      clock: settings.clock,
+      coherenceMs: shared.coherenceMs,
+      apply: (changes) => this.#apply(changes),
+      reads: () => this.#counts.hits + this.#counts.staleHits + this.#counts.misses,
+    });
+  }
+
+  get(key: Key, options?: GetOptions): Promise<Value | undefined> {
+    // Not an async function: a hit is one promise and no more.
+    try {
+      const id = textOfKey(key);
+      const entry = this.#memory.get(id);
+      if (
+        entry !== undefined &&
+        options === undefined &&
+        entry.checkedAt === this.#memory.generations.latest
+      ) {
+        const now = this.settings.clock.monotonic();
+        if (now < entry.quietUntil && now < this.#follower.until) {
+          this.#counts.hits += 1;
+          return Promise.resolve(entry.value);
+        }
+      }
+      return this.#consider(key, id, options?.signal);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+
+  getMany(keys: readonly Key[], options?: GetOptions): Promise<PromiseSettledResult<Value | undefined>[]> {
+    return Promise.allSettled(keys.map((key) => this.get(key, options)));
+  }
+
+  peek(key: Key): Value | undefined {
+    const now = this.settings.clock.monotonic();
+    const entry = this.#memory.find(textOfKey(key), now);
+    return entry !== undefined && now < entry.freshUntil && this.#isTrusted(entry, now)
+      ? entry.value
+      : undefined;
+  }
+
+  async refresh(key: Key, options: GetOptions = {}): Promise<Value | undefined> {
+    this.#checkOpen();
+    const id = textOfKey(key);
+    if (this.options.load === undefined) return this.get(key, options);
+    const { clock, hardDeadlineMs } = this.settings;
+    const untilMs = clock.monotonic() + hardDeadlineMs;
+    let load: LeasedLoad<Value> | undefined;
+    try {
+      ({ load } = await this.#wait(this.#look(key, id, "always"), untilMs, options.signal));
+    } catch (error) {
+      this.#storeFailed(error);
+    }
+    if (load === undefined) return this.#loadAlone(key, id, untilMs, options.signal);
+    return (await this.#wait(load.promise, untilMs, options.signal)).value;
+  }
+
+  async set(key: Key, value: Value, options: SetOptions = {}): Promise<void> {
+    this.#checkOpen();
+    const id = textOfKey(key);
+    const tags = options.tags === undefined ? this.#memory.tagsOf(value, key) : checkTags(options.tags);
+    const ttlMs = this.#memory.ttlOf(value, key, options.ttl);
+    const payload = await this.shared.codec.encode(value);
+    const { latest: generation } = this.#memory.generations;
+    const from = this.settings.clock.monotonic();
+    this.#forget(id);
+    const version = await this.#told(id, () =>
+      this.#region.set(id, this.#leased.sharedValue({ payload, tags, ttlMs, loadMs: 0 })),
+    );
+    const isNewest = version > (this.#memory.peek(id)?.version ?? 0);
+    this.#ongoing.outdate(id);
+    if (!isNewest || ttlMs <= 0) return;
+    const entry = this.#memory.entryOf({ value, tags, generation, version, loadMs: 0, from, ttlMs });
+    this.#memory.put(key, id, entry);
+  }
+
+  async put(key: Key, value: Value, options: SetOptions = {}): Promise<void> {
+    this.#checkOpen();
+    const id = textOfKey(key);
+    const { write } = this.options;
+    if (write === undefined)
+      optionsOf("put").refuse("write", undefined, "a function of the cache, which changes the source");
+    const tags = options.tags === undefined ? this.#memory.tagsOf(value, key) : checkTags(options.tags);
+    const ttlMs = this.#memory.ttlOf(value, key, options.ttl);
+    const payload = await this.shared.codec.encode(value);
+    await this.#payDebts();
+    const fence = await this.#region.beginWrite(id, this.shared.leaseMs);
+    const stopRenewing = this.#leased.renewing(id, fence);
+    const end = async (isWritten: boolean): Promise<void> => {
+      stopRenewing();
+      this.#forget(id);
+      const shared = this.#leased.sharedValue({ payload, tags, ttlMs, loadMs: 0 });
+      await this.#told(id, () => this.#region.endWrite(id, fence, isWritten ? shared : undefined));
+      this.#forget(id);
+    };
+    try {
+      await write?.(key, value);
+    } catch (error) {
+      // It may have happened all the same; what the store fails with matters less.
+      await end(false).catch(() => {});
+      throw error;
+    }
+    await end(true);
+  }
+
+  async invalidate(key: Key): Promise<void> {
+    this.#checkOpen();
+    const id = textOfKey(key);
+    // At once, and of what was read from the store before it knew.
+    this.#forget(id);
+    await this.#told(id, () => this.#region.invalidate(id));
+    this.#forget(id);
+  }
+
+  async invalidateTag(tag: string): Promise<void> {
+    this.#checkOpen();
+    checkTags([tag]);
+    this.#memory.generations.invalidate(tag);
+    try {
+      await this.#region.invalidateTag(tag);
+    } catch (error) {
+      this.#owed.addTag(tag);
+      throw error;
+    } finally {
+      this.#memory.generations.invalidate(tag);
+    }
+  }
+
+  async clear(): Promise<void> {
+    this.#checkOpen();
+    this.#forgetAll();
+    try {
+      await this.#region.clear();
+    } catch (error) {
+      this.#owed.addAll();
+      throw error;
+    } finally {
+      this.#forgetAll();
+    }
+  }
+
+  snapshot(): CacheSnapshot {
+    const { sharedHits, storeFailures, ...counts } = this.#counts;
+    return {
+      kind: "cache",
+      name: this.name,
+      entries: this.#memory.size,
+      bytes: this.#memory.bytes,
+      loading: this.#leased.size + this.#alone.size,
+      ...counts,
+      ...this.#loader.counts,
+      share: {
+        hits: sharedHits,
+        failures: storeFailures,
+        owed: this.#owed.size,
+        isTrusted: this.settings.clock.monotonic() < this.#follower.until,
+      },
+    };
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    const closed = new ClosedError(`the cache ${this.name}`);
+    this.#follower.close();
+    this.#memory.clear();
+    this.#alone.abandonAll(closed);
+    this.#leased.abandonAll(closed);
+    // What other processes have to know should not be lost with this one, if it can be helped.
+    await this.#owed.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** What is not simply there. */
+  async #consider(key: Key, id: string, signal: AbortSignal | undefined): Promise<Value | undefined> {
+    this.#checkOpen();
+    signal?.throwIfAborted();
+    this.#follower.wake();
+    const now = this.settings.clock.monotonic();
+    const entry = this.#memory.find(id, now);
+    if (entry === undefined || !this.#isTrusted(entry, now)) return this.#ask(key, id, signal);
+    entry.usedAt = now;
+    if (now < Math.max(entry.freshUntil, entry.quietUntil)) {
+      this.#counts.hits += 1;
+      if (this.#memory.isToBeRenewed(entry, now)) this.#renew(key, id, entry);
+      return entry.value;
+    }
+    if (now >= entry.staleUntil) return this.#ask(key, id, signal);
+    this.#counts.staleHits += 1;
+    this.#renew(key, id, entry);
+    return entry.value;
+  }
+
+  /** Asks the store, and the source if it has to be. */
+  async #ask(key: Key, id: string, signal: AbortSignal | undefined): Promise<Value | undefined> {
+    const { clock, hardDeadlineMs, softDeadlineMs } = this.settings;
+    const askedAt = clock.monotonic();
+    const untilMs = askedAt + hardDeadlineMs;
+    const softUntilMs = askedAt + softDeadlineMs;
+    let pauseMs = FIRST_PAUSE_MS;
+    let isCounted = false;
+    let instead = 0;
+    for (;;) {
+      let seen: Seen<Value>;
+      try {
+        seen = await this.#wait(this.#look(key, id, "missing", instead), untilMs, signal);
+      } catch (error) {
+        signal?.throwIfAborted();
+        this.#storeFailed(error);
+        if (!isCounted) this.#counts.misses += 1;
+        return this.#loadAlone(key, id, untilMs, signal);
+      }
+      const { entry, isFresh, lease, load } = seen;
+      const now = clock.monotonic();
+      if (entry !== undefined && (isFresh || now < Math.max(entry.staleUntil, entry.quietUntil))) {
+        if (!isCounted) this.#counts[isFresh ? "sharedHits" : "staleHits"] += 1;
+        if (load !== undefined) this.#inBackground(key, load);
+        return entry.value;
+      }
+      if (!isCounted) this.#counts.misses += 1;
+      isCounted = true;
+      const fallback = entry !== undefined && now < entry.errorUntil ? entry : undefined;
+      if (load !== undefined) {
+        try {
+          const landing = await this.#wait(load.promise, fallback ? softUntilMs : untilMs, signal);
+          // A load that began before this reader asked may have begun before what it is to see.
+          if (landing.isKept || lease.kind === "granted") return landing.value;
+          continue;
+        } catch (error) {
+          signal?.throwIfAborted();
+          if (fallback === undefined) throw error;
+          return this.#standIn(fallback);
+        }
+      }
+      if (lease.kind === "none" && fallback !== undefined) return this.#standIn(fallback);
+      if (lease.kind !== "held") return this.#loadAlone(key, id, untilMs, signal);
+      if (fallback !== undefined && now >= softUntilMs) return this.#standIn(fallback);
+      if (now >= untilMs)
+        throw new TimeoutError(`${this.name}: waiting for a load elsewhere`, hardDeadlineMs);
+      // The answer that gave it to this process was lost.
+      if (lease.isOwn) {
+        instead = lease.fence;
+        continue;
+      }
+      // Another process loads; or it has died, and then its lease ends.
+      await clock.sleep(Math.min(pauseMs, lease.forMs + 1, Math.max(1, untilMs - now)), signal);
+      pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 2);
+    }
+  }
+
+  /** One question to the store, for all who ask in the same moment. */
+  #look(key: Key, id: string, lease: CacheRead["lease"], instead: number = 0): Promise<Seen<Value>> {
+    const wanted = this.options.load === undefined ? "never" : lease;
+    const place = `${wanted}:${instead}:${id}`;
+    const known = this.#looks.get(place);
+    if (known !== undefined) return known;
+    const look = this.#lookNow(key, id, wanted, instead);
+    this.#looks.set(place, look);
+    // What is asked later may have to see what has changed since.
+    queueMicrotask(() => this.#looks.delete(place));
+    look.catch(() => {});
+    return look;
+  }
+
+  async #lookNow(key: Key, id: string, lease: CacheRead["lease"], instead: number): Promise<Seen<Value>> {
+    const errand = this.#ongoing.begin(id);
+    try {
+      if (!this.#owed.isEmpty) await this.#owed.pay();
+      const { latest: generation } = this.#memory.generations;
+      const held = this.#memory.peek(id);
+      const from = this.settings.clock.monotonic();
+      const reading = await this.#read(id, held?.version ?? 0, lease, instead);
+      const load = this.#loadUnder(reading.lease, key, id, held);
+      const entry = await this.#entryFrom(reading.entry, key, errand, { generation, held, from });
+      if (entry === POISONED) return await this.#lookPast(key, id, reading.entry!.version, load);
+      return { entry, isFresh: (reading.entry?.freshForMs ?? 0) > 0, lease: reading.lease, load };
+    } finally {
+      this.#ongoing.end(errand);
+    }
+  }
+
+  /** What cannot be read counts as missing: it is loaded over. */
+  async #lookPast(
+    key: Key,
+    id: string,
+    version: number,
+    known: LeasedLoad<Value> | undefined,
+  ): Promise<Seen<Value>> {
+    const reading = await this.#read(id, version, this.options.load === undefined ? "never" : "same", 0);
+    const load = known ?? this.#loadUnder(reading.lease, key, id, undefined);
+    return { entry: undefined, isFresh: false, lease: reading.lease, load };
+  }
+
+  #read(id: string, have: number, lease: CacheRead["lease"], instead: number): Promise<CacheReading> {
+    const { leaseMs } = this.shared;
+    const { maxIdleMs: idleMs } = this.settings;
+    return this.#region.read({ id, have, lease, instead, leaseMs, idleMs, holder: this.#holder });
+  }
+
+  #loadUnder(
+    lease: CacheLease,
+    key: Key,
+    id: string,
+    held: Entry<Value> | undefined,
+  ): LeasedLoad<Value> | undefined {
+    if (lease.kind === "held") return this.#leased.get(id, lease.fence);
+    if (lease.kind !== "granted") return undefined;
+    return this.#leased.begin(key, id, lease.fence, held);
+  }
+
+  /** Puts into memory what the store has, unless it has changed meanwhile. */
+  async #entryFrom(
+    shared: SharedEntry | undefined,
+    key: Key,
+    errand: Errand,
+    asked: { readonly generation: number; readonly held: Entry<Value> | undefined; readonly from: number },
+  ): Promise<Entry<Value> | undefined | typeof POISONED> {
+    const { id } = errand;
+    const { generation, held, from } = asked;
+    if (shared === undefined) {
+      if (!errand.isOutdated && this.#memory.peek(id) === held) this.#memory.delete(id);
+      return undefined;
+    }
+    const { version, loadMs, freshForMs, freshMs } = shared;
+    const isHeld = shared.isSame && held !== undefined;
+    const tags = isHeld ? held.tags : shared.tags;
+    const value = isHeld ? held.value : await this.#decoded(shared.payload);
+    if (value === POISONED) return POISONED;
+    const times = { from, ttlMs: freshForMs, wholeMs: freshMs };
+    const entry = this.#memory.entryOf({ value, tags, generation, version, loadMs, ...times });
+    const isNewest = version >= (this.#memory.peek(id)?.version ?? 0);
+    if (!errand.isOutdated && isNewest) this.#memory.put(key, id, entry);
+    return entry;
+  }
+
+  async #decoded(payload: string | undefined): Promise<Value | undefined | typeof POISONED> {
+    if (payload === undefined) return undefined;
+    try {
+      return await this.shared.codec.decode(payload);
+    } catch {
+      return POISONED;
+    }
+  }
+
+  /** Whether it may be given to somebody without asking the store. */
+  #isTrusted(entry: Entry<Value>, now: number): boolean {
+    if (entry.generation < this.#verifiedFrom || !this.#memory.isGood(entry)) return false;
+    // What was loaded without the store ends by itself.
+    return entry.version === 0 || now < this.#follower.until;
+  }
+
+  #apply({ isReset, keys, tags }: CacheChanges): void {
+    if (isReset) {
+      this.#verifiedFrom = this.#memory.generations.advance();
+      this.#ongoing.outdateAll();
+    }
+    for (const tag of tags) this.#memory.generations.invalidate(tag);
+    for (const [id, version] of keys) {
+      this.#ongoing.outdate(id);
+      const entry = this.#memory.peek(id);
+      if (entry !== undefined && entry.version < version) distrust(entry);
+    }
+  }
+
+  #forget(id: string): void {
+    this.#memory.delete(id);
+    this.#ongoing.outdate(id);
+    this.#alone.doom(id);
+  }
+
+  #forgetAll(): void {
+    this.#verifiedFrom = this.#memory.generations.advance();
+    this.#memory.clear();
+    this.#ongoing.outdateAll();
+    this.#alone.doomAll();
+  }
+
+  /** Changes the store's state of a key; what it does not acknowledge is owed as an invalidation. */
+  async #told<T>(id: string, change: () => Promise<T>): Promise<T> {
+    try {
+      return await change();
+    } catch (error) {
+      this.#owed.addKey(id);
+      throw error;
+    }
+  }
+
+  async #payDebts(): Promise<void> {
+    if (!this.#owed.isEmpty) await this.#owed.pay();
+  }
+
+  /** In the background, unless somebody does so already. */
+  #renew(key: Key, id: string, entry: Entry<Value>): void {
+    if (this.options.load === undefined || this.#renewing.has(id)) return;
+    this.#renewing.add(id);
+    const isFresh = this.settings.clock.monotonic() < entry.freshUntil;
+    void this.#look(key, id, isFresh ? "same" : "missing")
+      .then(({ load }) => {
+        // Somebody else does it: this process asks again in a while.
+        if (load === undefined) this.#memory.pause(entry);
+        return load?.promise;
+      })
+      .catch((error: unknown) => {
+        this.#memory.pause(entry);
+        this.#tellFailure(key, error);
+      })
+      .finally(() => this.#renewing.delete(id));
+  }
+
+  #inBackground(key: Key, load: LeasedLoad<Value>): void {
+    load.promise.catch((error: unknown) => this.#tellFailure(key, error));
+  }
+
+  #tellFailure(key: Key, error: unknown): void {
+    const { onLoadError } = this.options;
+    notify(onLoadError && ((failure: Error) => onLoadError(failure, key)), asError(error));
+  }
+
+  #standIn(entry: Entry<Value>): Value | undefined {
+    this.#counts.staleHits += 1;
+    this.#memory.pause(entry);
+    return entry.value;
+  }
+
+  /** Without the store: what it brings is kept only for as long as an old value may be served. */
+  async #loadAlone(
+    key: Key,
+    id: string,
+    untilMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Value | undefined> {
+    if (this.options.load === undefined) return undefined;
+    return this.#alone.load(key, id, (promise) => this.#wait(promise, untilMs, signal));
+  }
+
+  /** @throws what it is given, unless the cache can do without the store. */
+  #storeFailed(error: unknown): void {
+    if (!isHoldfastError(error) || error.code !== "STORE_UNAVAILABLE") throw error;
+    this.#counts.storeFailures += 1;
+    if (this.shared.onStoreError === "fail") throw error;
+  }
+
+  #wait<T>(promise: Promise<T>, untilMs: number, signal: AbortSignal | undefined): Promise<T> {
+    const { clock, hardDeadlineMs } = this.settings;
+    return within(promise, {
+      clock,
+      limitMs: Math.max(0, untilMs - clock.monotonic()),
+      late: () => new TimeoutError(`${this.name}: waiting for a load`, hardDeadlineMs),
+      signal,
+    });
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new ClosedError(`the cache ${this.name}`);
+  }
+}
+
+/** Stands for a value that cannot be read. */
+const POISONED: unique symbol = Symbol("poisoned");
+
+/** It has to be held against the store before anybody is given it. */
+function distrust(entry: Entry<unknown>): void {
+  entry.generation = -1;
+  entry.checkedAt = -1;
+}
