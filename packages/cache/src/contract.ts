@@ -100,6 +100,16 @@ export interface SetOptions {
   readonly tags?: readonly string[];
 }
 
+/** What an event is about. */
+export interface InvalidationTargets<Key> {
+  readonly keys?: readonly Key[];
+  readonly tags?: readonly string[];
+}
+
+export interface InvalidateOnOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * A cache. `set`, `invalidate`, `invalidateTag` and `clear` take effect in this process at once, and in all that share the
  * cache when their promise resolves; it rejects with `STORE_UNAVAILABLE` if the shared store has not acknowledged them.
@@ -134,6 +144,18 @@ export interface Cache<Key extends CacheKey, Value extends Cacheable> {
   invalidateTag(tag: string): Promise<void>;
   /** Removes everything. */
   clear(): Promise<void>;
+  /**
+   * Invalidates what events of a feed are about, one after the other: the next one is asked for when the last one has been
+   * acknowledged. Ends with the feed, or when the signal aborts. If the feed fails, everything is removed, since what was
+   * missed is not known.
+   *
+   * @throws what the feed fails with.
+   */
+  invalidateOn<Event>(
+    feed: AsyncIterable<Event>,
+    targetsOf: (event: Event) => InvalidationTargets<Key> | undefined,
+    options?: InvalidateOnOptions,
+  ): Promise<void>;
   snapshot(): CacheSnapshot;
   /** Aborts the loaders' signals, and takes no more calls. */
   close(): Promise<void>;

@@ -1,5 +1,7 @@
 // @holdfast/cache: a cache whose invalidation always wins.
 export { createCache } from "./create-cache.ts";
+export { LOADS_IN_BATCHES_DEFAULTS, loadsInBatches } from "./load/batches.ts";
+export type { LoadsInBatchesOptions } from "./load/batches.ts";
 export { cacheMetrics } from "./metrics.ts";
 export { CACHE_DEFAULTS } from "./settings.ts";
 export type {
@@ -12,6 +14,8 @@ export type {
   CacheShare,
   CacheSnapshot,
   GetOptions,
+  InvalidateOnOptions,
+  InvalidationTargets,
   LoadContext,
   SetOptions,
 } from "./contract.ts";

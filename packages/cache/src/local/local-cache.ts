@@ -7,8 +7,11 @@ import type {
   CacheOptions,
   CacheSnapshot,
   GetOptions,
+  InvalidateOnOptions,
+  InvalidationTargets,
   SetOptions,
 } from "../contract.ts";
+import { followFeed } from "../follow-feed.ts";
 import { textOfKey } from "../key.ts";
 import type { Flight, Landing } from "../load/flights.ts";
 import { Flights } from "../load/flights.ts";
@@ -136,6 +139,14 @@ export class LocalCache<Key extends CacheKey, Value extends Cacheable> implement
     for (const write of this.#writes.values()) write.isOverlapped = true;
     this.#flights.doomAll();
     this.#memory.clear();
+  }
+
+  invalidateOn<Event>(
+    feed: AsyncIterable<Event>,
+    targetsOf: (event: Event) => InvalidationTargets<Key> | undefined,
+    options?: InvalidateOnOptions,
+  ): Promise<void> {
+    return followFeed(this, this.settings.clock, feed, targetsOf, options?.signal);
   }
 
   snapshot(): CacheSnapshot {

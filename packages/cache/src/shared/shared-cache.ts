@@ -8,8 +8,11 @@ import type {
   CacheOptions,
   CacheSnapshot,
   GetOptions,
+  InvalidateOnOptions,
+  InvalidationTargets,
   SetOptions,
 } from "../contract.ts";
+import { followFeed } from "../follow-feed.ts";
 import { textOfKey } from "../key.ts";
 import { Loader } from "../load/run-load.ts";
 import { within } from "../load/within.ts";
@@ -19,12 +22,13 @@ import type { CacheSettings } from "../settings.ts";
 import { checkTags } from "../settings.ts";
 import { AloneLoads } from "./alone-loads.ts";
 import { Follower } from "./follower.ts";
-import { LeasedLoads } from "./leased-loads.ts";
 import type { LeasedLoad } from "./leased-loads.ts";
-import type { Errand } from "./ongoing.ts";
+import { LeasedLoads } from "./leased-loads.ts";
+import type { Seen } from "./looks.ts";
+import { Looks } from "./looks.ts";
 import { Ongoing } from "./ongoing.ts";
 import { Owed } from "./owed.ts";
-import type { CacheChanges, CacheLease, CacheRead, CacheReading, CacheRegion, SharedEntry } from "./store.ts";
+import type { CacheChanges, CacheRegion } from "./store.ts";
 
 /** How a cache shares, checked. */
 export interface SharedSettings<Value> {
@@ -33,16 +37,6 @@ export interface SharedSettings<Value> {
   readonly leaseMs: number;
   readonly onStoreError: "load" | "fail";
   readonly codec: CacheCodec<Value>;
-}
-
-/** What a look at the store has brought. */
-interface Seen<Value> {
-  readonly entry: Entry<Value> | undefined;
-  /** Fresh when the store was asked. */
-  readonly isFresh: boolean;
-  readonly lease: CacheLease;
-  /** Under the lease that this process was given, or has. */
-  readonly load: LeasedLoad<Value> | undefined;
 }
 
 /** How long to wait before asking again whether another process has loaded it: longer each time. */
@@ -59,11 +53,9 @@ export class SharedCache<Key extends CacheKey, Value extends Cacheable> implemen
   readonly #follower: Follower;
   readonly #ongoing = new Ongoing();
   readonly #owed: Owed;
-  /** Looks that have not been sent yet, which others join. */
-  readonly #looks = new Map<string, Promise<Seen<Value>>>();
+  readonly #looks: Looks<Key, Value>;
   readonly #renewing = new Set<string>();
   readonly #counts = { hits: 0, staleHits: 0, misses: 0, sharedHits: 0, storeFailures: 0 };
-  readonly #holder = crypto.randomUUID();
   /** What was verified before this generation has to be verified again. */
   #verifiedFrom = 0;
   #closed = false;
@@ -84,6 +76,16 @@ export class SharedCache<Key extends CacheKey, Value extends Cacheable> implemen
       settings,
       shared,
       ongoing: this.#ongoing,
+    });
+    this.#looks = new Looks({
+      isLoading: options.load !== undefined,
+      idleMs: settings.maxIdleMs,
+      clock: settings.clock,
+      memory: this.#memory,
+      leased: this.#leased,
+      ongoing: this.#ongoing,
+      owed: this.#owed,
+      shared,
     });
     this.#alone = new AloneLoads(this.#loader, this.#memory, settings, shared.coherenceMs);
     this.#follower = new Follower({
@@ -137,7 +139,7 @@ export class SharedCache<Key extends CacheKey, Value extends Cacheable> implemen
     const untilMs = clock.monotonic() + hardDeadlineMs;
     let load: LeasedLoad<Value> | undefined;
     try {
-      ({ load } = await this.#wait(this.#look(key, id, "always"), untilMs, options.signal));
+      ({ load } = await this.#wait(this.#looks.look(key, id, "always"), untilMs, options.signal));
     } catch (error) {
       this.#storeFailed(error);
     }
@@ -229,6 +231,14 @@ export class SharedCache<Key extends CacheKey, Value extends Cacheable> implemen
     }
   }
 
+  invalidateOn<Event>(
+    feed: AsyncIterable<Event>,
+    targetsOf: (event: Event) => InvalidationTargets<Key> | undefined,
+    options?: InvalidateOnOptions,
+  ): Promise<void> {
+    return followFeed(this, this.settings.clock, feed, targetsOf, options?.signal);
+  }
+
   snapshot(): CacheSnapshot {
     const { sharedHits, storeFailures, ...counts } = this.#counts;
     return {
@@ -296,7 +306,7 @@ export class SharedCache<Key extends CacheKey, Value extends Cacheable> implemen
     for (;;) {
       let seen: Seen<Value>;
       try {
-        seen = await this.#wait(this.#look(key, id, "missing", instead), untilMs, signal);
+        seen = await this.#wait(this.#looks.look(key, id, "missing", instead), untilMs, signal);
       } catch (error) {
         signal?.throwIfAborted();
         this.#storeFailed(error);
@@ -338,100 +348,6 @@ export class SharedCache<Key extends CacheKey, Value extends Cacheable> implemen
       // Another process loads; or it has died, and then its lease ends.
       await clock.sleep(Math.min(pauseMs, lease.forMs + 1, Math.max(1, untilMs - now)), signal);
       pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 2);
-    }
-  }
-
-  /** One question to the store, for all who ask in the same moment. */
-  #look(key: Key, id: string, lease: CacheRead["lease"], instead: number = 0): Promise<Seen<Value>> {
-    const wanted = this.options.load === undefined ? "never" : lease;
-    const place = `${wanted}:${instead}:${id}`;
-    const known = this.#looks.get(place);
-    if (known !== undefined) return known;
-    const look = this.#lookNow(key, id, wanted, instead);
-    this.#looks.set(place, look);
-    // What is asked later may have to see what has changed since.
-    queueMicrotask(() => this.#looks.delete(place));
-    look.catch(() => {});
-    return look;
-  }
-
-  async #lookNow(key: Key, id: string, lease: CacheRead["lease"], instead: number): Promise<Seen<Value>> {
-    const errand = this.#ongoing.begin(id);
-    try {
-      if (!this.#owed.isEmpty) await this.#owed.pay();
-      const { latest: generation } = this.#memory.generations;
-      const held = this.#memory.peek(id);
-      const from = this.settings.clock.monotonic();
-      const reading = await this.#read(id, held?.version ?? 0, lease, instead);
-      const load = this.#loadUnder(reading.lease, key, id, held);
-      const entry = await this.#entryFrom(reading.entry, key, errand, { generation, held, from });
-      if (entry === POISONED) return await this.#lookPast(key, id, reading.entry!.version, load);
-      return { entry, isFresh: (reading.entry?.freshForMs ?? 0) > 0, lease: reading.lease, load };
-    } finally {
-      this.#ongoing.end(errand);
-    }
-  }
-
-  /** What cannot be read counts as missing: it is loaded over. */
-  async #lookPast(
-    key: Key,
-    id: string,
-    version: number,
-    known: LeasedLoad<Value> | undefined,
-  ): Promise<Seen<Value>> {
-    const reading = await this.#read(id, version, this.options.load === undefined ? "never" : "same", 0);
-    const load = known ?? this.#loadUnder(reading.lease, key, id, undefined);
-    return { entry: undefined, isFresh: false, lease: reading.lease, load };
-  }
-
-  #read(id: string, have: number, lease: CacheRead["lease"], instead: number): Promise<CacheReading> {
-    const { leaseMs } = this.shared;
-    const { maxIdleMs: idleMs } = this.settings;
-    return this.#region.read({ id, have, lease, instead, leaseMs, idleMs, holder: this.#holder });
-  }
-
-  #loadUnder(
-    lease: CacheLease,
-    key: Key,
-    id: string,
-    held: Entry<Value> | undefined,
-  ): LeasedLoad<Value> | undefined {
-    if (lease.kind === "held") return this.#leased.get(id, lease.fence);
-    if (lease.kind !== "granted") return undefined;
-    return this.#leased.begin(key, id, lease.fence, held);
-  }
-
-  /** Puts into memory what the store has, unless it has changed meanwhile. */
-  async #entryFrom(
-    shared: SharedEntry | undefined,
-    key: Key,
-    errand: Errand,
-    asked: { readonly generation: number; readonly held: Entry<Value> | undefined; readonly from: number },
-  ): Promise<Entry<Value> | undefined | typeof POISONED> {
-    const { id } = errand;
-    const { generation, held, from } = asked;
-    if (shared === undefined) {
-      if (!errand.isOutdated && this.#memory.peek(id) === held) this.#memory.delete(id);
-      return undefined;
-    }
-    const { version, loadMs, freshForMs, freshMs } = shared;
-    const isHeld = shared.isSame && held !== undefined;
-    const tags = isHeld ? held.tags : shared.tags;
-    const value = isHeld ? held.value : await this.#decoded(shared.payload);
-    if (value === POISONED) return POISONED;
-    const times = { from, ttlMs: freshForMs, wholeMs: freshMs };
-    const entry = this.#memory.entryOf({ value, tags, generation, version, loadMs, ...times });
-    const isNewest = version >= (this.#memory.peek(id)?.version ?? 0);
-    if (!errand.isOutdated && isNewest) this.#memory.put(key, id, entry);
-    return entry;
-  }
-
-  async #decoded(payload: string | undefined): Promise<Value | undefined | typeof POISONED> {
-    if (payload === undefined) return undefined;
-    try {
-      return await this.shared.codec.decode(payload);
-    } catch {
-      return POISONED;
     }
   }
 
@@ -487,7 +403,8 @@ export class SharedCache<Key extends CacheKey, Value extends Cacheable> implemen
     if (this.options.load === undefined || this.#renewing.has(id)) return;
     this.#renewing.add(id);
     const isFresh = this.settings.clock.monotonic() < entry.freshUntil;
-    void this.#look(key, id, isFresh ? "same" : "missing")
+    void this.#looks
+      .look(key, id, isFresh ? "same" : "missing")
       .then(({ load }) => {
         // Somebody else does it: this process asks again in a while.
         if (load === undefined) this.#memory.pause(entry);
@@ -547,9 +464,6 @@ export class SharedCache<Key extends CacheKey, Value extends Cacheable> implemen
     if (this.#closed) throw new ClosedError(`the cache ${this.name}`);
   }
 }
-
-/** Stands for a value that cannot be read. */
-const POISONED: unique symbol = Symbol("poisoned");
 
 /** It has to be held against the store before anybody is given it. */
 function distrust(entry: Entry<unknown>): void {
