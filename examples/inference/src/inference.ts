@@ -33,6 +33,7 @@ import {
 } from "./limits.ts";
 import { denoiser, inspect, landscaper, stylist, upscaler } from "./work/models.ts";
 import { modelBreakers, pictureHandler } from "./work/picture-task.ts";
+import { predictionCache } from "./work/predictions.ts";
 import { Retention } from "./work/retention.ts";
 
 export interface InferenceOptions {
@@ -106,7 +107,8 @@ export async function startInference(options: InferenceOptions): Promise<Inferen
     clock,
   });
   const breakers = modelBreakers(clock);
-  const worker = startWorker(queue, [pictureHandler(pool, breakers)], { concurrency: threads });
+  const predictions = predictionCache(clock);
+  const worker = startWorker(queue, [pictureHandler(pool, breakers, predictions)], { concurrency: threads });
   const retention = new Retention(queue, MAX_KEPT_TASKS);
   const watch = watchHealth(pool, intake, () => queue.stats(), clock);
   const numbers = prometheus({
@@ -123,6 +125,7 @@ export async function startInference(options: InferenceOptions): Promise<Inferen
       pool,
       intake,
       breakers,
+      predictions,
       health: watch,
       numbers,
       page: await page(options.page),
@@ -156,7 +159,7 @@ export async function startInference(options: InferenceOptions): Promise<Inferen
       await Promise.all([pool.close({ within: 0 }), intake.close({ within: 0 })]);
       sockets.close();
       await server.close({ within: 500 });
-      await store.close();
+      await Promise.all([store.close(), predictions.close()]);
       numbers.close();
     },
   };

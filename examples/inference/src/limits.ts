@@ -20,6 +20,9 @@ export const MAX_LIVE_TASKS = 32;
 /** Most tasks remembered, those that have ended included: pictures are large, and this store is memory. */
 export const MAX_KEPT_TASKS = 64;
 
+/** Most bytes of pictures kept for those who ask for the same again. */
+export const MAX_PREDICTION_BYTES = 64_000_000;
+
 /** Most uploads that wait to be looked at; one more is answered with 503. */
 export const MAX_UPLOADS_WAITING = 16;
 

@@ -118,7 +118,10 @@ describe("the inference service", () => {
 
   it(row(81, "gives each of many tasks to exactly one of its threads, and uses all of them"), async () => {
     const tasks = await Promise.all(
-      Array.from({ length: 12 }, () => client.submit("/v1/tasks", SHORT, JSON_TYPE)),
+      Array.from({ length: 12 }, (_, index) => {
+        const body = JSON.stringify({ ...(JSON.parse(SHORT) as object), prompt: `picture ${index}` });
+        return client.submit("/v1/tasks", body, JSON_TYPE);
+      }),
     );
     for (const task of tasks) {
       const types = (await client.stream(task)).map(({ type }: Event) => type);

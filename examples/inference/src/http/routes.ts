@@ -6,6 +6,7 @@ import type { GpuPool } from "@holdfast/gpu-pool";
 import type { Queue } from "@holdfast/queue";
 import { taskApi } from "@holdfast/queue/http";
 import { pictureTask } from "../work/picture-task.ts";
+import type { Predictions } from "../work/predictions.ts";
 import { readSubmission } from "./submission.ts";
 
 export interface Parts {
@@ -13,6 +14,7 @@ export interface Parts {
   readonly pool: GpuPool;
   readonly intake: GpuPool;
   readonly breakers: CircuitBreakers;
+  readonly predictions: Predictions;
   readonly health: Health;
   readonly numbers: Prometheus;
   readonly page: Handler;
@@ -24,7 +26,8 @@ export interface Parts {
 export const TASKS = "/v1/tasks";
 
 /** One handler for all of it. */
-export function routes({ queue, pool, intake, breakers, health, numbers, page, onAdded }: Parts): Handler {
+export function routes(parts: Parts): Handler {
+  const { queue, pool, intake, breakers, predictions, health, numbers, page, onAdded } = parts;
   const tasks = taskApi({
     queue,
     base: TASKS,
@@ -36,6 +39,7 @@ export function routes({ queue, pool, intake, breakers, health, numbers, page, o
         queue: await queue.stats(),
         pool: pool.snapshot(),
         intake: intake.snapshot(),
+        predictions: predictions.snapshot(),
         openBreakers: breakers.open(),
       },
       { headers: { "cache-control": "no-store" } },

@@ -9,6 +9,8 @@ import { defineTask, handle, PermanentError } from "@holdfast/queue";
 import type { FileResult } from "@holdfast/queue/http";
 import { modelFor } from "./models.ts";
 import type { Job } from "./operation.ts";
+import type { Predictions } from "./predictions.ts";
+import { predictionKey } from "./predictions.ts";
 
 /** Makes a picture. A thread that dies is no reason to give up; a model that fails would fail again. */
 export const pictureTask: TaskDefinition<Job, Job, FileResult, FileResult> = defineTask<
@@ -32,10 +34,17 @@ export function modelBreakers(clock: Clock): CircuitBreakers {
   });
 }
 
-/** Runs picture tasks on a pool. A refused one is tried again when its breaker says so. */
-export function pictureHandler(pool: GpuPool, breakers: CircuitBreakers): TaskHandler {
+/** Runs picture tasks on a pool, unless the picture is there. A refused one is tried again when its breaker says so. */
+export function pictureHandler(
+  pool: GpuPool,
+  breakers: CircuitBreakers,
+  predictions: Predictions,
+): TaskHandler {
   return handle(pictureTask, async ({ input, signal, remainingMs, progress }) => {
     const model = modelFor(input) as Model<Job, Uint8Array>;
+    const key = predictionKey(model, input);
+    const known = await predictions.get(key);
+    if (known !== undefined) return { contentType: "image/png", bytes: known };
     try {
       const png = await breakers.for(model.name).run(
         (context) =>
@@ -47,6 +56,7 @@ export function pictureHandler(pool: GpuPool, breakers: CircuitBreakers): TaskHa
           }),
         { signal },
       );
+      await predictions.set(key, png);
       return { contentType: "image/png", bytes: png };
     } catch (error) {
       if (hasCode(error, "MODEL_FAILED")) throw new PermanentError(error.message, { cause: error });
