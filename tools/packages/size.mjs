@@ -8,14 +8,15 @@ import { gzipSync } from "node:zlib";
  * @property {string} use - What is imported: `retry`, or `*`.
  * @property {number} bytes - Most bytes after gzip: more is a fault.
  * @property {number} target - What is aimed at: more is said, and no fault.
+ * @property {readonly string[]} [without] - Libraries that are not counted.
  */
 
 /**
- * @param {Pick<Budget, "from" | "use">} imported
+ * @param {Pick<Budget, "from" | "use" | "without">} imported
  * @param {string} folder - Where the packages are installed.
  * @returns {Promise<number>} Bytes after gzip.
  */
-export async function gzippedSize({ from, use }, folder) {
+export async function gzippedSize({ from, use, without = [] }, folder) {
   const what = use === "*" ? "*" : `{ ${use} }`;
   const { outputFiles } = await build({
     stdin: { contents: `export ${what} from ${JSON.stringify(from)};`, resolveDir: folder },
@@ -25,7 +26,7 @@ export async function gzippedSize({ from, use }, folder) {
     format: "esm",
     target: "es2022",
     platform: "neutral",
-    external: ["node:*"],
+    external: ["node:*", ...without],
     logLevel: "silent",
   });
   return gzipSync(outputFiles[0]?.contents ?? "", { level: 9 }).length;

@@ -198,3 +198,11 @@ export interface CacheLoadEvent {
   readonly durationMs: number;
   readonly error?: Error;
 }
+
+/** Published as `holdfast:cache:store` when the store of a shared cache did not answer a read. */
+export interface CacheStoreEvent {
+  readonly cache: string;
+  /** What is done instead: the source is asked, or the caller is told. */
+  readonly answer: "load" | "fail";
+  readonly error: Error;
+}

@@ -13,6 +13,7 @@ export type {
   CacheOptions,
   CacheShare,
   CacheSnapshot,
+  CacheStoreEvent,
   GetOptions,
   InvalidateOnOptions,
   InvalidationTargets,

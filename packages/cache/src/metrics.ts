@@ -1,7 +1,7 @@
 // What the events of caches mean in numbers.
 import type { MetricTable } from "@holdfast/core";
 import { channelMetrics } from "@holdfast/core";
-import type { CacheLoadEvent } from "./contract.ts";
+import type { CacheLoadEvent, CacheStoreEvent } from "./contract.ts";
 
 /**
  * The table of this package for `prometheus` and `instrument` of core.
@@ -34,6 +34,17 @@ function makeTable(): MetricTable {
             reason: ({ reason }) => reason,
             outcome: ({ outcome }) => outcome,
           },
+        },
+      ],
+    }),
+    channelMetrics<CacheStoreEvent>("cache", "store", {
+      metrics: [
+        {
+          name: "holdfast.cache.store.failures",
+          type: "counter",
+          unit: "{failure}",
+          help: "Reads that the store of a shared cache did not answer, by what was done instead.",
+          labels: { cache: ({ cache }) => cache, answer: ({ answer }) => answer },
         },
       ],
     }),

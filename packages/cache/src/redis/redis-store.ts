@@ -82,7 +82,7 @@ const SCRIPT: RedisScript = /* @__PURE__ */ redisScript({
  * const store = redisCacheStore({ client, subscriber: client.duplicate() });
  * const prices = createCache({
  *   name: "prices",
- *   load: (sku: string) => priceOf(sku),
+ *   load: async (sku: string) => sku.length,
  *   share: sharedTier({ store, coherence: "2s" }),
  * });
  * ```

@@ -1,5 +1,5 @@
 // The cache of one process among several: memory first, then what all share, then one load for the whole fleet.
-import { asError, ClosedError, isHoldfastError, notify, optionsOf, TimeoutError } from "@holdfast/core";
+import { asError, channel, ClosedError, hasCode, notify, optionsOf, TimeoutError } from "@holdfast/core";
 import type {
   Cache,
   Cacheable,
@@ -7,6 +7,7 @@ import type {
   CacheKey,
   CacheOptions,
   CacheSnapshot,
+  CacheStoreEvent,
   GetOptions,
   InvalidateOnOptions,
   InvalidationTargets,
@@ -42,6 +43,8 @@ export interface SharedSettings<Value> {
 /** How long to wait before asking again whether another process has loaded it: longer each time. */
 const FIRST_PAUSE_MS = 5;
 const LONGEST_PAUSE_MS = 250;
+
+const storeFailed = /* @__PURE__ */ channel<CacheStoreEvent>("cache", "store");
 
 export class SharedCache<Key extends CacheKey, Value extends Cacheable> implements Cache<Key, Value> {
   readonly name: string;
@@ -445,9 +448,11 @@ export class SharedCache<Key extends CacheKey, Value extends Cacheable> implemen
 
   /** @throws what it is given, unless the cache can do without the store. */
   #storeFailed(error: unknown): void {
-    if (!isHoldfastError(error) || error.code !== "STORE_UNAVAILABLE") throw error;
+    if (!hasCode(error, "STORE_UNAVAILABLE")) throw error;
     this.#counts.storeFailures += 1;
-    if (this.shared.onStoreError === "fail") throw error;
+    const { onStoreError: answer } = this.shared;
+    if (storeFailed.hasSubscribers) storeFailed.publish({ cache: this.name, answer, error });
+    if (answer === "fail") throw error;
   }
 
   #wait<T>(promise: Promise<T>, untilMs: number, signal: AbortSignal | undefined): Promise<T> {

@@ -53,7 +53,7 @@ export const SHARED_TIER_DEFAULTS: { readonly coherenceMs: number; readonly leas
  * const client = new Redis("redis://127.0.0.1:6379", REDIS_CLIENT_OPTIONS);
  * const users = createCache({
  *   name: "users",
- *   load: (id: string) => fetchUser(id),
+ *   load: async (id: string) => ({ id, team: "red" }),
  *   share: sharedTier({ store: redisCacheStore({ client }) }),
  * });
  * ```
