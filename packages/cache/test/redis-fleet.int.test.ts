@@ -215,7 +215,7 @@ describe.skipIf(!inject("startsRedis"))("a Redis that fails under a shared cache
     client.disconnect();
   });
 
-  it("may evict whatever it likes: what is left over is not trusted", async () => {
+  it("[must-survive 11] may evict whatever it likes: what is left over is not trusted", async () => {
     await using server = await startRedis();
     const client = new Redis(server.url);
     const prefix = "e:";

@@ -311,7 +311,7 @@ describe("a cache that is shared", () => {
     await Promise.all([one.close(), two.close()]);
   });
 
-  it("takes what it cannot read for missing, and loads over it", async () => {
+  it("[must-survive 11] takes what it cannot read for missing, and loads over it", async () => {
     let asked = 0;
     const [writer, reader] = [
       member({ codec: { encode: () => "garbage", decode: () => 0 } as never }),
