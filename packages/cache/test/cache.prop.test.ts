@@ -45,7 +45,7 @@ describe("invalidation", () => {
   it("always wins: what begins after it sees nothing from before it, and what is kept is what the source had", async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.array(step, { minLength: 5, maxLength: 60 }),
+        fc.array(step, { minLength: 5, maxLength: 60, size: "max" }),
         options,
         fc.integer(),
         async (plan, given, seed) => {

@@ -5,6 +5,7 @@ import { compressed, createCache, jsonCodec, memoryCacheStore, sharedTier } from
 import { StoreUnavailableError } from "@holdfast/core";
 import { beforeEach, describe, expect, it } from "vitest";
 import { row } from "../../../tools/systems/row.mjs";
+import { Wire } from "./wire.ts";
 
 let clock: ManualClock;
 let store: CacheStore;
@@ -470,6 +471,27 @@ describe("a cache that is shared", () => {
     expect(await results).toMatchObject([{ reason: { message: "left" } }, { reason: { code: "TIMEOUT" } }]);
     await Promise.all([one.close(), two.close()]);
     expect(clock.pendingTimers).toBe(0);
+  });
+
+  it("counts its trust from when it asked what had changed, not from when it was told", async () => {
+    const wire = new Wire(clock, 1_000);
+    const load = (async () => "value") as never;
+    const one = member({ load }, { store: wire.store(store), coherence: 100 });
+    const deliver = async (): Promise<void> => {
+      for (const message of wire.messages.splice(0)) message.deliver();
+      await settle();
+    };
+    const read = one.get("k");
+    // The question of the read and the one what has changed: asked now, answered late.
+    await deliver();
+    await clock.advance(80);
+    while (wire.messages.length > 0) await deliver();
+    expect(await read).toBe("value");
+    expect(one.snapshot().share!.isTrusted).toBe(true);
+    await clock.advance(20);
+    expect(one.snapshot().share!.isTrusted).toBe(false);
+    wire.open();
+    await one.close();
   });
 
   it("asks nothing of the store while nobody reads", async () => {

@@ -28,12 +28,19 @@ export class Wire {
     };
   }
 
+  /** From now on everything arrives at once. */
+  open(): void {
+    this.#isOpen = true;
+    for (const message of this.messages.splice(0)) message.deliver();
+  }
+
   /** The process is gone: what it has sent may still arrive, what comes back does not. */
   cut(): void {
     this.#isCut = true;
   }
 
   #isCut = false;
+  #isOpen = false;
 
   #region(inner: CacheRegion): CacheRegion {
     const call =
@@ -58,7 +65,7 @@ export class Wire {
       clear: call(() => inner.clear()),
       changes: call((since) => inner.changes(since)),
       watch: ({ changed, lost }) => {
-        const told = (): void => void this.messages.push({ deliver: () => !this.#isCut && changed() });
+        const told = (): void => this.#push({ deliver: () => !this.#isCut && changed() });
         return inner.watch({ changed: told, lost });
       },
     };
@@ -71,7 +78,7 @@ export class Wire {
       );
       const reply = (settle: () => void): void => {
         if (this.#isCut) return;
-        this.messages.push({
+        this.#push({
           deliver: () => {
             timer.cancel();
             settle();
@@ -85,7 +92,12 @@ export class Wire {
           (error: unknown) => reply(() => reject(error as Error)),
         );
       };
-      this.messages.push({ deliver: request, ...(arrived === undefined ? {} : { lose: arrived }) });
+      this.#push({ deliver: request, ...(arrived === undefined ? {} : { lose: arrived }) });
     });
+  }
+
+  #push(message: Message): void {
+    if (this.#isOpen) message.deliver();
+    else this.messages.push(message);
   }
 }
