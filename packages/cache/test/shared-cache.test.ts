@@ -377,6 +377,25 @@ describe("a cache that is shared", () => {
     await one.close();
   });
 
+  it("gives nobody who asks after an invalidation by tag what was loaded alone before it", async () => {
+    const state = breakable();
+    const source = slowSource();
+    const one = member({ load: source.load as never, tags: () => ["t"] }, { store: state.store });
+    state.isDown = true;
+    const first = one.get("k");
+    await settle();
+    state.isDown = false;
+    await one.invalidateTag("t");
+    state.isDown = true;
+    const late = one.get("k");
+    await settle();
+    source.calls[0]!.resolve("old");
+    await settle();
+    source.calls[1]!.resolve("new");
+    expect([await first, await late]).toEqual(["old", "new"]);
+    await one.close();
+  });
+
   it("fails with the store, if it is told to", async () => {
     const state = breakable();
     const one = member(

@@ -30,12 +30,16 @@ export class AloneLoads<Key extends CacheKey, Value extends Cacheable> {
     const { clock } = this.settings;
     const askedAt = clock.monotonic();
     const { order } = this.#flights;
+    const { generations } = this.memory;
+    const { latest } = generations;
     for (;;) {
       const flight = this.#flights.get(id);
       if (flight === undefined) return (await wait(this.#begin(key, id).promise)).value;
-      const isYoungEnough = flight.order > order || askedAt < flight.startedAt + this.coherenceMs;
-      if (isYoungEnough) return (await wait(flight.promise)).value;
-      await wait(flight.promise.catch(() => {}));
+      if (flight.order > order || askedAt < flight.startedAt + this.coherenceMs) {
+        const { value, tags } = await wait(flight.promise);
+        // Unless this process had invalidated one of its tags before.
+        if (flight.generation >= latest || generations.isGood(tags, flight.generation)) return value;
+      } else await wait(flight.promise.catch(() => {}));
     }
   }
 
