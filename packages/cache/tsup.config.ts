@@ -1,4 +1,12 @@
 import { defineConfig } from "tsup";
 import { bundle } from "../../tsup.base.ts";
 
-export default defineConfig(bundle({ index: "src/index.ts" }));
+export default defineConfig(
+  bundle({
+    index: "src/index.ts",
+    file: "src/write-behind/file/index.ts",
+    postgres: "src/write-behind/postgres/index.ts",
+    redis: "src/write-behind/redis/index.ts",
+    testing: "src/write-behind/testing/index.ts",
+  }),
+);
