@@ -554,6 +554,18 @@ describe("flush and close", () => {
     await next.behind.close();
   });
 
+  it("close ends flushes that it leaves without their end", async () => {
+    const { clock, behind } = setUp({ delay: 0 });
+    await behind.write("a", "1");
+    const refused = expect(behind.flush()).rejects.toMatchObject({ code: "CLOSED" });
+    await letPass(clock);
+    const closing = behind.close({ within: 0 });
+    await clock.advance("10s");
+    expect(await closing).toBe(1);
+    await refused;
+    expect(clock.pendingTimers).toBe(0);
+  });
+
   it("close refuses who waits for room", async () => {
     const { clock, source, behind } = setUp({ maxKeys: 1, delay: 0, whenFull: { wait: "1m" } });
     await behind.write("a", "1");

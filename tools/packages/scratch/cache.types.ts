@@ -1,6 +1,7 @@
 // Uses @holdfast/cache from strict TypeScript.
-import type { Cache } from "@holdfast/cache";
-import { createCache } from "@holdfast/cache";
+import type { Cache, WriteBehind, WriteLog } from "@holdfast/cache";
+import { createCache, memoryWriteLog, writeBehind } from "@holdfast/cache";
+import { fileWriteLog } from "@holdfast/cache/file";
 
 interface User {
   readonly name: string;
@@ -16,3 +17,13 @@ createCache<string, undefined>({});
 
 // @ts-expect-error not a key
 void users.get({ id: "42" });
+
+export const behind: WriteBehind<string, User> = writeBehind({
+  log: memoryWriteLog(),
+  write: async (id: string, { name }: User, { fence }) => console.log(id, name, fence),
+});
+export const writing: Cache<string, User> = createCache({ load: behind.load, write: behind.write });
+export const log: Promise<WriteLog> = fileWriteLog({ path: "users.log", fsync: { every: "1s" } });
+
+// @ts-expect-error a log has to be named
+writeBehind({ write: () => {} });

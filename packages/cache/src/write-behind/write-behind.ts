@@ -38,6 +38,7 @@ import { keyOfLog, logCodec, logKeyOf } from "./texts.ts";
  *   log: memoryWriteLog(),
  *   load: async (id: string) => source.get(id),
  *   write: async (id, stock: number) => void source.set(id, stock),
+ *   delay: "5s",
  * });
  * const stock = createCache({ load: behind.load, write: behind.write });
  * await stock.put("book", 6);
@@ -191,6 +192,7 @@ class LoggedWrites<Key extends CacheKey, Value extends Cacheable> implements Wri
         this.#flusher.wake(0);
         const { oldest } = await this.stats({ signal });
         if (oldest === undefined || oldest > latest) return;
+        if (this.#state === "closed") throw this.#closedError();
         await this.#untilSettled(signal);
       }
     } finally {
@@ -236,6 +238,7 @@ class LoggedWrites<Key extends CacheKey, Value extends Cacheable> implements Wri
     timer.cancel();
     await this.#flusher.stop();
     this.#state = "closed";
+    for (const watcher of this.#watchers) watcher();
     return this.stats().then(
       ({ pending }) => pending,
       () => undefined,

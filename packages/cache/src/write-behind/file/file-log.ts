@@ -245,8 +245,7 @@ class FileWriteLog implements WriteLog {
         const isReserved = this.#reserve();
         await this.#keep(isReserved || steps.some(({ isDurable }) => isDurable));
         for (const answer of answers) answer();
-        const { compactAbove } = this.settings;
-        if (this.#size > Math.max(compactAbove, 2 * this.#baseSize)) await this.#compact();
+        await this.#compactIfOld();
       } catch (error) {
         this.#broken ??= asError(error);
         const failure = failureOf(this.#broken);
@@ -300,6 +299,16 @@ class FileWriteLog implements WriteLog {
     });
   }
 
+  async #compactIfOld(): Promise<void> {
+    if (this.#size <= Math.max(this.settings.compactAbove, 2 * this.#baseSize)) return;
+    try {
+      await this.#compact();
+    } catch {
+      // The old file is as good as before; it is tried again when it is twice as large.
+      this.#baseSize = this.#size;
+    }
+  }
+
   /** Writes what is there to a new file, and puts it in the place of the old one. */
   async #compact(): Promise<void> {
     const { path } = this.settings;
@@ -326,15 +335,16 @@ class FileWriteLog implements WriteLog {
       await rename(next, path);
     } catch (error) {
       await file.close().catch(() => {});
+      await unlink(next).catch(() => {});
       throw error;
     }
-    await syncFolder(path);
     const old = this.#file;
     this.#file = file;
     this.#size = size;
     this.#baseSize = size;
+    await syncFolder(path);
     await this.#syncing;
-    await old.close();
+    await old.close().catch(() => {});
   }
 }
 

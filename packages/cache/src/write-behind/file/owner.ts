@@ -87,7 +87,9 @@ async function ownerOf(lock: string): Promise<Owner | undefined> {
 }
 
 async function isAlive({ pid, started }: Owner): Promise<boolean> {
-  if (started !== "") return (await startOf(pid)) === started;
+  const now = await startOf(pid);
+  if (started !== "" && now !== "") return now === started;
+  // Not to be seen, or gone.
   try {
     process.kill(pid, 0);
     return true;
@@ -103,8 +105,7 @@ async function startOf(pid: number): Promise<string> {
     const stat = await readFile(`/proc/${pid}/stat`, "utf8");
     // What is in brackets may hold anything; the 22nd field counts from the first, which is before them.
     const [state, ...fields] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    // A zombie has ended.
-    return state === "Z" ? "" : `${boot.trim()}:${fields[18]}`;
+    return state === "Z" ? "ended" : `${boot.trim()}:${fields[18]}`;
   } catch {
     return "";
   }
