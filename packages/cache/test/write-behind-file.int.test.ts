@@ -10,12 +10,13 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { WriteLog } from "@holdfast/cache";
+import type { Claim, Settlement, WriteLog } from "@holdfast/cache";
 import { writeBehind } from "@holdfast/cache";
 import type { FileWriteLogOptions } from "@holdfast/cache/file";
 import { fileWriteLog } from "@holdfast/cache/file";
 import { writeLogConformance } from "@holdfast/cache/testing";
 import { manualClock, seededRandom } from "@holdfast/core/testing";
+import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 let folder: string;
@@ -96,13 +97,15 @@ describe("a log that is opened again", () => {
     for (const startMs of [2_000_000_000_000, 1_000_000_000_000, 1_500_000_000_000]) {
       const log = await fileWriteLog({ path, clock: manualClock(startMs) });
       await put(log, "a", "1");
-      const [claim] = await claimAll(log);
-      fences.push(claim!.fence);
-      await log.settle([{ ...claim!, kind: "written" }]);
+      for (let n = 0; n < 5; n += 1) {
+        const [claim] = await claimAll(log);
+        fences.push(claim!.fence);
+        await log.settle([{ ...claim!, kind: n < 4 ? "released" : "written" }]);
+      }
       await log.close();
     }
     expect(fences).toEqual(fences.toSorted((a, b) => a - b));
-    expect(new Set(fences).size).toBe(3);
+    expect(new Set(fences).size).toBe(15);
   });
 
   it("has all that came before a torn end, wherever it was torn", async () => {
@@ -177,6 +180,146 @@ describe("a log that is opened again", () => {
       offset: 0,
     });
     expect(readFileSync(foreign, "utf8")).toBe("my only copy");
+  });
+});
+
+/** What outlives a crash: values that are pending, and dead letters. */
+interface Survivors {
+  readonly pending: ReadonlyMap<string, string>;
+  readonly dead: ReadonlyMap<string, string>;
+}
+
+const keyOfModel = fc.constantFrom("a", "b", "c", "d");
+const change = fc.oneof(
+  {
+    weight: 5,
+    arbitrary: fc.record({ kind: fc.constant("put" as const), key: keyOfModel, size: fc.nat(300) }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constant("claim" as const), limit: fc.integer({ min: 1, max: 3 }) }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constantFrom("written" as const, "dead" as const, "failed" as const, "released" as const),
+      index: fc.nat(5),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant("revive" as const),
+      verb: fc.constantFrom("redrive" as const, "discard" as const),
+      key: keyOfModel,
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("crash" as const), torn: fc.nat(40) }) },
+);
+type Change = typeof change extends fc.Arbitrary<infer T> ? T : never;
+
+/** A log and a model of it, which go through the same; after each crash both must agree. */
+class Modelled {
+  readonly #pending = new Map<string, string>();
+  readonly #dead = new Map<string, string>();
+  /** Of each key, the version that a write to the source has to be of to be the last. */
+  readonly #newest = new Map<string, number>();
+  #claims: Claim[] = [];
+  #highest = 0;
+
+  constructor(
+    private log: WriteLog,
+    private path: string,
+  ) {}
+
+  async take(change: Change): Promise<void> {
+    if (change.kind === "put") {
+      const value = "x".repeat(change.size);
+      const { version } = (await put(this.log, change.key, value)) as { readonly version: number };
+      this.#newest.set(change.key, version);
+      this.#pending.set(change.key, value);
+      this.#dead.delete(change.key);
+    } else if (change.kind === "claim") {
+      const { claims } = await this.log.claim({ limit: change.limit, leaseMs: 60_000, early: true });
+      for (const { key, fence, version } of claims) {
+        expect(fence).toBeGreaterThan(this.#highest);
+        this.#highest = fence;
+        this.#newest.set(key, version);
+      }
+      this.#claims.push(...claims);
+    } else if (change.kind === "crash") await this.#crash(change.torn);
+    else if (change.kind === "revive") await this.#revive(change.verb, change.key);
+    else await this.#settle(change.kind, change.index);
+  }
+
+  async close(): Promise<void> {
+    await this.log.close();
+  }
+
+  /** What is in the file at this moment, and a part of a record behind it, is opened as another file. */
+  async #crash(torn: number): Promise<void> {
+    const next = freshPath();
+    writeFileSync(
+      next,
+      Buffer.concat([readFileSync(this.path), Buffer.from('0badcafe ["put","a","torn"'.slice(0, torn))]),
+    );
+    await this.log.close();
+    this.path = next;
+    this.log = await fileWriteLog({ path: next, compactAbove: 1_024 });
+    this.#claims = [];
+    const found: Survivors = {
+      pending: new Map(await this.#values()),
+      dead: new Map((await this.log.deadEntries(100, 0)).map(({ key, value }) => [key, value])),
+    };
+    expect(found).toEqual({ pending: this.#pending, dead: this.#dead });
+  }
+
+  async #values(): Promise<[string, string][]> {
+    const found: [string, string][] = [];
+    for (const key of ["a", "b", "c", "d"]) {
+      const value = await this.log.read(key);
+      if (value !== undefined) found.push([key, value]);
+    }
+    return found;
+  }
+
+  async #revive(kind: "redrive" | "discard", key: string): Promise<void> {
+    const value = this.#dead.get(key);
+    expect(await this.log[kind]([key])).toBe(value === undefined ? 0 : 1);
+    if (value === undefined) return;
+    this.#dead.delete(key);
+    if (kind === "redrive") this.#pending.set(key, value);
+  }
+
+  async #settle(kind: "written" | "dead" | "failed" | "released", index: number): Promise<void> {
+    const [claim] = this.#claims.splice(index % Math.max(1, this.#claims.length), 1);
+    if (claim === undefined) return;
+    const { key, fence, version } = claim;
+    const ref = { key, fence, version };
+    const settlement: Settlement =
+      kind === "failed"
+        ? { ...ref, kind, delayMs: 0, counts: true, error: "no" }
+        : kind === "dead"
+          ? { ...ref, kind, error: "no" }
+          : { ...ref, kind };
+    expect(await this.log.settle([settlement])).toEqual(["ok"]);
+    if (this.#newest.get(key) !== version) return;
+    const value = this.#pending.get(key)!;
+    if (kind === "written" || kind === "dead") this.#pending.delete(key);
+    if (kind === "dead") this.#dead.set(key, value);
+  }
+}
+
+describe("a log that crashes at any moment", () => {
+  it("has all that was acknowledged and nothing else, and its fences rise", async () => {
+    const property = fc.asyncProperty(fc.array(change, { minLength: 5, maxLength: 60 }), async (plan) => {
+      const path = freshPath();
+      const modelled = new Modelled(await fileWriteLog({ path, compactAbove: 1_024 }), path);
+      for (const one of plan) await modelled.take(one);
+      await modelled.take({ kind: "crash", torn: 7 });
+      await modelled.close();
+    });
+    await fc.assert(property, { numRuns: 100 });
   });
 });
 

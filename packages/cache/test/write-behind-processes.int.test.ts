@@ -72,6 +72,21 @@ describe("a process with a log in a file", () => {
     },
   );
 
+  it("keeps others out while it is alive, frozen or not, and nobody once it was killed", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "owned-"));
+    const path = join(folder, "log");
+    const owner = start("file", path, join(folder, "source"), "write", "k", "1");
+    await toldOf(owner, 1);
+    const locked = { code: "WRITE_LOG_LOCKED", pid: owner.pid };
+    await expect(fileWriteLog({ path })).rejects.toMatchObject(locked);
+    owner.kill("SIGSTOP");
+    await expect(fileWriteLog({ path })).rejects.toMatchObject(locked);
+    owner.kill("SIGKILL");
+    await owner.ended;
+    await (await fileWriteLog({ path })).close();
+    rmSync(folder, { recursive: true });
+  });
+
   it("has all that was acknowledged before its disk was full, and says what it does not know", async () => {
     const folder = mkdtempSync(join(tmpdir(), "full-"));
     const path = join(folder, "log");

@@ -13,6 +13,7 @@ export interface Told {
 }
 
 export interface Running {
+  readonly pid: number | undefined;
   readonly lines: Told[];
   /** Its exit code. */
   readonly ended: Promise<number | null>;
@@ -27,7 +28,7 @@ export class Processes {
     const lines: Told[] = [];
     createInterface(child.stdout).on("line", (line) => lines.push(JSON.parse(line) as Told));
     const ended = once(child, "close").then(([code]: unknown[]) => code as number | null);
-    const running: Running = { lines, ended, kill: (signal) => void child.kill(signal) };
+    const running: Running = { pid: child.pid, lines, ended, kill: (signal) => void child.kill(signal) };
     this.#running.add(running);
     return running;
   }
