@@ -1,7 +1,7 @@
 // Whatever the order in which processes write, fail, freeze, crash and take over: what a log has acknowledged reaches the
 // source, the newest value last, and no reader sees anything older meanwhile.
 import { memoryWriteLog } from "@holdfast/cache";
-import { manualClock } from "@holdfast/core/testing";
+import { manualClock, seededRandom } from "@holdfast/core/testing";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { row } from "../../../tools/systems/row.mjs";
@@ -32,6 +32,8 @@ const setting = fc.record({
   lagMs: fc.constantFrom(0, 1, 7),
   delayMs: fc.constantFrom(0, 30),
   batches: fc.boolean(),
+  faults: fc.constantFrom(0, 0.05, 0.3),
+  seed: fc.integer(),
 });
 
 type Step = typeof anyStep extends fc.Arbitrary<infer T> ? T : never;
@@ -44,7 +46,7 @@ async function live(
 ): Promise<readonly string[]> {
   const clock = manualClock();
   const log = memoryWriteLog({ clock });
-  const world = new World({ clock, log, checksFences, ...given });
+  const world = new World({ clock, log, checksFences, ...given, random: seededRandom(given.seed) });
   for (const step of plan) {
     if (step.kind === "write") world.write(step.index, step.key);
     else if (step.kind === "load") world.load(step.index, step.key);
@@ -54,6 +56,7 @@ async function live(
     else world[step.kind](step.index);
     await clock.advance(0);
   }
+  world.heal();
   for (const at of world.processes.keys()) world.thaw(at);
   for (let round = 0; round < 100; round += 1) {
     while (world.landings.length > 0) world.land(0, true);
@@ -69,7 +72,7 @@ describe("write-behind", () => {
   it(
     row(
       62,
-      "loses nothing that was acknowledged and ends with the newest values, whatever crashes, freezes and is taken over",
+      "loses nothing that was acknowledged and ends with the newest values, whatever crashes, freezes, fails and is taken over",
     ),
     async () => {
       await fc.assert(
@@ -84,7 +87,8 @@ describe("write-behind", () => {
   it("needs no fences at the source as long as no process is frozen or ends: no key is written twice at a time", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(calmStep, { minLength: 5, maxLength: 60 }), setting, async (plan, given) => {
-        expect(await live(plan, given, false)).toEqual([]);
+        // A log that cannot be asked for as long as a lease is as good as a frozen process.
+        expect(await live(plan, { ...given, faults: 0 }, false)).toEqual([]);
       }),
       { numRuns: 400 },
     );
@@ -100,7 +104,7 @@ describe("write-behind", () => {
       { kind: "land", index: 1 },
       { kind: "land", index: 0 },
     ];
-    const given: Setting = { processes: 2, lagMs: 0, delayMs: 0, batches: false };
+    const given: Setting = { processes: 2, lagMs: 0, delayMs: 0, batches: false, faults: 0, seed: 1 };
     expect(await live(plan, given, false)).not.toEqual([]);
     expect(await live(plan, given, true)).toEqual([]);
   });

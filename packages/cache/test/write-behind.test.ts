@@ -284,6 +284,17 @@ describe("a failure of the source", () => {
     await behind.close();
   });
 
+  it("is tried again in time, however long the delay of writes is", async () => {
+    const { clock, source, behind } = setUp({ delay: "1h", backoff: constant("1s") });
+    await behind.write("a", "1");
+    await clock.advance("1h");
+    source.call("a").fail(new Error("down"));
+    await clock.advance("1s");
+    expect(source.call("a").attempt).toBe(2);
+    source.call("a").end();
+    await behind.close();
+  });
+
   it("becomes a dead letter after its last attempt, which can be looked at, tried again and forgotten", async () => {
     const { clock, source, behind } = setUp({ delay: 0, attempts: 3, backoff: constant("1s") });
     await behind.write("a", "1");

@@ -34,8 +34,9 @@ export interface FlusherCounts {
 
 /** Part of a lease after which it counts as lost if it could not be renewed; it is renewed each quarter. */
 const SAFE_SHARE = 0.75;
-/** Least time between two claims, as a part of the delay: what is due soon after is claimed with it. */
+/** Least time between two claims, as a part of the delay and in milliseconds: what is due soon after is claimed with it. */
 const GAP_SHARE = 0.1;
+const MAX_GAP_MS = 50;
 /** How long writes may take to end once their signals are aborted at the end, in milliseconds. */
 const LAST_WORDS_MS = 1_000;
 
@@ -155,7 +156,8 @@ export class Flusher {
       const claims = await this.#sift(given);
       for (let from = 0; from < claims.length; from += batchSize)
         this.#begin(claims.slice(from, from + batchSize), leasedAt);
-      const wait = Math.max(1, delayMs * GAP_SHARE, nextInMs ?? Infinity);
+      const gap = Math.max(1, Math.min(MAX_GAP_MS, delayMs * GAP_SHARE));
+      const wait = Math.max(gap, nextInMs ?? Infinity);
       const until = log.traits.shared ? Math.min(wait, pollMs) : wait;
       if (given.length < limit && until < Infinity) this.wake(until);
       return given.length === limit;
@@ -327,7 +329,8 @@ export class Flusher {
   }
 
   #hasLapsed(now: number): boolean {
-    for (const { leasedAt } of this.#held.values()) if (now - leasedAt >= this.settings.leaseMs) return true;
+    for (const { isLost, leasedAt } of this.#held.values())
+      if (!isLost && now - leasedAt >= this.settings.leaseMs) return true;
     return false;
   }
 
@@ -346,7 +349,12 @@ export class Flusher {
     }
     const later = { kind: "failed", delayMs: pollMs, counts: false, error: "" } as const;
     const ending = isStopped ? ({ kind: "released" } as const) : later;
-    await log.settle(rest.map((claim) => settlementOf(claim, ending)));
+    try {
+      await log.settle(rest.map((claim) => settlementOf(claim, ending)));
+    } catch (error) {
+      // Their leases run out.
+      this.logFailed("settle", error);
+    }
     return claims;
   }
 

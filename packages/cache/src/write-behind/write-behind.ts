@@ -89,7 +89,11 @@ class LoggedWrites<Key extends CacheKey, Value extends Cacheable> implements Wri
     this.#appends = new Appends(
       settings,
       () => this.#flusher.wake(settings.delayMs),
-      (error) => this.#flusher.logFailed("append", error),
+      (error) => {
+        this.#flusher.logFailed("append", error);
+        // It may be in the log all the same.
+        this.#flusher.wake(Math.max(settings.delayMs, settings.pollMs));
+      },
     );
     this.write = (key, value, call) => this.#write(key, value, call);
     this.load = (key, context) => this.#load(key, context);

@@ -1,7 +1,7 @@
 // Several processes with one log and one source, all in this process: they write, freeze, crash and take over from each other.
 import type { LoadContext, WriteBehind, WriteContext, WriteLog } from "@holdfast/cache";
 import { writeBehind } from "@holdfast/cache";
-import type { Clock } from "@holdfast/core";
+import type { Clock, Random } from "@holdfast/core";
 import { constant } from "@holdfast/core";
 
 /** A write that is under way to the source, and goes on whatever its signal says. */
@@ -38,6 +38,9 @@ export interface WorldOptions {
   readonly lagMs: number;
   readonly delayMs: number;
   readonly batches: boolean;
+  /** Share of the calls to the log that fail: half of them before they have their effect, half of them after. */
+  readonly faults: number;
+  readonly random: Random;
   /** What the source does with fences; `true`: it refuses what is lower than one that it has seen. */
   readonly checksFences: boolean;
 }
@@ -54,8 +57,10 @@ export class World {
   readonly #fences = new Map<string, number>();
   #values = 0;
   #disturbed = false;
+  #faults: number;
 
   constructor(private readonly options: WorldOptions) {
+    this.#faults = options.faults;
     this.processes = Array.from({ length: options.processes }, () => this.#start());
   }
 
@@ -77,12 +82,13 @@ export class World {
 
   load(index: number, key: string): void {
     const least = this.#acknowledged.get(key);
+    const check = (value: number | undefined): void => {
+      if (this.#rank(key, value) < this.#rank(key, least))
+        this.problems.push(`a reader of ${key} was given ${value}, though ${least} was acknowledged`);
+    };
     void this.#at(index)
       .behind.load(key, LOADING)
-      .then((value) => {
-        if (this.#rank(key, value) < this.#rank(key, least))
-          this.problems.push(`a reader of ${key} was given ${value}, though ${least} was acknowledged`);
-      });
+      .then(check, () => {});
   }
 
   /** It ends at once; what it has sent to the source may still land. Another process starts. */
@@ -112,6 +118,11 @@ export class World {
     const landing = this.landings[index % Math.max(1, this.landings.length)];
     if (isGood) landing?.succeed();
     else landing?.fail();
+  }
+
+  /** From now on the log answers always. */
+  heal(): void {
+    this.#faults = 0;
   }
 
   /** Whether the source has what the log took last of each key. */
@@ -204,7 +215,7 @@ export class World {
 
   /** The log as a process sees it: slow, and beyond reach while it is frozen. */
   #logOf(processOf: () => Process): WriteLog {
-    const { clock, lagMs, log } = this.options;
+    const { clock, lagMs, log, random } = this.options;
     const lag = async (): Promise<void> => {
       if (lagMs > 0) await clock.sleep(lagMs);
       await processOf().gate;
@@ -221,12 +232,16 @@ export class World {
     };
     return new Proxy(log, {
       get: (target, name) => {
+        if (name === "traits") return { ...log.traits, shared: this.options.processes > 1 };
         const value: unknown = name === "append" ? noted : Reflect.get(target, name);
         if (typeof value !== "function") return value;
         return async (...args: unknown[]) => {
+          const draw = random();
           await lag();
+          if (draw < this.#faults / 2) throw new Error("the log cannot be asked");
           const answer: unknown = await Reflect.apply(value, target, args);
           await lag();
+          if (draw < this.#faults) throw new Error("the log's answer was lost");
           return answer;
         };
       },
