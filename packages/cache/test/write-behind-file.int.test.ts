@@ -7,6 +7,8 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
+import type { FileHandle } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -17,7 +19,8 @@ import { fileWriteLog } from "@holdfast/cache/file";
 import { writeLogConformance } from "@holdfast/cache/testing";
 import { manualClock, seededRandom } from "@holdfast/core/testing";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { MockInstance } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 
 let folder: string;
 beforeAll(() => {
@@ -323,6 +326,64 @@ describe("a log that crashes at any moment", () => {
   });
 });
 
+describe("the disk", () => {
+  /** What the log asks of its file, and what it is answered. */
+  async function spied(): Promise<{
+    log: WriteLog;
+    sync: MockInstance<FileHandle["datasync"]>;
+    path: string;
+  }> {
+    const handle = await open(freshPath(), "w");
+    const sync = vi.spyOn(Object.getPrototypeOf(handle) as FileHandle, "datasync");
+    await handle.close();
+    const path = freshPath();
+    const log = await fileWriteLog({ path });
+    sync.mockClear();
+    return { log, sync, path };
+  }
+  afterEach(() => void vi.restoreAllMocks());
+
+  it("has a write before it is acknowledged, and many of one moment by one call", async () => {
+    const { log, sync } = await spied();
+    let isOnDisk = false;
+    let go = (): void => {};
+    sync.mockImplementationOnce(
+      () => new Promise((resolve) => (go = () => resolve((isOnDisk = true) as never))),
+    );
+    const first = put(log, "a", "1").then(() => expect(isOnDisk).toBe(true));
+    while (sync.mock.calls.length === 0) await sleep(1);
+    const others = Promise.all(Array.from({ length: 200 }, (_, n) => put(log, `k${n}`, "1")));
+    go();
+    await Promise.all([first, others]);
+    expect(sync).toHaveBeenCalledTimes(2);
+    const claims = await claimAll(log);
+    // Numbers were reserved when the first was given out; what is only tried again after a power cut is not waited for.
+    await log.settle(claims.map((claim) => ({ ...claim, kind: "written" as const })));
+    expect(sync).toHaveBeenCalledTimes(2);
+    await log.close();
+  });
+
+  it("that has failed is not believed any more: all calls fail until the log is opened again", async () => {
+    const { log, sync, path } = await spied();
+    await put(log, "a", "1");
+    sync.mockRejectedValueOnce(Object.assign(new Error("EIO: i/o error"), { code: "EIO" }));
+    await expect(put(log, "b", "1")).rejects.toMatchObject({
+      code: "STORE_UNAVAILABLE",
+      reason: "io",
+      outcome: "unknown",
+    });
+    const refused = { code: "STORE_UNAVAILABLE", reason: "broken", outcome: "none" };
+    await expect(put(log, "c", "1")).rejects.toMatchObject(refused);
+    await expect(log.read("a")).rejects.toMatchObject(refused);
+    await expect(log.stats()).rejects.toMatchObject(refused);
+    await log.close();
+    const again = await fileWriteLog({ path });
+    expect(await again.read("a")).toBe("1");
+    expect(await again.read("c")).toBeUndefined();
+    await again.close();
+  });
+});
+
 describe("the file", () => {
   it("is written anew when most of it is old, and holds what it held", async () => {
     const path = freshPath();
@@ -372,13 +433,6 @@ describe("the file", () => {
       expect(opened).toHaveLength(1);
       await opened[0]!.close();
     }
-  });
-
-  it("takes many writes of one moment with few syncs", async () => {
-    const log = await fileWriteLog({ path: freshPath() });
-    await Promise.all(Array.from({ length: 500 }, (_, n) => put(log, `k${n}`, "x".repeat(100))));
-    expect(await log.stats()).toMatchObject({ pending: 500 });
-    await log.close();
   });
 
   it("is flushed by whoever opens it next", async () => {

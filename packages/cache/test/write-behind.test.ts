@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import type {
   Cacheable,
   CacheKey,
@@ -508,7 +509,7 @@ describe("flush and close", () => {
       await letPass(clock);
       expect(isDone).toBe(false);
       source.call("b").end();
-      await letPass(clock);
+      await clock.advance("100ms");
       await flush;
       expect(source.values.get("b")).toBe("1");
       await behind.close({ within: 0 });
@@ -587,6 +588,35 @@ describe("flush and close", () => {
     source.call("a").end();
     await closing;
     expect(clock.pendingTimers).toBe(0);
+  });
+});
+
+describe("a signal", () => {
+  it("is left without listeners, however the call ends", async () => {
+    const { clock, source, behind } = setUp({ maxKeys: 1, delay: 0, whenFull: { wait: "1s" } });
+    const { signal } = new AbortController();
+    await behind.write("a", "1", { signal });
+    const late = expect(behind.write("b", "1", { signal })).rejects.toMatchObject({
+      code: "WRITE_BEHIND_FULL",
+    });
+    await clock.advance("1s");
+    await late;
+    const flush = behind.flush({ signal });
+    await letPass(clock);
+    source.call("a").end();
+    await flush;
+    expect(getEventListeners(signal, "abort")).toEqual([]);
+    await behind.close();
+  });
+
+  it("that is aborted already keeps everything from being done", async () => {
+    const { behind } = setUp();
+    const signal = AbortSignal.abort(new Error("left"));
+    await expect(behind.write("a", "1", { signal })).rejects.toThrow("left");
+    await expect(behind.flush({ signal })).rejects.toThrow("left");
+    await expect(behind.deadLetters.redrive(undefined, { signal })).rejects.toThrow("left");
+    expect(await behind.stats()).toMatchObject({ pending: 0 });
+    await behind.close();
   });
 });
 

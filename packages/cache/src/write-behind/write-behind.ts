@@ -58,6 +58,9 @@ export function writeBehind<Key extends CacheKey, Value extends Cacheable>(
 /** How long `close` flushes, in milliseconds, unless told otherwise. */
 const CLOSE_WITHIN_MS = 10_000;
 
+/** How often a flush looks what is left, in milliseconds, while this process writes. */
+const LOOK_MS = 100;
+
 class LoggedWrites<Key extends CacheKey, Value extends Cacheable> implements WriteBehind<Key, Value> {
   readonly name: string;
   readonly write: WriteBehind<Key, Value>["write"];
@@ -66,7 +69,7 @@ class LoggedWrites<Key extends CacheKey, Value extends Cacheable> implements Wri
   readonly #codec: WriteCodec<Value>;
   readonly #appends: Appends;
   readonly #flusher: Flusher;
-  /** Those who wait until something was settled. */
+  /** Those who wait until this process writes nothing. */
   readonly #watchers = new Set<() => void>();
   #state: WriteBehindSnapshot["state"] = "open";
   #accepted = 0;
@@ -83,7 +86,7 @@ class LoggedWrites<Key extends CacheKey, Value extends Cacheable> implements Wri
       (claims, signal) => this.#toSource(claims, signal),
       () => {
         this.#appends.roomMade();
-        for (const watcher of this.#watchers) watcher();
+        if (this.#flusher.writing === 0) for (const watcher of this.#watchers) watcher();
       },
     );
     this.#appends = new Appends(
@@ -197,15 +200,15 @@ class LoggedWrites<Key extends CacheKey, Value extends Cacheable> implements Wri
         const { oldest } = await this.stats({ signal });
         if (oldest === undefined || oldest > latest) return;
         if (this.#state === "closed") throw this.#closedError();
-        await this.#untilSettled(signal);
+        await this.#untilIdle(signal);
       }
     } finally {
       calm();
     }
   }
 
-  /** Until this process has settled something, or another may have. */
-  async #untilSettled(signal: AbortSignal | undefined): Promise<void> {
+  /** Until this process writes nothing, or what is left may be less all the same: the log is not asked after each write. */
+  async #untilIdle(signal: AbortSignal | undefined): Promise<void> {
     const { clock, pollMs } = this.settings;
     const woken = new AbortController();
     const wake = (): void => woken.abort();
@@ -214,7 +217,7 @@ class LoggedWrites<Key extends CacheKey, Value extends Cacheable> implements Wri
     try {
       signal?.throwIfAborted();
       // Somebody waits for it: it is work, and keeps the process.
-      await clock.sleep(pollMs, woken.signal, { keepAlive: true }).catch(() => {});
+      await clock.sleep(Math.min(pollMs, LOOK_MS), woken.signal, { keepAlive: true }).catch(() => {});
       signal?.throwIfAborted();
     } finally {
       this.#watchers.delete(wake);
