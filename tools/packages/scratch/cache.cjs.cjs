@@ -7,10 +7,12 @@ const { cacheStoreConformance } = require("@holdfast/cache/testing");
 const store = memoryCacheStore();
 const share = sharedTier({ store, coherence: 0 });
 const [one, two] = [createCache({ share }), createCache({ share })];
-one
-  .set("a", 1)
-  .then(() => two.get("a"))
-  .then((value) => assert.equal(value, 1))
-  .finally(() => Promise.all([one.close(), two.close()]));
+async function main() {
+  await one.set("a", 1);
+  assert.equal(await two.get("a"), 1);
+  await one.close();
+  await two.close();
+}
+void main();
 assert.throws(() => redisCacheStore({ client: {} }), { code: "INVALID_OPTION" });
 assert.equal(typeof cacheStoreConformance, "function");

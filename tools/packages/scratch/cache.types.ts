@@ -1,6 +1,15 @@
 // Uses @holdfast/cache from strict TypeScript.
-import type { Cache, CacheStore } from "@holdfast/cache";
-import { createCache, jsonCodec, loadsInBatches, memoryCacheStore, sharedTier } from "@holdfast/cache";
+import type { Cache, CacheStore, WriteBehind, WriteLog } from "@holdfast/cache";
+import {
+  createCache,
+  jsonCodec,
+  loadsInBatches,
+  memoryCacheStore,
+  memoryWriteLog,
+  sharedTier,
+  writeBehind,
+} from "@holdfast/cache";
+import { fileWriteLog } from "@holdfast/cache/file";
 import type { RedisCacheStoreOptions } from "@holdfast/cache/redis";
 import { redisCacheStore } from "@holdfast/cache/redis";
 import { cacheStoreConformance } from "@holdfast/cache/testing";
@@ -26,3 +35,13 @@ createCache<string, undefined>({});
 
 // @ts-expect-error not a key
 void users.get({ id: "42" });
+
+export const behind: WriteBehind<string, User> = writeBehind({
+  log: memoryWriteLog(),
+  write: async (id: string, { name }: User, { fence }) => console.log(id, name, fence),
+});
+export const writing: Cache<string, User> = createCache({ load: behind.load, write: behind.write });
+export const log: Promise<WriteLog> = fileWriteLog({ path: "users.log", fsync: { every: "1s" } });
+
+// @ts-expect-error a log has to be named
+writeBehind({ write: () => {} });
