@@ -1,4 +1,4 @@
 import { defineConfig } from "tsup";
 import { bundle } from "../../tsup.base.ts";
 
-export default defineConfig(bundle({ index: "src/index.ts" }));
+export default defineConfig(bundle({ index: "src/index.ts", http: "src/http/index.ts" }));

@@ -5,3 +5,5 @@ const { createCache } = require("@holdfast/cache");
 const cache = createCache({ ttl: "1m" });
 cache.set("a", 1);
 assert.equal(cache.peek("a"), 1);
+
+assert.equal(typeof require("@holdfast/cache/http").httpCache, "function");
