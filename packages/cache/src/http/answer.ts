@@ -45,7 +45,7 @@ export function responseOf(
 ): Response {
   const { status, statusText, headers } = head;
   if (isNotModified(asker.headers, { status, headers, receivedAtMs: nowMs })) {
-    void body?.stream.cancel();
+    void body?.stream.cancel().catch(() => {});
     return new Response(null, { status: 304, headers: notModifiedFields(headers) });
   }
   return new Response(body?.stream ?? null, { status, statusText, headers });

@@ -60,7 +60,8 @@ export class Fill {
   #resolve: (outcome: Outcome) => void = () => {};
   #reject: (error: unknown) => void = () => {};
   #isAnswered = false;
-  readonly #controller = new AbortController();
+  /** Made when it is asked: most requests are answered without. */
+  #controller: AbortController | undefined;
 
   constructor(
     readonly asker: Asker,
@@ -87,7 +88,7 @@ export class Fill {
   async run(signal: AbortSignal): Promise<StoredResponse | undefined> {
     this.isStarted = true;
     this.#start();
-    let giveUp = (): void => this.#controller.abort(signal.reason);
+    let giveUp = (): void => this.abort(signal.reason);
     const onAbort = (): void => giveUp();
     signal.addEventListener("abort", onAbort, { once: true });
     try {
@@ -115,12 +116,12 @@ export class Fill {
 
   /** Whoever asked has left: nobody else is kept waiting by it, and nothing goes on for nobody. */
   leave(reason: unknown): void {
-    if (!this.#isAnswered && this.waiting === 0) this.#controller.abort(reason);
+    if (!this.#isAnswered && this.waiting === 0) this.abort(reason);
   }
 
   /** Whoever asked alone has left. */
   abort(reason: unknown): void {
-    this.#controller.abort(reason);
+    this.#control().abort(reason);
   }
 
   async #toKeep(outcome: Outcome): Promise<StoredResponse | undefined> {
@@ -146,7 +147,7 @@ export class Fill {
       // About something else than what is kept: then all of it.
       return outcome ?? (await this.#exchange(undefined))!;
     } catch (error) {
-      if (this.#controller.signal.aborted || !this.#isServedOnError()) throw error;
+      if (this.#control().signal.aborted || !this.#isServedOnError()) throw error;
       return { kind: "failed", status: undefined };
     }
   }
@@ -159,12 +160,12 @@ export class Fill {
     const response = await this.next(this.#forwarded(validatingFields(headers, validated)));
     const exchange = { requestedAtMs, receivedAtMs: clock.now() };
     if (validated !== undefined && response.status === 304) {
-      void response.body?.cancel();
+      void response.body?.cancel().catch(() => {});
       if (!isAbout(response.headers, validated)) return undefined;
       return this.#validated(response.headers, exchange);
     }
     if (FAILURES.has(response.status) && this.#isServedOnError()) {
-      void response.body?.cancel();
+      void response.body?.cancel().catch(() => {});
       return { kind: "failed", status: response.status };
     }
     return this.#fresh(response, exchange);
@@ -196,8 +197,12 @@ export class Fill {
 
   #forwarded(headers: Headers): Request {
     const { request } = this.asker;
-    const forwarded = new Request(request, { headers, signal: this.#controller.signal });
+    const forwarded = new Request(request, { headers, signal: this.#control().signal });
     return withRemoteAddress(forwarded, remoteAddressOf(request));
+  }
+
+  #control(): AbortController {
+    return (this.#controller ??= new AbortController());
   }
 
   #isServedOnError(): boolean {

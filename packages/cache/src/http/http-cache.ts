@@ -290,7 +290,7 @@ class ResponseCache implements HttpCache {
     fill.outcome.then(
       (outcome) => {
         if (outcome.kind === "failed") this.#paused.add(key);
-        if (outcome.kind === "new") void outcome.body?.stream.cancel();
+        if (outcome.kind === "new") void outcome.body?.stream.cancel().catch(() => {});
         if (outcome.kind !== "private") return;
         if (outcome.response.status >= 500) this.#paused.add(key);
         fill.abort(new ClosedError("a request in the background"));

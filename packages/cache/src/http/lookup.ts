@@ -23,6 +23,9 @@ export type Found =
   /** It is not for this request, or the cache cannot say. */
   | { readonly kind: "closed"; readonly detail: string };
 
+/** How long the store may take, in milliseconds; then the request is handed on. */
+const LOOKUP_MS = 5_000;
+
 export class Lookup {
   constructor(
     private readonly store: HttpCacheStore,
@@ -75,10 +78,10 @@ export class Lookup {
     signal.throwIfAborted();
     const reading = fill === undefined ? this.store.get(key) : this.questions.get(this.store, key, fill);
     try {
-      const { clock, collapseForMs } = this.settings;
+      const { clock } = this.settings;
       const value = await within(fill === undefined ? reading : Promise.race([reading, fill.started]), {
         clock,
-        limitMs: collapseForMs,
+        limitMs: LOOKUP_MS,
         late: () => new ClosedError("waiting for another process"),
         signal,
       });
