@@ -1,13 +1,18 @@
 // Whoever asks for what, in whatever order and at once: nobody is given another's answer, nor one from before a change.
 import { setImmediate as immediate } from "node:timers/promises";
+import type { Clock } from "@holdfast/core";
 import { withMiddleware } from "@holdfast/core";
 import { manualClock } from "@holdfast/core/testing";
+import { createCache } from "@holdfast/cache";
+import type { HttpCacheNeeds, HttpCacheStore } from "@holdfast/cache/http";
 import { httpCache } from "@holdfast/cache/http";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 const CONTROLS = [
   "max-age=10",
+  "max-age=10",
+  "public, max-age=10",
   "public, max-age=10",
   "s-maxage=10, stale-while-revalidate=10",
   "max-age=10, must-revalidate",
@@ -19,9 +24,14 @@ const CONTROLS = [
 ];
 
 const path = fc.nat(1);
+/** One of the first kind seven times out of eight. */
+const mostly = <T>(usual: T, ...others: T[]): fc.Arbitrary<T> =>
+  fc.nat(7).chain((draw) => (draw > 0 ? fc.constant(usual) : fc.constantFrom(...others)));
+
+const user = fc.constantFrom(undefined, undefined, undefined, "a", "b");
 const who = fc.record({
-  authorization: fc.constantFrom(undefined, undefined, "a", "b"),
-  cookie: fc.constantFrom(undefined, undefined, "a", "b"),
+  authorization: user,
+  cookie: user,
   language: fc.constantFrom(undefined, "en", "de"),
 });
 
@@ -32,17 +42,8 @@ const step = fc.oneof(
       kind: fc.constant("get" as const),
       path,
       who,
-      control: fc.constantFrom(
-        "",
-        "",
-        "",
-        "no-cache",
-        "max-stale",
-        "only-if-cached",
-        "no-store",
-        "max-age=3",
-      ),
-      leaves: fc.boolean(),
+      control: mostly("", "no-cache", "max-stale", "only-if-cached", "no-store", "max-age=3"),
+      leaves: mostly(false, true),
     }),
   },
   { weight: 8, arbitrary: fc.record({ kind: fc.constant("answer" as const), index: fc.nat(20) }) },
@@ -66,9 +67,9 @@ const step = fc.oneof(
 
 const resource = fc.record({
   control: fc.constantFrom(...CONTROLS),
-  vary: fc.constantFrom("", "accept-language", "cookie", "authorization, accept-language"),
+  vary: fc.constantFrom("", "", "accept-language", "cookie", "authorization, accept-language"),
   hasTag: fc.boolean(),
-  setsCookie: fc.boolean(),
+  setsCookie: mostly(false, true),
 });
 
 /** An answer: which version, made for whom. */
@@ -80,15 +81,54 @@ interface Body {
   readonly language: string | null;
 }
 
+function isForAll(control: string): boolean {
+  return /public|s-maxage/.test(control);
+}
+
+/** A store that takes time for everything, before it looks and before it loads, as one on another machine does. */
+function farAway(needs: HttpCacheNeeds, clock: Clock, ms: number): HttpCacheStore {
+  const cache = createCache({
+    ...needs,
+    load: async (key, context) => {
+      await clock.sleep(ms);
+      return needs.load(key, context);
+    },
+  });
+  return {
+    get: async (key) => {
+      await clock.sleep(ms);
+      return cache.get(key);
+    },
+    refresh: async (key) => {
+      await clock.sleep(ms);
+      return cache.refresh(key);
+    },
+    invalidateTag: async (tag) => {
+      await clock.sleep(ms);
+      await Promise.resolve(cache.invalidateTag(tag));
+      await clock.sleep(ms);
+    },
+    clear: () => cache.clear(),
+    close: () => cache.close(),
+  };
+}
+
 describe("a shared cache", () => {
   it("gives nobody what was made for another, nor what is from before a change that was over", async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.array(step, { minLength: 5, maxLength: 50 }),
+        fc.array(step, { size: "max", minLength: 10, maxLength: 80 }),
         fc.tuple(resource, resource),
-        async (plan, resources) => {
+        fc.constantFrom(undefined, 0, 2),
+        async (plan, resources, storeMs) => {
           const clock = manualClock(Date.parse("2026-11-21T12:00:00Z"));
-          const cache = httpCache({ clock, collapseFor: "3s" });
+          const cache = httpCache({
+            clock,
+            collapseFor: "3s",
+            ...(storeMs === undefined
+              ? {}
+              : { cache: (needs: HttpCacheNeeds) => farAway(needs, clock, storeMs) }),
+          });
           const versions = [1, 1];
           const oldest = [1, 1];
           const pending: { readonly answer: () => void; readonly fail: () => void }[] = [];
@@ -102,8 +142,8 @@ describe("a shared cache", () => {
             const body: Body = {
               version: versions[at]!,
               path: at,
-              authorization: header("authorization"),
-              cookie: header("cookie"),
+              authorization: isForAll(control) ? null : header("authorization"),
+              cookie: isForAll(control) && !vary.includes("cookie") ? null : header("cookie"),
               language: header("accept-language"),
             };
             const tag = `"${Buffer.from(JSON.stringify(body)).toString("base64")}"`;
@@ -114,7 +154,7 @@ describe("a shared cache", () => {
             if (control !== "") headers.set("cache-control", control);
             if (vary !== "") headers.set("vary", vary);
             if (hasTag) headers.set("etag", tag);
-            if (setsCookie) headers.set("set-cookie", `for=${body.authorization}/${body.cookie}`);
+            if (setsCookie) headers.set("set-cookie", `for=${header("authorization")}/${header("cookie")}`);
             const isSame = hasTag && header("if-none-match") === tag;
             return new Promise((resolve, reject) =>
               pending.push({
@@ -146,8 +186,7 @@ describe("a shared cache", () => {
               problems.push("another variant");
             if (vary.includes("cookie") && body.cookie !== mine("cookie"))
               problems.push("another variant by cookie");
-            const isForAll = /public|s-maxage/.test(control);
-            if (isForAll) return;
+            if (isForAll(control)) return;
             if (body.cookie !== mine("cookie"))
               problems.push(`cookie ${body.cookie} for ${mine("cookie")} (${control})`);
             if (control.includes("must-revalidate")) return;
@@ -182,9 +221,14 @@ describe("a shared cache", () => {
             else {
               // The source changes, then it is said: nothing from before is served to who asks after that.
               versions[one.path]! += 1;
-              if (one.by === "purge") await cache.purge(`http://shop/${one.path}`);
-              else if (one.by === "tag") await cache.purgeTag(`p${one.path}`);
-              else await handler(new Request(`http://shop/${one.path}`, { method: "PUT" }));
+              const { by } = one;
+              const changing =
+                by === "purge"
+                  ? cache.purge(`http://shop/${one.path}`)
+                  : by === "tag"
+                    ? cache.purgeTag(`p${one.path}`)
+                    : handler(new Request(`http://shop/${one.path}`, { method: "PUT" }));
+              await Promise.all([changing, clock.advance(10)]);
               oldest[one.path] = versions[one.path]!;
             }
             await clock.advance(0);
@@ -194,20 +238,19 @@ describe("a shared cache", () => {
             void asking.then(() => {
               left -= 1;
             });
-          for (let round = 0; round < 1_000; round += 1) {
+          // Digests are made on another thread, which takes what it takes: whatever hangs is ended by the runner.
+          for (;;) {
             if (left === 0) break;
             for (const work of pending.splice(0)) work.answer();
             await clock.advance("1s");
-            // Digests are made on another thread.
             await immediate();
           }
-          expect(left).toBe(0);
           expect(problems).toEqual([]);
           await cache.close();
           expect(clock.pendingTimers).toBe(0);
         },
       ),
-      { numRuns: 600 },
+      { numRuns: 400 },
     );
   });
 });

@@ -7,6 +7,10 @@ import type { HttpCache, HttpCacheEvent, HttpCacheOptions } from "@holdfast/cach
 import { httpCache } from "@holdfast/cache/http";
 import { beforeEach, describe, expect, it } from "vitest";
 import { row } from "../../../tools/systems/row.mjs";
+import { askerOf } from "../src/http/asker.ts";
+import { Fill } from "../src/http/fill.ts";
+import { Questions } from "../src/http/questions.ts";
+import { httpSettingsOf } from "../src/http/settings.ts";
 
 const START = Date.parse("2026-11-21T12:00:00Z");
 
@@ -1204,6 +1208,54 @@ describe("a cache of responses", () => {
       "c; fwd=bypass; fwd-status=200; detail=unavailable",
     ]);
     expect((await ask("/a", {}, { method: "POST" })).status).toBe(200);
+  });
+
+  it("forwards when what it keeps things in takes too long", async () => {
+    const { ask } = make({
+      cache: () => ({
+        get: () => new Promise(() => {}),
+        refresh: () => new Promise(() => {}),
+        invalidateTag: () => undefined,
+        clear: () => undefined,
+        close: () => Promise.resolve(),
+      }),
+    });
+    const asked = ask();
+    await clock.advance("5s");
+    expect((await asked).said).toContain("detail=unavailable");
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  it("forgets every question that was asked, or was not", async () => {
+    const questions = new Questions();
+    const fills: Fill[] = [];
+    const fillFor = async (next: Origin): Promise<Fill> => {
+      const settings = httpSettingsOf({ clock });
+      fills.push(new Fill(await askerOf(new Request("http://shop/a"), settings), next, undefined, settings));
+      return fills.at(-1)!;
+    };
+    const store = (get: () => Promise<undefined>) => ({
+      get,
+      refresh: get,
+      invalidateTag: () => undefined,
+      clear: () => undefined,
+      close: () => Promise.resolve(),
+    });
+    const { signal } = new AbortController();
+    const asks = async (): Promise<undefined> => {
+      await questions.load("k", signal).catch(() => {});
+      return undefined;
+    };
+    for (const next of [origin, () => Promise.reject(new Error("down"))])
+      for (const get of [asks, async () => undefined, () => Promise.reject(new Error("store"))]) {
+        await questions.get(store(get), "k", await fillFor(next)).catch(() => {});
+        questions.ask(store(get), "k", await fillFor(next));
+        await settle();
+        expect(questions.of("k")).toBeUndefined();
+        expect(await questions.load("k", signal)).toBeUndefined();
+      }
+    expect(fills.filter(({ isStarted }) => isStarted)).toHaveLength(4);
+    await Promise.all(fills.map(({ landed }) => landed));
   });
 
   it("forwards after it was closed, and leaves no timer behind", async () => {
