@@ -247,6 +247,8 @@ describe("a shared cache", () => {
           }
           expect(problems).toEqual([]);
           await cache.close();
+          // What the store far away was about to do.
+          await clock.advance(10);
           expect(clock.pendingTimers).toBe(0);
         },
       ),

@@ -155,6 +155,7 @@ class ResponseCache implements HttpCache {
         return pass(request, next, { fwd, detail: "not-kept" });
       const flight = found.kind === "asked" ? found.by : this.#questions.of(found.key);
       if (flight === undefined && found.kind !== "asked") {
+        request.signal.throwIfAborted();
         const kept = found.kind === "stored" ? found.stored : undefined;
         const asking = new Fill(asker, next, kept, this.settings);
         this.#questions.ask(this.#store, found.key, asking);
