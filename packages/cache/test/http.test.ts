@@ -1056,6 +1056,35 @@ describe("other methods", () => {
     }
   });
 
+  it("answers a change only when it has been forgotten everywhere", async () => {
+    const { ask } = make({
+      cache: (needs) => {
+        const cache = createCache(needs);
+        return {
+          get: (key) => cache.get(key),
+          refresh: (key) => cache.refresh(key),
+          invalidateTag: async (tag) => {
+            await clock.sleep("1s");
+            await Promise.resolve(cache.invalidateTag(tag));
+          },
+          clear: () => cache.clear(),
+          close: () => cache.close(),
+        };
+      },
+    });
+    await read(ask());
+    const changing = ask("/a", {}, { method: "PUT" });
+    let isAnswered = false;
+    void changing.then(() => {
+      isAnswered = true;
+    });
+    await settle();
+    expect(isAnswered).toBe(false);
+    await clock.advance("1s");
+    await changing;
+    expect((await ask()).said).not.toContain("hit");
+  });
+
   it("forgets nothing for a refusal, and everything of it when it is not known how it ended", async () => {
     const { ask } = make();
     await read(ask());
