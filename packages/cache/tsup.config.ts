@@ -5,6 +5,7 @@ export default defineConfig(
   bundle({
     index: "src/index.ts",
     file: "src/write-behind/file/index.ts",
+    http: "src/http/index.ts",
     postgres: "src/write-behind/postgres/index.ts",
     redis: "src/redis/index.ts",
     testing: "src/testing/index.ts",

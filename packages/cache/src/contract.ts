@@ -1,5 +1,6 @@
 // What a cache can be told, what it does, and what it publishes.
 import type { Clock, Duration, Policy, Random } from "@holdfast/core";
+import type { Eviction } from "./eviction/eviction.ts";
 
 /** A text, a number, or several of them together: no two keys are the same unless all their parts are. */
 export type CacheKey = string | number | readonly (string | number)[];
@@ -57,7 +58,9 @@ export interface CacheOptions<Key extends CacheKey, Value extends Cacheable> {
   readonly maxIdle?: Duration;
   /** What a value depends on, for `invalidateTag`. At most 100 of at most 255 characters. */
   readonly tags?: (value: Value, key: Key) => readonly string[];
-  /** Most entries; the least recently used is dropped beyond it. 1 to 100,000,000. @defaultValue 10_000 */
+  /** Which entries go when there is no room: `wTinyLfu()` withstands scans. @defaultValue lru() */
+  readonly eviction?: Eviction;
+  /** Most entries; beyond it others are dropped. 1 to 100,000,000. @defaultValue 10_000 */
   readonly maxEntries?: number;
   /** Most bytes of all values together, as `sizeOf` tells. @defaultValue no such bound */
   readonly maxBytes?: number;

@@ -2,6 +2,9 @@
 export { createCache } from "./create-cache.ts";
 export { LOADS_IN_BATCHES_DEFAULTS, loadsInBatches } from "./load/batches.ts";
 export type { LoadsInBatchesOptions } from "./load/batches.ts";
+export { lru, wTinyLfu } from "./eviction/eviction.ts";
+export type { Eviction } from "./eviction/eviction.ts";
+export type { EntryTable, TableBounds } from "./eviction/table.ts";
 export { cacheMetrics } from "./metrics.ts";
 export { CACHE_DEFAULTS } from "./settings.ts";
 export type {

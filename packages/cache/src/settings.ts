@@ -55,7 +55,9 @@ export function settingsOf<Key extends CacheKey, Value extends Cacheable>(
     check.function(name, options[name] as (() => unknown) | undefined);
   if (options.policy !== undefined && typeof options.policy.run !== "function")
     check.refuse("policy", options.policy, 'a policy such as timeout("2s")');
-  const { codec, share } = options;
+  const { codec, eviction, share } = options;
+  if (eviction !== undefined && typeof eviction.table !== "function")
+    check.refuse("eviction", eviction, "lru() or wTinyLfu()");
   if (codec !== undefined && (typeof codec.encode !== "function" || typeof codec.decode !== "function"))
     check.refuse("codec", codec, "an object with encode and decode");
   if (share !== undefined && typeof share.open !== "function")

@@ -77,6 +77,9 @@ async function run(plan: readonly Step[], given: Given, seed: number): Promise<r
   };
 
   const wires: Wire[] = [];
+  const isBeingSet = (name: string): boolean => wires.some(({ setsUnderWay }) => setsUnderWay.includes(name));
+  /** Writes in which a set came: either may come last. */
+  const overlapped = new Set<number>();
   const start = () => {
     const wire = new Wire(clock, 100);
     wires.push(wire);
@@ -96,7 +99,10 @@ async function run(plan: readonly Step[], given: Given, seed: number): Promise<r
       },
       write: (name, { version }) =>
         new Promise<void>((resolve, reject) => {
-          const happen = (): void => change(name, version);
+          const happen = (): void => {
+            change(name, version);
+            if (isBeingSet(name)) overlapped.add(version);
+          };
           pending.push({
             end: () => (happen(), resolve()),
             // Its answer is lost, not the write.
@@ -133,7 +139,7 @@ async function run(plan: readonly Step[], given: Given, seed: number): Promise<r
   };
   /** The source was changed before it was called. Of a set and an invalidation that overlap, either may come last. */
   const claim = (all: readonly string[], by: object, change: () => Promise<void>): void => {
-    const names = all.filter((name) => !wires.some(({ setsUnderWay }) => setsUnderWay.includes(name)));
+    const names = all.filter((name) => !isBeingSet(name));
     const versions = names.map((name) => ({ key: name, version: source.get(name)! }));
     change().then(
       () => acknowledged.push(...versions.map((one) => ({ ...one, at: clock.monotonic(), by }))),
@@ -158,7 +164,10 @@ async function run(plan: readonly Step[], given: Given, seed: number): Promise<r
         newest += 1;
         const version = newest;
         cache.put(one.key, { key: one.key, version }).then(
-          () => acknowledged.push({ key: one.key, version, at: clock.monotonic(), by: cache }),
+          () => {
+            if (!overlapped.has(version))
+              acknowledged.push({ key: one.key, version, at: clock.monotonic(), by: cache });
+          },
           () => {},
         );
         break;

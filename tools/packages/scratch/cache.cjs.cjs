@@ -16,3 +16,4 @@ async function main() {
 void main();
 assert.throws(() => redisCacheStore({ client: {} }), { code: "INVALID_OPTION" });
 assert.equal(typeof cacheStoreConformance, "function");
+assert.equal(typeof require("@holdfast/cache/http").httpCache, "function");

@@ -5,6 +5,8 @@ import { postgresWriteLog } from "@holdfast/cache/postgres";
 import { redisCacheStore, redisWriteLog } from "@holdfast/cache/redis";
 import { cacheStoreConformance, writeLogConformance } from "@holdfast/cache/testing";
 import { manualClock } from "@holdfast/core/testing";
+import { httpCache } from "@holdfast/cache/http";
+import { withMiddleware } from "@holdfast/core";
 import assert from "node:assert/strict";
 
 let asked = 0;
@@ -37,3 +39,13 @@ writeLogConformance(
 );
 for (const clause of clauses) await clause();
 assert.ok(clauses.length > 30);
+
+let answers = 0;
+const responses = httpCache();
+const handler = withMiddleware(
+  () => new Response(String((answers += 1)), { headers: { "cache-control": "max-age=60" } }),
+  responses.middleware,
+);
+const answer = async () => (await handler(new Request("http://localhost/"))).text();
+assert.deepEqual([await answer(), await answer()], ["1", "1"]);
+await responses.close();

@@ -13,6 +13,9 @@ import { fileWriteLog } from "@holdfast/cache/file";
 import type { RedisCacheStoreOptions } from "@holdfast/cache/redis";
 import { redisCacheStore } from "@holdfast/cache/redis";
 import { cacheStoreConformance } from "@holdfast/cache/testing";
+import type { HttpCache, StoredResponse } from "@holdfast/cache/http";
+import { httpCache } from "@holdfast/cache/http";
+import { withMiddleware } from "@holdfast/core";
 
 interface User {
   readonly name: string;
@@ -45,3 +48,12 @@ export const log: Promise<WriteLog> = fileWriteLog({ path: "users.log", fsync: {
 
 // @ts-expect-error a log has to be named
 writeBehind({ write: () => {} });
+export const responses: HttpCache = httpCache({
+  cache: (needs) => createCache({ ...needs, maxBytes: 1_000_000 }),
+  credentials: ["x-user"],
+});
+export const handler: unknown = withMiddleware(() => new Response(), responses.middleware);
+export const sizeOf = ({ body }: StoredResponse): number => body.byteLength;
+
+// @ts-expect-error a number is no list of names
+httpCache({ credentials: 5 });

@@ -1,7 +1,8 @@
 // The values that a process holds: within their bounds, for their time, told apart by what was invalidated since.
 import { toMs } from "@holdfast/core";
-import { LRUCache } from "lru-cache";
 import type { Cacheable, CacheKey, CacheOptions } from "../contract.ts";
+import { lru } from "../eviction/eviction.ts";
+import type { EntryTable } from "../eviction/table.ts";
 import type { CacheSettings } from "../settings.ts";
 import { checkTags } from "../settings.ts";
 import type { Entry } from "./entry.ts";
@@ -24,14 +25,14 @@ export interface Keeping<Value> {
 
 export class MemoryTier<Key extends CacheKey, Value extends Cacheable> {
   readonly generations: Generations = new Generations();
-  readonly #entries: LRUCache<string, Entry<Value>>;
+  readonly #entries: EntryTable<Entry<Value>>;
 
   constructor(
     private readonly options: CacheOptions<Key, Value>,
     private readonly settings: CacheSettings<Key, Value>,
   ) {
-    const { maxEntries, maxBytes } = settings;
-    this.#entries = new LRUCache({ max: maxEntries, ...(maxBytes > 0 ? { maxSize: maxBytes } : {}) });
+    const { maxEntries, maxBytes, random } = settings;
+    this.#entries = (options.eviction ?? lru()).table({ maxEntries, maxBytes, random });
   }
 
   get size(): number {
@@ -39,7 +40,7 @@ export class MemoryTier<Key extends CacheKey, Value extends Cacheable> {
   }
 
   get bytes(): number {
-    return this.#entries.calculatedSize;
+    return this.#entries.bytes;
   }
 
   /** What is there, whether or not it may be given to anybody; counts as used. */
@@ -94,7 +95,7 @@ export class MemoryTier<Key extends CacheKey, Value extends Cacheable> {
 
   put(key: Key, id: string, entry: Entry<Value>): void {
     if (this.settings.maxBytes === 0) this.#entries.set(id, entry);
-    else this.#entries.set(id, entry, { size: this.#sizeOf(entry.value, key) });
+    else this.#entries.set(id, entry, this.#sizeOf(entry.value, key));
   }
 
   delete(id: string): boolean {
