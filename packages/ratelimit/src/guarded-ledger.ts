@@ -7,6 +7,7 @@ import { decided, decidedDespite } from "./decision.ts";
 import type { Limit } from "./limits/limit.ts";
 import { memoryRateLimitStore } from "./memory/memory-store.ts";
 import type { Ledger, LedgerCall, TakeMode } from "./store.ts";
+import { costFor } from "./store.ts";
 
 export interface GuardSettings {
   readonly limiter: string;
@@ -108,10 +109,9 @@ export class GuardedLedger {
   /** The share of a whole cost may be larger than a share of the limit: then it takes all of that. */
   #sharesOf({ subject, cost, limits }: LedgerCall): LedgerCall {
     const shares = limits.map((limit) => this.#share(limit));
-    const costs = shares.map((share, index) => {
-      const whole = typeof cost === "number" ? cost : (cost[limits[index]!.name] ?? 1);
-      return [share.name, Math.min(whole, share.quota)] as const;
-    });
+    const costs = shares.map(
+      (share, index) => [share.name, Math.min(costFor(cost, limits[index]!), share.quota)] as const,
+    );
     return { subject, cost: Object.fromEntries(costs), limits: shares };
   }
 

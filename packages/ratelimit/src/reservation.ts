@@ -1,7 +1,7 @@
 // Taken beforehand, settled when the true cost is known.
+import { optionsOf } from "@holdfast/core";
 import type { Reservation } from "./contract.ts";
 import type { Allowed } from "./decision.ts";
-import { optionsOf } from "@holdfast/core";
 import type { Limit } from "./limits/limit.ts";
 import type { Cost, LedgerCall } from "./store.ts";
 import { costFor } from "./store.ts";

@@ -26,10 +26,6 @@ export class Table {
     this.#seed = Math.floor(random() * 2 ** 32);
   }
 
-  get size(): number {
-    return this.#states.size;
-  }
-
   /** The state of a key, to be changed. */
   stateOf(key: string, now: number): LimitState {
     return this.#states.get(key) ?? this.#admit(key, now);
