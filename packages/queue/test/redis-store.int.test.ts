@@ -1,0 +1,35 @@
+import { REDIS_CLIENT_OPTIONS } from "@holdfast/core/redis";
+import { redisTaskStore } from "@holdfast/queue/redis";
+import { queueStoreConformance } from "@holdfast/queue/testing";
+import { Redis } from "ioredis";
+import { afterAll, beforeAll, describe, inject, it } from "vitest";
+import { freshKeys } from "../../../tools/services/index.mjs";
+import type { RedisOnAClock } from "./support/redis-on-a-clock.ts";
+import { redisOnAClock } from "./support/redis-on-a-clock.ts";
+
+const redisUrl = inject("redisUrl");
+
+describe.skipIf(redisUrl === "")("redisTaskStore", () => {
+  const keys = freshKeys(redisUrl);
+  let redis: Redis;
+  let timed: RedisOnAClock | undefined;
+  let made = 0;
+  beforeAll(async () => {
+    redis = new Redis(redisUrl, REDIS_CLIENT_OPTIONS);
+    await new Promise((resolve) => redis.once("ready", resolve));
+  });
+  afterAll(async () => {
+    timed?.close();
+    redis.disconnect();
+    await keys.drop();
+  });
+
+  function open() {
+    timed?.close();
+    timed = redisOnAClock(redis);
+    made += 1;
+    return redisTaskStore({ client: timed.client, clock: timed.clock, prefix: `${keys.prefix}${made}:` });
+  }
+
+  queueStoreConformance({ describe, it }, { make: open, advance: (ms) => timed!.advance(ms) });
+});
