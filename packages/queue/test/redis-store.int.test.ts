@@ -24,12 +24,19 @@ describe.skipIf(redisUrl === "")("redisTaskStore", () => {
     await keys.drop();
   });
 
-  function open() {
+  function open(change: (lua: string) => string = (lua) => lua) {
     timed?.close();
-    timed = redisOnAClock(redis);
+    timed = redisOnAClock(redis, change);
     made += 1;
     return redisTaskStore({ client: timed.client, clock: timed.clock, prefix: `${keys.prefix}${made}:` });
   }
+  const advance = (ms: number): Promise<void> => timed!.advance(ms);
 
-  queueStoreConformance({ describe, it }, { make: open, advance: (ms) => timed!.advance(ms) });
+  queueStoreConformance({ describe, it }, { make: () => open(), advance });
+
+  describe("with inputs and results that are all too large for a record", () => {
+    const tight = (lua: string): string =>
+      lua.replace("#body <= 1024", "#body <= 2").replace("#result > 1024", "#result > 2");
+    queueStoreConformance({ describe, it }, { make: () => open(tight), advance });
+  });
 });

@@ -2,12 +2,12 @@
 import type { Clock, Timer } from "@holdfast/core";
 import type { RedisRunner, RedisScript, TickBatch } from "@holdfast/core/redis";
 import { redisScript, tickBatch } from "@holdfast/core/redis";
-import QUEUE_LUA from "./queue.lua";
+import type { NewTask } from "../store.ts";
+import { scriptText } from "./script-text.ts";
+import { enqueueWords } from "./script-words.ts";
+import type { Word } from "./word.ts";
 import type { Subscription } from "./subscription.ts";
 import { Wakeups } from "./wakeups.ts";
-
-/** A word of a call, as the script reads it. */
-export type Word = string | number;
 
 /** What all queues of a store share. */
 export interface LineSettings {
@@ -37,7 +37,11 @@ const KEYS = [
   "watch",
 ] as const;
 
-const SCRIPT: RedisScript = /* @__PURE__ */ redisScript({ name: "queue", lua: QUEUE_LUA, keys: KEYS });
+const SCRIPT: RedisScript = /* @__PURE__ */ redisScript({
+  name: "queue",
+  lua: scriptText(),
+  keys: KEYS,
+});
 
 /** Calls in one run of the script. */
 const MAX_CALLS = 200;
@@ -51,10 +55,16 @@ interface Call {
   readonly reject: (error: unknown) => void;
 }
 
+interface Add extends Omit<Call, "words"> {
+  readonly tasks: readonly NewTask[];
+  readonly limit: number;
+}
+
 export class QueueLine {
   readonly #keys: readonly string[];
   readonly #head: readonly Word[];
   readonly #batch: TickBatch<Call>;
+  readonly #adds: TickBatch<Add>;
   readonly #wakeups = new Wakeups();
   /** Looks again when something happens by itself, or when a message may have been lost. */
   #timer: Timer | undefined;
@@ -72,6 +82,7 @@ export class QueueLine {
     this.#keys = KEYS.map((name) => `${place}:${name}`);
     this.#head = [`${place}:wake`, maxEnded, maxDeadLetters, maxEvents];
     this.#batch = tickBatch((calls) => void this.#send(calls), MAX_CALLS);
+    this.#adds = tickBatch((adds) => this.#enqueue(adds), MAX_CALLS);
   }
 
   /** The script's answer to a verb and its words. */
@@ -82,6 +93,11 @@ export class QueueLine {
   /** As {@link ask}, for lists that are too long to be spread. */
   askWith(words: readonly Word[]): Promise<unknown> {
     return new Promise((resolve, reject) => this.#batch.add({ words, resolve, reject }));
+  }
+
+  /** The script's answer to one of those who add tasks: what all of a tick add is one word of it. */
+  enqueue(tasks: readonly NewTask[], limit: number): Promise<unknown> {
+    return new Promise((resolve, reject) => this.#adds.add({ tasks, limit, resolve, reject }));
   }
 
   async waitForWork(signal: AbortSignal): Promise<void> {
@@ -174,6 +190,22 @@ export class QueueLine {
     this.#wakeups.wakeAll();
   }
 
+  #enqueue(adds: readonly Add[]): void {
+    for (const [limit, some] of byLimit(adds)) {
+      const words = enqueueWords(
+        some.map(({ tasks }) => tasks),
+        limit,
+      );
+      const resolve = (answers: unknown): void => {
+        for (const [index, add] of some.entries()) add.resolve((answers as readonly unknown[])[index]);
+      };
+      const reject = (error: unknown): void => {
+        for (const add of some) add.reject(error);
+      };
+      void this.#send([{ words, resolve, reject }]);
+    }
+  }
+
   /** Never rejects: each call is told. */
   async #send(calls: readonly Call[]): Promise<void> {
     const words: Word[] = [...this.#head];
@@ -191,3 +223,11 @@ export class QueueLine {
 
 /** Whether there is work; whether something is due sooner than was said; of which tasks and which workers there is news. */
 type WakeMessage = readonly [boolean, boolean, readonly string[] | false, readonly string[] | false];
+
+function byLimit(adds: readonly Add[]): ReadonlyMap<number, readonly Add[]> {
+  const first = adds[0]!.limit;
+  if (adds.every(({ limit }) => limit === first)) return new Map([[first, adds]]);
+  const groups = new Map<number, Add[]>();
+  for (const add of adds) groups.set(add.limit, [...(groups.get(add.limit) ?? []), add]);
+  return groups;
+}

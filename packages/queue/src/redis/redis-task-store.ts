@@ -21,12 +21,11 @@ import type {
   WriteOutcome,
 } from "../store.ts";
 import type { TaskEvent, TaskStatus } from "../task-status.ts";
-import type { LineSettings, Word } from "./queue-line.ts";
+import type { LineSettings } from "./queue-line.ts";
 import { QueueLine } from "./queue-line.ts";
 import {
   claimWords,
   enqueueOutcome,
-  enqueueWords,
   idWords,
   pushSettlement,
   revokedLeases,
@@ -38,6 +37,7 @@ import { StoreUnfitError } from "./store-unfit-error.ts";
 import { claimedTasks, fromName, fromStoredPayload, STATES, statusOf, toName } from "./stored-task.ts";
 import type { RedisQueueClient } from "./subscription.ts";
 import { Subscription } from "./subscription.ts";
+import type { Word } from "./word.ts";
 
 export interface RedisTaskStoreOptions {
   /**
@@ -156,7 +156,7 @@ class RedisTaskStore implements QueueStore {
     { limit }: { readonly limit: number },
   ): Promise<EnqueueResult> {
     const ids = tasks.map(({ id }) => id);
-    const answer = await this.#line(queue).askWith(enqueueWords(tasks, limit));
+    const answer = await this.#line(queue).enqueue([...tasks], limit);
     if (answer === 0) return { full: false, outcomes: ids.map((id) => ({ outcome: "enqueued", id })) };
     const outcomes = answer as readonly (number | string)[];
     if (outcomes[0] === -1) return { full: true, live: Number(outcomes[1]) };

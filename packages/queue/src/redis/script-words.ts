@@ -7,41 +7,39 @@ import type {
   Settlement,
   WriteOutcome,
 } from "../store.ts";
-import type { Word } from "./queue-line.ts";
 import { fromName, toName, toStoredInput, toStoredPayload } from "./stored-task.ts";
+import type { Word } from "./word.ts";
 
 export const WRITTEN: WriteOutcome = { written: true };
 const LEASE_LOST: WriteOutcome = { written: false, cause: "lease_lost" };
 
-/** What many tasks have in common is said once. */
-export function enqueueWords(tasks: readonly NewTask[], limit: number): readonly Word[] {
+/** Tasks of several callers, who each want all of theirs added or none. What many have in common is said once. */
+export function enqueueWords(calls: readonly (readonly NewTask[])[], limit: number): readonly Word[] {
   const kinds = new Map<string, number>();
   const kindWords: Word[] = [];
   const taskWords: Word[] = [];
-  for (const task of tasks) {
-    const { id, name, delayMs, priority, maxAttempts, maxLeaseLosses, keepMs, keepFailedMs } = task;
-    const numbers = [
-      whole(delayMs),
-      priority,
-      maxAttempts,
-      maxLeaseLosses,
-      whole(keepMs),
-      whole(keepFailedMs),
-    ];
-    const kind = `${numbers.join()},${name}`;
-    let place = kinds.get(kind);
-    if (place === undefined) {
-      place = kinds.size + 1;
-      kinds.set(kind, place);
-      kindWords.push(toName(name), ...numbers);
+  let count = 0;
+  for (const tasks of calls)
+    for (const task of tasks) {
+      const { id, name, delayMs, priority, maxAttempts, maxLeaseLosses, keepMs, keepFailedMs } = task;
+      const { dedupKey, group } = task;
+      const numbers = `${priority},${maxAttempts},${maxLeaseLosses},${keepMs},${keepFailedMs}`;
+      const kind = `${delayMs},${numbers},${name}`;
+      let place = kinds.get(kind);
+      if (place === undefined) {
+        place = kinds.size + 1;
+        kinds.set(kind, place);
+        kindWords.push(toName(name), whole(delayMs), priority, maxAttempts, maxLeaseLosses);
+        kindWords.push(whole(keepMs), whole(keepFailedMs));
+      }
+      const extras = (dedupKey === undefined ? 0 : 1) + (group === undefined ? 0 : 2);
+      taskWords.push(toName(id), place, toStoredInput(task), extras);
+      if (dedupKey !== undefined) taskWords.push(toName(dedupKey));
+      if (group !== undefined) taskWords.push(toName(group));
+      count += 1;
     }
-    const { dedupKey, group } = task;
-    const extras = (dedupKey === undefined ? 0 : 1) + (group === undefined ? 0 : 2);
-    taskWords.push(toName(id), place, toStoredInput(task), extras);
-    if (dedupKey !== undefined) taskWords.push(toName(dedupKey));
-    if (group !== undefined) taskWords.push(toName(group));
-  }
-  return ["enqueue", limit, kinds.size, ...kindWords, tasks.length].concat(taskWords);
+  const sizes = calls.map(({ length }) => length);
+  return ["enqueue", limit, calls.length, ...sizes, kinds.size, ...kindWords, count].concat(taskWords);
 }
 
 export function enqueueOutcome(id: string, outcome: number | string): EnqueueOutcome {
