@@ -161,6 +161,33 @@ describe.skipIf(!inject("startsRedis"))("redisTaskStore", () => {
     expect(left.filter((name) => name !== "watch")).toEqual(["meta"]);
   });
 
+  it("keeps the latest ended tasks, dead letters and events alone, each up to its bound", async () => {
+    const { store } = open("bounds", { maxEnded: 2, maxDeadLetters: 1, maxEvents: 10 });
+    const bounded = queue({ name: "bounds", store });
+    await bounded.enqueueMany(
+      double,
+      Array.from({ length: 6 }, (_, input) => ({ input, id: `task-${input}` })),
+    );
+    const claimed = await store.claim("bounds", { worker: "w", max: 5, leaseMs: 60_000 });
+    const error = { code: "BROKEN", message: "" };
+    for (const [index, { id, fence }] of claimed.entries())
+      await store.settle("bounds", [
+        index < 3
+          ? { id, fence, kind: "complete", result: { text: "1", blobs: [] } }
+          : { id, fence, kind: "fail", error },
+      ]);
+    const ids = claimed.map(({ id }) => id);
+    const found = await store.get("bounds", ids);
+    expect(found.filter((status) => status?.state === "completed")).toHaveLength(2);
+    expect(found.slice(3).map((status) => status?.state)).toEqual([undefined, "failed"]);
+    expect(await store.stats("bounds")).toMatchObject({ completed: 2, failed: 1, ready: 1 });
+    const [last] = await store.claim("bounds", { worker: "w", max: 1, leaseMs: 60_000 });
+    const reports = Array.from({ length: 20 }, (_, line) => ({ kind: "log" as const, line: `${line}` }));
+    await store.report("bounds", [{ ...last!, reports }]);
+    const page = await store.events("bounds", last!.id, 0, 100);
+    expect(page!.events.map(({ seq }) => seq)).toEqual([13, 14, 15, 16, 17, 18, 19, 20, 21, 22]);
+  });
+
   it("[pitfall 9] refuses a server that may evict tasks, until that is put right or allowed", async () => {
     await using risky = await startRedis({ args: ["--maxmemory-policy", "allkeys-lru"] });
     const client = connect(risky.url);

@@ -1,4 +1,5 @@
 // The script as it is sent: its parts as functions inside one another, and constants in the place of their names.
+import CORE from "./lua/core.lua";
 import OTHER_VERBS from "./lua/other-verbs.lua";
 import RULES from "./lua/rules.lua";
 import RUN from "./lua/run.lua";
@@ -11,20 +12,19 @@ const CONSTANTS = /^local ([A-Z][A-Z_, ]*) = (.+)$/gm;
 /**
  * Redis runs the whole text each time, so what matters is what it costs to make its functions. Lua 5.1 searches all
  * names that are in use for each name of an enclosing function that a function uses, but finds those of the function
- * around that one at once. Hence functions inside functions, and no names for constants.
+ * around that one at once. Hence functions inside functions, of which most runs need but the outer ones, and no names for
+ * constants.
  */
 export function scriptText(): string {
   const text = `${STATE}
 local function run()
-${RULES}
-local function with_verbs()
+${CORE}
 ${VERBS}
-local function other_verbs()
+make_rest = function()
+${RULES}
 ${OTHER_VERBS}
 end
 ${RUN}
-end
-return with_verbs()
 end
 return run()
 `;

@@ -1,5 +1,4 @@
--- The verbs of those who ask, wait, report and tidy up: the inner part of a function that has the others around it, made
--- only when a run needs it.
+-- The verbs of those who ask, wait, report and tidy up, in the same function as rules.lua.
 
 local function renew()
   local lease_ms, outcomes = number(), {}
@@ -191,4 +190,6 @@ return {
   renew = renew, report = report, cancel = cancel, get = get, result = result, events = events_after,
   deadLetters = dead_letters, redrive = redrive, discard = discard, stats = stats, waitForWork = wait_for_work,
   waitForEvents = wait_for_events, takeRevoked = take_revoked, look = look,
+  add_special = add_special, lease_again = lease_again, settle_one = settle_one, packed = packed, sweep = sweep,
+  find_next_due = find_next_due, crowd_out = crowd_out,
 }

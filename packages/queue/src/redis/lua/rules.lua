@@ -1,59 +1,4 @@
--- How tasks change: the inner part of a function that has all of state.lua around it.
-
-local last_number, last_text = -1, '-1'
-
--- A whole number as text; many in a row are the same.
-local function whole(number)
-  if number ~= last_number then last_number, last_text = number, format('%d', number) end
-  return last_text
-end
-
-local function send(command, key, words, count)
-  for from = 1, count, CHUNK do
-    call(command, key, unpack(words, from, math.min(from + CHUNK - 1, count)))
-  end
-end
-
--- Writes a table of member to score, or of field to value; `false` takes out.
-local function flush(key, changes, put, take, is_set)
-  local puts, takes, n, m = {}, {}, 0, 0
-  for name, value in pairs(changes) do
-    if value == false then
-      m = m + 1
-      takes[m] = name
-    elseif is_set then
-      puts[n + 1], puts[n + 2] = whole(value), name
-      n = n + 2
-    else
-      puts[n + 1], puts[n + 2] = name, value
-      n = n + 2
-    end
-  end
-  if n > 0 then send(put, key, puts, n) end
-  if m > 0 then send(take, key, takes, m) end
-end
-
-local function flush_ready()
-  if not has_ready then return end
-  flush(READY, ready, 'ZADD', 'ZREM', true)
-  ready, has_ready = {}, false
-end
-
-local function flush_inputs()
-  if not has_inputs then return end
-  flush(INPUTS, inputs, 'HSET', 'HDEL', false)
-  inputs, has_inputs = {}, false
-end
-
-local function flush_kept()
-  flush(KEPT, kept, 'ZADD', 'ZREM', true)
-  kept = {}
-end
-
-local function at(score)
-  if score < soonest then soonest = score end
-  return score
-end
+-- How tasks change, and what happens by itself: the inner part of a function that is only made when a run needs it.
 
 local function parsed(raw)
   local t = { sunpack(RECORD, raw) }
@@ -67,23 +12,6 @@ local function packed(t)
     t[16], t[17], t[18], t[19], t[20], t[21], #body, body, #worker, worker) .. t[REST]
 end
 
--- Reads tasks as they are stored, those that have not been read yet.
-local function fetch(ids)
-  local missing, n = {}, 0
-  for index = 1, #ids do
-    local id = ids[index]
-    if raws[id] == nil and records[id] == nil then
-      n = n + 1
-      missing[n] = id
-    end
-  end
-  for from = 1, n, CHUNK do
-    local to = math.min(from + CHUNK - 1, n)
-    local found = call('HMGET', TASKS, unpack(missing, from, to))
-    for index = from, to do raws[missing[index]] = found[index - from + 1] end
-  end
-end
-
 local function find(id)
   local t = records[id]
   if t ~= nil then return t end
@@ -94,26 +22,12 @@ local function find(id)
   return t
 end
 
--- Whether there is such a task, without a look into it.
-local function is_known(id)
-  if records[id] ~= nil then return records[id] ~= false end
-  return raws[id] and true or false
-end
-
 local function rest_of(t) return cmsgpack.unpack(t[REST]) end
 
 local function set_rest(t, index, text)
   local rest = rest_of(t)
   rest[index] = text
   t[REST] = cmsgpack.pack(rest)
-end
-
--- Wake-ups.
-
-local function wake(id)
-  if is_watched and call('HDEL', WATCH, 'e' .. id) == 1 then
-    news.ids[#news.ids + 1] = id
-  end
 end
 
 -- Events.
@@ -230,12 +144,6 @@ local function finish(id, t, state, at_ms)
   kept[id] = at(due)
 end
 
--- What is kept in a record for a body, and whether that is all of it.
-local function short(body)
-  if #body <= MAX_BODY then return body, true end
-  return '', false
-end
-
 local function drop_input(id, t)
   if t[BODY] == '' then inputs[id], has_inputs = false, true end
   t[BODY] = ''
@@ -316,3 +224,91 @@ local function find_next_due()
     if head[2] then next_due = math.min(next_due, tonumber(head[2])) end
   end
 end
+
+-- The first to go when there are more than are to be kept.
+local function crowd_out(calendar, count)
+  flush_kept()
+  local ids = call('ZRANGE', calendar, 0, count - 1)
+  fetch(ids)
+  for _, id in ipairs(ids) do
+    local t = find(id)
+    if t then forget(id, t) end
+  end
+end
+
+-- A task with a delay, a dedup key or a group.
+local function add_special(id, kind, input, key, group)
+  if key and call('HSETNX', DEDUP, key, id) == 0 then return call('HGET', DEDUP, key) end
+  order = order + 1
+  local t = { IS_READY, 1, key and 1 or 0, group and 1 or 0, 0, 1, 0, 0, 0, 0, kind.keep, 0, 0, 1, kind.attempts,
+    kind.losses, now, 0, order, kind.keep_failed, kind.priority, input, '',
+    cmsgpack.pack({ kind.name, group or '', key or '', '', '', '' }) }
+  records[id], dirty[id] = t, true
+  counts[IS_READY] = counts[IS_READY] + 1
+  group_join(id, t)
+  if kind.delay > 0 then
+    move(id, t, SCHEDULED, now + kind.delay)
+  elseif is_first(id, t) then
+    offer(id, t)
+  end
+  return 0
+end
+
+-- Leases a task under `fence`, one that is not new.
+local function lease_again(id, worker, due)
+  local t = find(id)
+  t[ATTEMPT] = t[FAILURES] + 1
+  if t[FLAT] == 1 and t[SEQ] == 1 then
+    t[SEQ] = 2
+    wake(id)
+  else
+    happened(id, t, now, '"started","attempt":' .. t[ATTEMPT])
+  end
+  t[FENCE], t[WORKER], t[STARTED] = fence, worker, now
+  move(id, t, RUNNING, due)
+  return t[ATTEMPT], t[BACKOFF] == 0 and 0 or format('%.17g', t[BACKOFF]), t[BODY]
+end
+
+local function held(id, its_fence)
+  local t = find(id)
+  if t and t[STATE] == RUNNING and t[FENCE] == its_fence and now < t[DUE] then return t end
+  return false
+end
+
+-- 0 when the lease is lost, the reason when a cancel took it.
+local function refusal(id, its_fence)
+  local t = find(id)
+  if t and t[STATE] == CANCELLED and t[FENCE] == its_fence then return { rest_of(t)[REASON] } end
+  return 0
+end
+
+local function fail(id, t, failure, is_final, delay, delay_text, backoff)
+  t[FAILURES] = t[FAILURES] + 1
+  if is_final or t[FAILURES] >= t[MAX_ATTEMPTS] then return bury(id, t, now, failure) end
+  set_rest(t, FAILURE, failure)
+  t[BACKOFF] = backoff
+  happened(id, t, now, '"retrying","delayMs":' .. delay_text .. ',"error":' .. failure)
+  if delay > 0 then move(id, t, SCHEDULED, now + delay) else make_ready(id, t) end
+end
+
+local function settle_one()
+  local kind, id, its_fence = word(), word(), number()
+  local t = held(id, its_fence)
+  if kind == 'c' then
+    local result = word()
+    if t then complete(id, t, result) end
+  elseif kind == 'r' then
+    if t then
+      happened(id, t, now, '"released"')
+      make_ready(id, t)
+    end
+  elseif kind == 'f' then
+    local failure = word()
+    if t then fail(id, t, failure, true) end
+  else
+    local failure, delay, delay_text, backoff = word(), number(), word(), number()
+    if t then fail(id, t, failure, false, delay, delay_text, backoff) end
+  end
+  return t and 1 or refusal(id, its_fence)
+end
+

@@ -1,37 +1,24 @@
 -- The run: what is due, the calls, then all that is to be written.
 
--- The oldest go when there are more than are to be kept.
-local function crowd_out(calendar, count, max)
-  if count <= max then return end
-  flush_kept()
-  local ids = call('ZRANGE', calendar, 0, count - max - 1)
-  fetch(ids)
-  for _, id in ipairs(ids) do
-    local t = find(id)
-    if t then forget(id, t) end
-  end
-end
-
 local has_swept = now >= next_due
-if has_swept then sweep() end
+if has_swept then rest().sweep() end
 
-local answers, known_verbs = {}, { enqueue = enqueue, claim = claim, settle = settle }
+local answers, plain_verbs = {}, { enqueue = enqueue, claim = claim, settle = settle }
 while argv[cursor + 1] do
   local name = word()
-  if not known_verbs[name] then
-    for other, verb in pairs(other_verbs()) do known_verbs[other] = verb end
-  end
-  answers[#answers + 1] = known_verbs[name]()
+  answers[#answers + 1] = (plain_verbs[name] or rest()[name])()
 end
 
-crowd_out(KEPT, counts[COMPLETED] + counts[CANCELLED], tonumber(argv[2]))
-crowd_out(FAILED, counts[DEAD], tonumber(argv[3]))
+local too_many, too_many_dead =
+  counts[COMPLETED] + counts[CANCELLED] - tonumber(argv[2]), counts[DEAD] - tonumber(argv[3])
+if too_many > 0 then rest().crowd_out(KEPT, too_many) end
+if too_many_dead > 0 then rest().crowd_out(FAILED, too_many_dead) end
 
 if written > 0 then send('HSET', TASKS, writes, written) end
 local tasks = {}
 for id in pairs(dirty) do
   local t = records[id]
-  if t == nil then tasks[id] = raws[id] else tasks[id] = t and packed(t) end
+  if t == nil then tasks[id] = raws[id] else tasks[id] = t and rest().packed(t) end
 end
 flush(TASKS, tasks, 'HSET', 'HDEL', false)
 flush_ready()
@@ -41,7 +28,7 @@ flush(LIVE, live, 'ZADD', 'ZREM', true)
 flush(RESULTS, results, 'HSET', 'HDEL', false)
 flush(EVENTS, events, 'HSET', 'HDEL', false)
 
-if has_swept then find_next_due() else next_due = math.min(next_due, soonest) end
+if has_swept then rest().find_next_due() else next_due = math.min(next_due, soonest) end
 
 if #news.waits > 0 then
   told = next_due

@@ -1,21 +1,4 @@
--- The verbs that most runs consist of: the inner part of a function that has the rules around it.
-
-local function word()
-  cursor = cursor + 1
-  return argv[cursor]
-end
-
-local function number()
-  cursor = cursor + 1
-  return tonumber(argv[cursor])
-end
-
-local function id_list()
-  local ids = {}
-  for index = 1, number() do ids[index] = word() end
-  fetch(ids)
-  return ids
-end
+-- The verbs that most runs consist of, in the same function as core.lua. What is not plain goes to the rest.
 
 -- Name, delay, priority, tries, lease losses, and how long it is kept: the same for many tasks. The rest is
 -- what is stored of a new one that is ready, has no dedup key and no group, around its ORDER and its BODY.
@@ -33,13 +16,6 @@ local function kinds_of_task()
     }
   end
   return kinds
-end
-
--- Changes a task that nothing has looked into.
-local function write(id, raw)
-  raws[id] = raw
-  writes[written + 1], writes[written + 2] = id, raw
-  written = written + 2
 end
 
 -- Of each task its ID, kind, input, and whether a dedup key (1), a group (2) or both (3) follow.
@@ -73,31 +49,13 @@ local function count_new(tasks, first, last)
   return fresh
 end
 
--- A task with a delay, a dedup key or a group.
-local function add_special(id, kind, input, key, group)
-  if key and call('HSETNX', DEDUP, key, id) == 0 then return call('HGET', DEDUP, key) end
-  order = order + 1
-  local t = { IS_READY, 1, key and 1 or 0, group and 1 or 0, 0, 1, 0, 0, 0, 0, kind.keep, 0, 0, 1, kind.attempts,
-    kind.losses, now, 0, order, kind.keep_failed, kind.priority, input, '',
-    cmsgpack.pack({ kind.name, group or '', key or '', '', '', '' }) }
-  records[id], dirty[id] = t, true
-  counts[IS_READY] = counts[IS_READY] + 1
-  group_join(id, t)
-  if kind.delay > 0 then
-    move(id, t, SCHEDULED, now + kind.delay)
-  elseif is_first(id, t) then
-    offer(id, t)
-  end
-  return 0
-end
-
 -- 0 when it was added, 1 when its ID is taken, the ID of the live task that has its key.
 local function add(task, kind)
   local id, key, group = task[1], task[4], task[5]
   if is_known(id) then return 1 end
   local body, is_whole = short(task[3])
   if key or group or kind.delay > 0 then
-    local outcome = add_special(id, kind, body, key, group)
+    local outcome = rest().add_special(id, kind, body, key, group)
     if outcome ~= 0 then return outcome end
   else
     order = order + 1
@@ -159,17 +117,7 @@ local function lease(id, worker, worker_text, due)
       return 1, 0, body
     end
   end
-  local t = find(id)
-  t[ATTEMPT] = t[FAILURES] + 1
-  if t[FLAT] == 1 and t[SEQ] == 1 then
-    t[SEQ] = 2
-    wake(id)
-  else
-    happened(id, t, now, '"started","attempt":' .. t[ATTEMPT])
-  end
-  t[FENCE], t[WORKER], t[STARTED] = fence, worker, now
-  move(id, t, RUNNING, due)
-  return t[ATTEMPT], t[BACKOFF] == 0 and 0 or format('%.17g', t[BACKOFF]), t[BODY]
+  return rest().lease_again(id, worker, due)
 end
 
 local function claim()
@@ -190,28 +138,6 @@ local function claim()
     size = size + 5
   end
   return claimed
-end
-
-local function held(id, its_fence)
-  local t = find(id)
-  if t and t[STATE] == RUNNING and t[FENCE] == its_fence and now < t[DUE] then return t end
-  return false
-end
-
--- 0 when the lease is lost, the reason when a cancel took it.
-local function refusal(id, its_fence)
-  local t = find(id)
-  if t and t[STATE] == CANCELLED and t[FENCE] == its_fence then return { rest_of(t)[REASON] } end
-  return 0
-end
-
-local function fail(id, t, failure, is_final, delay, delay_text, backoff)
-  t[FAILURES] = t[FAILURES] + 1
-  if is_final or t[FAILURES] >= t[MAX_ATTEMPTS] then return bury(id, t, now, failure) end
-  set_rest(t, FAILURE, failure)
-  t[BACKOFF] = backoff
-  happened(id, t, now, '"retrying","delayMs":' .. delay_text .. ',"error":' .. failure)
-  if delay > 0 then move(id, t, SCHEDULED, now + delay) else make_ready(id, t) end
 end
 
 -- Completes a task that has no dedup key and no group and was never tried before, which most are, without a look into its
@@ -237,28 +163,11 @@ end
 
 local function settle_one()
   local kind, id, its_fence = argv[cursor + 1], argv[cursor + 2], tonumber(argv[cursor + 3])
-  cursor = cursor + 3
-  if kind == 'c' then
-    local result = word()
-    if complete_plain(id, its_fence, result) then return 1 end
-    local t = held(id, its_fence)
-    if t then complete(id, t, result) end
-    return t and 1 or refusal(id, its_fence)
+  if kind == 'c' and complete_plain(id, its_fence, argv[cursor + 4]) then
+    cursor = cursor + 4
+    return 1
   end
-  local t = held(id, its_fence)
-  if kind == 'r' then
-    if t then
-      happened(id, t, now, '"released"')
-      make_ready(id, t)
-    end
-  elseif kind == 'f' then
-    local failure = word()
-    if t then fail(id, t, failure, true) end
-  else
-    local failure, delay, delay_text, backoff = word(), number(), word(), number()
-    if t then fail(id, t, failure, false, delay, delay_text, backoff) end
-  end
-  return t and 1 or refusal(id, its_fence)
+  return rest().settle_one()
 end
 
 -- Finds what is to be settled in one go: the IDs are every fourth word while all are completions, which most are.
