@@ -188,6 +188,27 @@ describe.skipIf(!inject("startsRedis"))("redisTaskStore", () => {
     expect(page!.events.map(({ seq }) => seq)).toEqual([13, 14, 15, 16, 17, 18, 19, 20, 21, 22]);
   });
 
+  it("refuses new tasks when the server is full, and lets those that are there be worked off", async () => {
+    await using small = await startRedis({ args: ["--maxmemory", "8mb"] });
+    const tasks = open("full", { client: connect(small.url) });
+    let added = 0;
+    const refused = await (async () => {
+      for (;;) {
+        const items = Array.from({ length: 500 }, () => ({ input: 1, delay: 0 }));
+        added += (await tasks.enqueueMany(double, items)).length;
+      }
+    })().catch((error: unknown) => error);
+    expect(refused).toMatchObject({ code: "STORE_UNAVAILABLE", reason: "out_of_memory", outcome: "none" });
+    expect(await tasks.stats()).toMatchObject({ ready: added, completed: 0 });
+    const claimed = await tasks.store.claim("full", { worker: "w", max: 100, leaseMs: 60_000 });
+    const settled = await tasks.store.settle(
+      "full",
+      claimed.map(({ id, fence }) => ({ id, fence, kind: "complete", result: { text: "2", blobs: [] } })),
+    );
+    expect(settled.outcomes.every(({ written }) => written)).toBe(true);
+    expect(await tasks.stats()).toMatchObject({ ready: added - 100, running: 0, completed: 100 });
+  });
+
   it("[pitfall 9] refuses a server that may evict tasks, until that is put right or allowed", async () => {
     await using risky = await startRedis({ args: ["--maxmemory-policy", "allkeys-lru"] });
     const client = connect(risky.url);

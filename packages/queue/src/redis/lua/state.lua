@@ -54,6 +54,10 @@ local max_events = tonumber(argv[4])
 local time = call('TIME')
 local now = tonumber(time[1]) * 1000 + floor(tonumber(time[2]) / 1000)
 
+-- A server that is full refuses the first write of a script if it needs room. Those that are there must be worked off all
+-- the same, so this write comes first, which needs none and does nothing. New tasks are to be refused.
+if argv[5] ~= 'enqueue' then call('HDEL', WATCH, '') end
+
 local counters = call('GET', META)
 local order, fence, ends, told, next_due, is_watched = 0, 0, 0, 0, NEVER, 0
 local counts = { 0, 0, 0, 0, 0, 0 }
