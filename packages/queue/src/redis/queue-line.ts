@@ -45,6 +45,8 @@ const SCRIPT: RedisScript = /* @__PURE__ */ redisScript({
 
 /** Calls in one run of the script. */
 const MAX_CALLS = 200;
+/** Words that are worth a second run: those of about 32 completions. */
+const WORTH_TWO_RUNS = 128;
 const WORK = "w";
 /** Answered to a wait that has not begun because what it waits for is there. */
 const IS_THERE = 1;
@@ -81,7 +83,9 @@ export class QueueLine {
     const { maxEnded, maxDeadLetters, maxEvents } = settings.bounds;
     this.#keys = KEYS.map((name) => `${place}:${name}`);
     this.#head = [`${place}:wake`, maxEnded, maxDeadLetters, maxEvents];
-    this.#batch = tickBatch((calls) => void this.#send(calls), MAX_CALLS);
+    this.#batch = tickBatch((calls) => {
+      for (const some of parts(calls)) void this.#send(some);
+    }, MAX_CALLS);
     this.#adds = tickBatch((adds) => this.#enqueue(adds), MAX_CALLS);
   }
 
@@ -223,6 +227,14 @@ export class QueueLine {
 
 /** Whether there is work; whether something is due sooner than was said; of which tasks and which workers there is news. */
 type WakeMessage = readonly [boolean, boolean, readonly string[] | false, readonly string[] | false];
+
+/** Large calls go in two runs, so that the server works on some while we read the others' answers. */
+function parts(calls: readonly Call[]): readonly (readonly Call[])[] {
+  const total = calls.reduce((sum, { words }) => sum + words.length, 0);
+  if (calls.length === 1 || total < WORTH_TWO_RUNS) return [calls];
+  const middle = calls.length >> 1;
+  return [calls.slice(0, middle), calls.slice(middle)];
+}
 
 function byLimit(adds: readonly Add[]): ReadonlyMap<number, readonly Add[]> {
   const first = adds[0]!.limit;
