@@ -12,6 +12,7 @@ export {
   UnserializableError,
   WorkerClosingError,
 } from "./errors.ts";
+export { explicitWaits } from "./explicit-waits.ts";
 export { handle } from "./handler.ts";
 export type { TaskContext, TaskHandler } from "./handler.ts";
 export { MEMORY_STORE_DEFAULTS, memoryStore } from "./memory/memory-store.ts";

@@ -44,6 +44,10 @@ export function worker(queue: Queue, handlers: readonly TaskHandler[], options: 
   return new ClaimingWorker(queue, handlers, options);
 }
 
+/** Batches on their way at a time, and how many tasks make a second one worth its call. */
+const MAX_SETTLING = 2;
+const SECOND_BATCH = 16;
+
 class ClaimingWorker implements Worker {
   readonly name: string;
   readonly #handlers: ReadonlyMap<string, TaskHandler>;
@@ -62,7 +66,9 @@ class ClaimingWorker implements Worker {
   readonly #end = new AbortController();
   readonly #storeBackoff = exponential({ base: 100, cap: 5_000 });
   #settlements: Ended[] = [];
-  #settling = false;
+  /** Batches that are on their way to the store, and how many tasks they are to end. */
+  #settling = 0;
+  #leaving = 0;
   /** Tasks asked for by claims that the store has not answered. */
   #asked = 0;
   #paused = false;
@@ -237,16 +243,24 @@ class ClaimingWorker implements Worker {
       return;
     }
     this.#settlements.push({ run, settlement });
-    if (!this.#settling) void this.#settle();
+    this.#settleSoon();
   }
 
-  /** Ends leases in batches: all that end in one turn, and those that end while a batch is on its way. */
+  /** While the store works on one batch, we work on the other: a second one goes when it is worth its call. */
+  #settleSoon(): void {
+    const isWorthIt = this.#settling === 0 || this.#settlements.length >= SECOND_BATCH;
+    if (isWorthIt && this.#settling < MAX_SETTLING) void this.#settle();
+  }
+
+  /** Ends leases in batches: all that end in one turn, and those that end while batches are on their way. */
   async #settle(): Promise<void> {
-    this.#settling = true;
+    this.#settling += 1;
     await Promise.resolve();
     for (let failures = 0; this.#settlements.length > 0 && !this.#end.signal.aborted;) {
-      const batch = this.#settlements;
-      this.#settlements = [];
+      const { length } = this.#settlements;
+      const isDivided = length >= 2 * SECOND_BATCH && this.#leaving === 0;
+      const batch = this.#settlements.splice(0, isDivided ? Math.ceil(length / 2) : length);
+      this.#settleSoon();
       try {
         await this.#settleBatch(batch);
         failures = 0;
@@ -257,13 +271,14 @@ class ClaimingWorker implements Worker {
         await this.#pauseAfter("settle", error, (failures += 1));
       }
     }
-    this.#settling = false;
+    this.#settling -= 1;
     this.#changed();
   }
 
   async #settleBatch(batch: readonly Ended[]): Promise<void> {
     const { store, name } = this.queue;
-    const room = Math.max(0, this.#room(batch.length));
+    this.#leaving += batch.length;
+    const room = Math.max(0, this.#room(this.#leaving));
     const sentAt = this.#clock.monotonic();
     const settlements = batch.map(({ settlement }) => settlement);
     const claim = room > 0 ? this.#claimOf(room) : undefined;
@@ -275,6 +290,7 @@ class ClaimingWorker implements Worker {
       this.#receive(claimed, sentAt);
     } finally {
       this.#asked -= room;
+      this.#leaving -= batch.length;
       this.#changed();
     }
   }

@@ -1,5 +1,6 @@
 // Uses @holdfast/queue from an ES module.
 import { defineTask, handle, memoryStore, queue, worker } from "@holdfast/queue";
+import { redisTaskStore } from "@holdfast/queue/redis";
 import assert from "node:assert/strict";
 
 const double = defineTask({ name: "double" });
@@ -8,3 +9,4 @@ const { id } = await numbers.enqueue(double, 21);
 const working = worker(numbers, [handle(double, ({ input }) => input * 2)]);
 assert.equal(await numbers.wait(double, id), 42);
 await working.close({ within: "1s" });
+assert.equal(typeof redisTaskStore, "function");

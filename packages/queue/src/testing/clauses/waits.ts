@@ -119,6 +119,24 @@ export const waitClauses: readonly Clause[] = [
     },
   },
   {
+    title: "wakes who waits already when something becomes due before all that was known when the wait began",
+    check: async (t) => {
+      await t.add({ delayMs: 60_000 });
+      const id = await t.add({ maxLeaseLosses: 0 });
+      const held = await t.claimOne();
+      const lost = waitForEvents(t, id, 2);
+      await t.goesOn(lost, "waiting for the end of a lease");
+      await t.renew(held, 20);
+      await t.ends(lost, "waiting for the end of a lease that was made shorter meanwhile");
+      await t.expectState(id, "failed");
+      const work = waitForWork(t);
+      await t.goesOn(work, "waiting for work");
+      const soon = await t.add({ delayMs: 20 });
+      await t.ends(work, "waiting for work that was added with a short delay meanwhile");
+      same(await t.claimIds(), [soon], "what can be claimed");
+    },
+  },
+  {
     title: "wakes who waits for the events of a task when it is cancelled, forgotten or was never there",
     check: async (t) => {
       await t.ends(waitForEvents(t, "unknown", 0), "waiting for the events of an unknown task");

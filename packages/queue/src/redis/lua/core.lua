@@ -1,0 +1,123 @@
+-- What all verbs use: the inner part of a function that has state.lua around it.
+
+local last_number, last_text = -1, '-1'
+
+-- A whole number as text; many in a row are the same.
+local function whole(number)
+  if number ~= last_number then last_number, last_text = number, format('%d', number) end
+  return last_text
+end
+
+local function send(command, key, words, count)
+  for from = 1, count, CHUNK do
+    call(command, key, unpack(words, from, math.min(from + CHUNK - 1, count)))
+  end
+end
+
+-- Writes a table of member to score, or of field to value; `false` takes out.
+local function flush(key, changes, put, take, is_set)
+  local puts, takes, n, m = {}, {}, 0, 0
+  for name, value in pairs(changes) do
+    if value == false then
+      m = m + 1
+      takes[m] = name
+    elseif is_set then
+      puts[n + 1], puts[n + 2] = whole(value), name
+      n = n + 2
+    else
+      puts[n + 1], puts[n + 2] = name, value
+      n = n + 2
+    end
+  end
+  if n > 0 then send(put, key, puts, n) end
+  if m > 0 then send(take, key, takes, m) end
+end
+
+local function flush_ready()
+  if not has_ready then return end
+  flush(READY, ready, 'ZADD', 'ZREM', true)
+  ready, has_ready = {}, false
+end
+
+local function flush_inputs()
+  if not has_inputs then return end
+  flush(INPUTS, inputs, 'HSET', 'HDEL', false)
+  inputs, has_inputs = {}, false
+end
+
+local function flush_kept()
+  flush(KEPT, kept, 'ZADD', 'ZREM', true)
+  kept = {}
+end
+
+local function at(score)
+  if score < soonest then soonest = score end
+  return score
+end
+
+-- Reads tasks as they are stored, those that have not been read yet.
+local function fetch(ids)
+  local missing, n = {}, 0
+  for index = 1, #ids do
+    local id = ids[index]
+    if raws[id] == nil and records[id] == nil then
+      n = n + 1
+      missing[n] = id
+    end
+  end
+  for from = 1, n, CHUNK do
+    local to = math.min(from + CHUNK - 1, n)
+    local found = call('HMGET', TASKS, unpack(missing, from, to))
+    for index = from, to do raws[missing[index]] = found[index - from + 1] end
+  end
+end
+
+-- Whether there is such a task, without a look into it.
+local function is_known(id)
+  if records[id] ~= nil then return records[id] ~= false end
+  return raws[id] and true or false
+end
+
+local function wake(id)
+  if is_watched and call('HDEL', WATCH, 'e' .. id) == 1 then
+    news.ids[#news.ids + 1] = id
+  end
+end
+
+-- What is kept in a record for a body, and whether that is all of it.
+local function short(body)
+  if #body <= MAX_BODY then return body, true end
+  return '', false
+end
+
+-- Changes a task that nothing has looked into.
+local function write(id, raw)
+  raws[id] = raw
+  writes[written + 1], writes[written + 2] = id, raw
+  written = written + 2
+end
+
+local function word()
+  cursor = cursor + 1
+  return argv[cursor]
+end
+
+local function number()
+  cursor = cursor + 1
+  return tonumber(argv[cursor])
+end
+
+local function id_list()
+  local ids = {}
+  for index = 1, number() do ids[index] = word() end
+  fetch(ids)
+  return ids
+end
+
+-- What most runs can do without, made when one cannot: see rules.lua.
+local made_rest, make_rest
+
+local function rest()
+  if not made_rest then made_rest = make_rest() end
+  return made_rest
+end

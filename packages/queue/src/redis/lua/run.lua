@@ -1,0 +1,50 @@
+-- The run: what is due, the calls, then all that is to be written.
+
+local has_swept = now >= next_due
+if has_swept then rest().sweep() end
+
+local answers, plain_verbs = {}, { enqueue = enqueue, claim = claim, settle = settle }
+while argv[cursor + 1] do
+  local name = word()
+  answers[#answers + 1] = (plain_verbs[name] or rest()[name])()
+end
+
+local too_many, too_many_dead =
+  counts[COMPLETED] + counts[CANCELLED] - tonumber(argv[2]), counts[DEAD] - tonumber(argv[3])
+if too_many > 0 then rest().crowd_out(KEPT, too_many) end
+if too_many_dead > 0 then rest().crowd_out(FAILED, too_many_dead) end
+
+if written > 0 then send('HSET', TASKS, writes, written) end
+local tasks = {}
+for id in pairs(dirty) do
+  local t = records[id]
+  if t == nil then tasks[id] = raws[id] else tasks[id] = t and rest().packed(t) end
+end
+flush(TASKS, tasks, 'HSET', 'HDEL', false)
+flush_ready()
+flush_inputs()
+flush_kept()
+flush(LIVE, live, 'ZADD', 'ZREM', true)
+flush(RESULTS, results, 'HSET', 'HDEL', false)
+flush(EVENTS, events, 'HSET', 'HDEL', false)
+
+if has_swept then rest().find_next_due() else next_due = math.min(next_due, soonest) end
+
+if #news.waits > 0 then
+  told = next_due
+  local ms = told == NEVER and -1 or math.max(0, told - now)
+  for _, answer in ipairs(news.waits) do answer[2] = ms end
+elseif soonest < told then
+  told, news.is_soon = soonest, true
+end
+local wakes_workers = news.has_work and is_watched and call('HDEL', WATCH, 'w') == 1
+if wakes_workers or news.is_soon or news.ids[1] or news.workers[1] then
+  call('PUBLISH', argv[1], cjson.encode({ wakes_workers, news.is_soon, news.ids[1] and news.ids or false,
+    news.workers[1] and news.workers or false }))
+  is_watched = is_watched and call('HLEN', WATCH) > 0
+end
+
+local counted = spack(COUNTERS, order, fence, ends, told, next_due, is_watched and 1 or 0, counts[1], counts[2],
+  counts[3], counts[4], counts[5], counts[6])
+if counted ~= counters then call('SET', META, counted) end
+return answers

@@ -1,0 +1,43 @@
+// The script as it is sent: its parts as functions inside one another, and constants in the place of their names.
+import CORE from "./lua/core.lua";
+import OTHER_VERBS from "./lua/other-verbs.lua";
+import RULES from "./lua/rules.lua";
+import RUN from "./lua/run.lua";
+import STATE from "./lua/state.lua";
+import VERBS from "./lua/verbs.lua";
+
+/** Lines such as `local DUE, ORDER = 11, 16`. */
+const CONSTANTS = /^local ([A-Z][A-Z_, ]*) = (.+)$/gm;
+
+/**
+ * Redis runs the whole text each time, so what matters is what it costs to make its functions. Lua 5.1 searches all
+ * names that are in use for each name of an enclosing function that a function uses, but finds those of the function
+ * around that one at once. Hence functions inside functions, of which most runs need but the outer ones, and no names for
+ * constants.
+ */
+export function scriptText(): string {
+  const text = `${STATE}
+local function run()
+${CORE}
+${VERBS}
+make_rest = function()
+${RULES}
+${OTHER_VERBS}
+end
+${RUN}
+end
+return run()
+`;
+  return withoutConstants(text.replace(/^\s*--.*\n/gm, ""));
+}
+
+function withoutConstants(text: string): string {
+  const values = new Map<string, string>();
+  const rest = text.replace(CONSTANTS, (_, names: string, list: string) => {
+    const all = names.split(", ");
+    const parts = all.length > 1 ? list.split(", ") : [list];
+    for (const [index, name] of all.entries()) values.set(name, parts[index]!);
+    return "";
+  });
+  return rest.replace(/\b[A-Z][A-Z_]*[A-Z]\b/g, (name) => values.get(name) ?? name);
+}

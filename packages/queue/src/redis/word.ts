@@ -1,0 +1,2 @@
+// A word of a call, as the script reads it.
+export type Word = string | number;

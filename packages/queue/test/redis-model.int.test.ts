@@ -1,0 +1,77 @@
+import { REDIS_CLIENT_OPTIONS } from "@holdfast/core/redis";
+import type { QueueStore } from "@holdfast/queue";
+import { redisTaskStore } from "@holdfast/queue/redis";
+import fc from "fast-check";
+import { Redis } from "ioredis";
+import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { freshKeys } from "../../../tools/services/index.mjs";
+import { commands } from "./queue-commands.ts";
+import { ReferenceQueue } from "./reference-queue.ts";
+import { redisOnAClock } from "./support/redis-on-a-clock.ts";
+
+const redisUrl = inject("redisUrl");
+
+describe.skipIf(redisUrl === "")("any history of a queue in Redis", () => {
+  const keys = freshKeys(redisUrl);
+  let redis: Redis;
+  let made = 0;
+  beforeAll(async () => {
+    redis = new Redis(redisUrl, REDIS_CLIENT_OPTIONS);
+    await new Promise((resolve) => redis.once("ready", resolve));
+  });
+  afterAll(async () => {
+    redis.disconnect();
+    await keys.drop();
+  });
+
+  function followsReference(breakIt: (lua: string) => string = (lua) => lua) {
+    return fc.asyncProperty(fc.commands([...commands], { maxCommands: 80, size: "max" }), async (history) => {
+      const timed = redisOnAClock(redis, breakIt);
+      made += 1;
+      const options = { client: timed.client, clock: timed.clock, prefix: `${keys.prefix}${made}:` };
+      const store: QueueStore = redisTaskStore(options);
+      const real = { store, advance: (ms: number) => timed.advance(ms) };
+      try {
+        await fc.asyncModelRun(() => ({ model: new ReferenceQueue(), real }), history);
+      } finally {
+        await store.close();
+        timed.close();
+      }
+    });
+  }
+
+  it("goes as in the reference", { timeout: 300_000 }, async () => {
+    await fc.assert(followsReference(), { numRuns: 100 });
+  });
+
+  it("goes so with large inputs and results too", { timeout: 300_000 }, async () => {
+    const tight = (lua: string): string =>
+      lua.replace("#body <= 1024", "#body <= 2").replace("#result > 1024", "#result > 2");
+    await fc.assert(followsReference(tight), { numRuns: 50 });
+  });
+
+  // Each takes one guard out of the script, as it is sent.
+  const mutants: Readonly<Record<string, readonly [guard: string, broken: string]>> = {
+    "does not compare fences": ["t[7] == its_fence and now < t[8]", "now < t[8]"],
+    "lets things happen a millisecond late": [
+      "'-inf', whole(now), 'LIMIT'",
+      "'-inf', whole(now - 1), 'LIMIT'",
+    ],
+    "takes no counter for fences": ["fence = fence + 1", "fence = 1"],
+    "does not free dedup keys": ["call('HGET', KEYS[12], key) == id then", "false then"],
+    "does not wait for a group's turn": ["if is_first(id, t) then offer(id, t) end", "offer(id, t)"],
+    "miscounts what is forgotten": ["counts[t[1]] = counts[t[1]] - 1\n  if t[1]", "if t[1]"],
+  };
+  it.each(Object.entries(mutants))(
+    "finds out a script that %s",
+    { timeout: 300_000 },
+    async (_, [guard, broken]) => {
+      const breakIt = (lua: string): string => {
+        if (lua.includes("ZPOPMIN")) expect(lua).toContain(guard);
+        return lua.replace(guard, broken);
+      };
+      const found = await fc.check(followsReference(breakIt), { numRuns: 400, seed: 1, endOnFailure: true });
+      expect(found.failed).toBe(true);
+    },
+  );
+});

@@ -1,0 +1,281 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { REDIS_CLIENT_OPTIONS } from "@holdfast/core/redis";
+import type { Queue } from "@holdfast/queue";
+import { defineTask, handle, queue, worker } from "@holdfast/queue";
+import type { RedisTaskStoreOptions } from "@holdfast/queue/redis";
+import { redisTaskStore } from "@holdfast/queue/redis";
+import { Cluster, Redis } from "ioredis";
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from "vitest";
+import { startRedis, startRedisCluster } from "../../../tools/services/index.mjs";
+
+const double = defineTask<number, number, number>({ name: "double" });
+const endless = defineTask({ name: "endless" });
+
+describe.skipIf(!inject("startsRedis"))("redisTaskStore", () => {
+  let server: Awaited<ReturnType<typeof startRedis>>;
+  const opened: (() => Promise<void>)[] = [];
+  beforeAll(async () => {
+    server = await startRedis();
+  });
+  afterAll(() => server.stop());
+  afterEach(async () => {
+    for (const close of opened.splice(0).toReversed()) await close();
+  });
+
+  function connect(url: string = server.url): Redis {
+    const client = new Redis(url, { ...REDIS_CLIENT_OPTIONS, retryStrategy: () => 20 });
+    client.on("error", () => {});
+    opened.push(async () => client.disconnect());
+    return client;
+  }
+
+  /** A queue over a connection and a store of its own, as another process would have. */
+  function open(name: string, options: Partial<RedisTaskStoreOptions> = {}): Queue {
+    const store = redisTaskStore({ client: connect(), poll: "1h", ...options });
+    opened.push(() => store.close());
+    return queue({ name, store });
+  }
+
+  function work(tasks: Queue): { readonly aborted: Promise<unknown> } {
+    let tell: (reason: unknown) => void = () => {};
+    const aborted = new Promise((resolve) => (tell = resolve));
+    const running = worker(
+      tasks,
+      [
+        handle(double, ({ input }) => input * 2),
+        handle(endless, ({ signal }) => {
+          signal.addEventListener("abort", () => tell(signal.reason));
+          return new Promise((_, reject) => {
+            signal.addEventListener("abort", () => reject(signal.reason as Error));
+          });
+        }),
+      ],
+      { lease: "1h", name: "w" },
+    );
+    opened.push(async () => void (await running.close({ within: "1s" })));
+    return { aborted };
+  }
+
+  async function until(holds: () => Promise<boolean>): Promise<void> {
+    while (!(await holds())) await sleep(10);
+  }
+
+  it("wakes workers, those who wait and those who are cancelled in other processes, without a poll", async () => {
+    const [here, there] = [open("awake"), open("awake")];
+    const { aborted } = work(there);
+    await sleep(100);
+    const { id } = await here.enqueue(double, 21);
+    expect(await here.wait(double, id)).toBe(42);
+    const long = await here.enqueue(endless, undefined);
+    await until(async () => (await here.status(long.id)).state === "running");
+    await here.cancel(long.id, "not wanted");
+    expect(await aborted).toMatchObject({ code: "TASK_CANCELLED", reason: "not wanted" });
+  });
+
+  it("starts what is delayed at its time, without a poll", async () => {
+    const [here, there] = [open("timed"), open("timed")];
+    work(there);
+    await sleep(100);
+    const { id } = await here.enqueue(double, 1, { delay: "150ms" });
+    expect(await here.wait(double, id)).toBe(2);
+  });
+
+  it("goes on hearing of things once its connection for wake-ups was cut", async () => {
+    const [here, there] = [open("cut"), open("cut")];
+    work(there);
+    await here.wait(double, (await here.enqueue(double, 1)).id);
+    const admin = connect();
+    await until(async () => admin.status === "ready");
+    expect(await admin.call("CLIENT", "KILL", "TYPE", "PUBSUB")).toBe(2);
+    for (let n = 0; n < 20; n += 1)
+      expect(await here.wait(double, (await here.enqueue(double, n)).id)).toBe(n * 2);
+  });
+
+  it("polls where it cannot open a second connection", async () => {
+    const client = connect();
+    const alone = { evalsha: client.evalsha.bind(client), eval: client.eval.bind(client) };
+    await sleep(100);
+    const tasks = open("polled", { client: alone, poll: "20ms" });
+    work(tasks);
+    await sleep(100);
+    expect(await tasks.wait(double, (await tasks.enqueue(double, 4)).id)).toBe(8);
+  });
+
+  it("asks nothing while there is nothing to do", async () => {
+    const tasks = open("idle");
+    work(tasks);
+    const waiting = tasks.wait(double, (await tasks.enqueue(double, 1, { delay: "1h" })).id).catch(() => {});
+    await sleep(300);
+    const admin = connect();
+    await until(async () => admin.status === "ready");
+    await admin.config("RESETSTAT");
+    await sleep(700);
+    expect(await admin.info("commandstats")).not.toContain("cmdstat_eval");
+    for (const close of opened.splice(0).toReversed()) await close();
+    await waiting;
+  });
+
+  it("closes within its time while the server does not answer, and tells callers why", async () => {
+    const tasks = open("hung", { deadline: "200ms" });
+    const running = worker(tasks, [handle(double, ({ input }) => input)], { lease: "500ms" });
+    await tasks.wait(double, (await tasks.enqueue(double, 1)).id);
+    server.pause();
+    try {
+      await expect(tasks.enqueue(double, 2)).rejects.toMatchObject({
+        code: "STORE_UNAVAILABLE",
+        outcome: "unknown",
+      });
+      await running.close({ within: "500ms" });
+      await tasks.store.close();
+    } finally {
+      server.resume();
+    }
+  });
+
+  it("is not put off by a script cache that was emptied", async () => {
+    const tasks = open("flushed");
+    await tasks.enqueue(double, 1);
+    const admin = connect();
+    await until(async () => admin.status === "ready");
+    await admin.script("FLUSH");
+    await tasks.enqueue(double, 2);
+    expect((await tasks.stats()).ready).toBe(2);
+  });
+
+  it("leaves nothing behind of tasks that are forgotten", async () => {
+    const tasks = open("tidy");
+    work(tasks);
+    const brief = defineTask<number, number, number>({ name: "double", keepFor: "1ms" });
+    const ids = (
+      await tasks.enqueueMany(
+        brief,
+        [1, 2, 3].map((input) => ({ input, dedupKey: `k${input}`, group: "g" })),
+      )
+    ).map(({ id }) => id);
+    await Promise.all(ids.map((id) => tasks.wait(double, id).catch(() => {})));
+    await until(async () => Object.values(await tasks.stats()).every((count) => count === 0));
+    const admin = connect();
+    await until(async () => admin.status === "ready");
+    const left = (await admin.keys("*tidy:*")).map((key) => key.slice(key.lastIndexOf(":") + 1)).sort();
+    // The counters, and who waits.
+    expect(left.filter((name) => name !== "watch")).toEqual(["meta"]);
+  });
+
+  it("keeps the latest ended tasks, dead letters and events alone, each up to its bound", async () => {
+    const { store } = open("bounds", { maxEnded: 2, maxDeadLetters: 1, maxEvents: 10 });
+    const bounded = queue({ name: "bounds", store });
+    await bounded.enqueueMany(
+      double,
+      Array.from({ length: 6 }, (_, input) => ({ input, id: `task-${input}` })),
+    );
+    const claimed = await store.claim("bounds", { worker: "w", max: 5, leaseMs: 60_000 });
+    const error = { code: "BROKEN", message: "" };
+    for (const [index, { id, fence }] of claimed.entries())
+      await store.settle("bounds", [
+        index < 3
+          ? { id, fence, kind: "complete", result: { text: "1", blobs: [] } }
+          : { id, fence, kind: "fail", error },
+      ]);
+    const ids = claimed.map(({ id }) => id);
+    const found = await store.get("bounds", ids);
+    expect(found.filter((status) => status?.state === "completed")).toHaveLength(2);
+    expect(found.slice(3).map((status) => status?.state)).toEqual([undefined, "failed"]);
+    expect(await store.stats("bounds")).toMatchObject({ completed: 2, failed: 1, ready: 1 });
+    const [last] = await store.claim("bounds", { worker: "w", max: 1, leaseMs: 60_000 });
+    const reports = Array.from({ length: 20 }, (_, line) => ({ kind: "log" as const, line: `${line}` }));
+    await store.report("bounds", [{ ...last!, reports }]);
+    const page = await store.events("bounds", last!.id, 0, 100);
+    expect(page!.events.map(({ seq }) => seq)).toEqual([13, 14, 15, 16, 17, 18, 19, 20, 21, 22]);
+  });
+
+  it("refuses new tasks when the server is full, and lets those that are there be worked off", async () => {
+    await using small = await startRedis({ args: ["--maxmemory", "8mb"] });
+    const tasks = open("full", { client: connect(small.url) });
+    let added = 0;
+    const refused = await (async () => {
+      for (;;) {
+        const items = Array.from({ length: 500 }, () => ({ input: 1, delay: 0 }));
+        added += (await tasks.enqueueMany(double, items)).length;
+      }
+    })().catch((error: unknown) => error);
+    expect(refused).toMatchObject({ code: "STORE_UNAVAILABLE", reason: "out_of_memory", outcome: "none" });
+    expect(await tasks.stats()).toMatchObject({ ready: added, completed: 0 });
+    const claimed = await tasks.store.claim("full", { worker: "w", max: 100, leaseMs: 60_000 });
+    const settled = await tasks.store.settle(
+      "full",
+      claimed.map(({ id, fence }) => ({ id, fence, kind: "complete", result: { text: "2", blobs: [] } })),
+    );
+    expect(settled.outcomes.every(({ written }) => written)).toBe(true);
+    expect(await tasks.stats()).toMatchObject({ ready: added - 100, running: 0, completed: 100 });
+  });
+
+  it("[pitfall 9] refuses a server that may evict tasks, until that is put right or allowed", async () => {
+    await using risky = await startRedis({ args: ["--maxmemory-policy", "allkeys-lru"] });
+    const client = connect(risky.url);
+    const tasks = open("risky", { client });
+    await expect(tasks.enqueue(double, 1)).rejects.toMatchObject({
+      code: "STORE_UNFIT",
+      reasons: [expect.stringContaining("allkeys-lru")],
+    });
+    const careless = open("risky", { client, allowEviction: true });
+    expect((await careless.enqueue(double, 1)).duplicate).toBe(false);
+    await client.config("SET", "maxmemory-policy", "noeviction");
+    expect((await tasks.enqueue(double, 1)).duplicate).toBe(false);
+  });
+
+  it("refuses options that are out of range", () => {
+    const client = connect();
+    expect(() => redisTaskStore({ client, prefix: "{a}" })).toThrow(/prefix/);
+    expect(() => redisTaskStore({ client, poll: 1 })).toThrow(/poll/);
+    expect(() => redisTaskStore({ client, maxEvents: 1 })).toThrow(/maxEvents/);
+    expect(() => redisTaskStore({ client: {} as never })).toThrow(/client/);
+  });
+
+  it("tells names apart that UTF-8 cannot", async () => {
+    const tasks = open("names");
+    const keys = ["\ud800", "\udfff", '\u0001"\\ud800"', "plain"];
+    for (const dedupKey of keys)
+      expect((await tasks.enqueue(double, 1, { dedupKey, group: dedupKey })).duplicate, dedupKey).toBe(false);
+    for (const dedupKey of keys)
+      expect((await tasks.enqueue(double, 1, { dedupKey })).duplicate, dedupKey).toBe(true);
+    const claimed = await tasks.store.claim("names", { worker: "w\udfff", max: 10, leaseMs: 1_000 });
+    const found = await tasks.store.get(
+      "names",
+      claimed.map(({ id }) => id),
+    );
+    expect(found.map((status) => status?.group)).toEqual(keys);
+    expect(found[0]).toMatchObject({ state: "running", worker: "w\udfff" });
+  });
+});
+
+describe.skipIf(!inject("startsRedis"))("redisTaskStore on a Cluster of three", () => {
+  let servers: Awaited<ReturnType<typeof startRedisCluster>>;
+  let client: Cluster;
+  beforeAll(async () => {
+    servers = await startRedisCluster();
+    client = new Cluster([...servers.nodes], {
+      redisOptions: { ...REDIS_CLIENT_OPTIONS },
+      enableOfflineQueue: false,
+    });
+    await new Promise((resolve) => client.once("ready", resolve));
+  });
+  afterAll(async () => {
+    client?.disconnect();
+    await servers?.stop();
+  });
+
+  it("[pitfall 10] keeps each queue in one slot and queues on all nodes, and wakes across them", async () => {
+    const store = redisTaskStore({ client, deadline: "5s", poll: "1h" });
+    const names = Array.from({ length: 12 }, (_, index) => `queue-${index}`);
+    for (const name of names) {
+      const tasks = queue({ name, store });
+      const running = worker(tasks, [handle(double, ({ input }) => input * 2)]);
+      const ids = await Promise.all([1, 2, 3].map((input) => tasks.enqueue(double, input, { group: "g" })));
+      expect(await Promise.all(ids.map(({ id }) => tasks.wait(double, id)))).toEqual([2, 4, 6]);
+      await running.close({ within: "1s" });
+    }
+    await store.close();
+    const sizes = await Promise.all(client.nodes("master").map((node) => node.dbsize()));
+    for (const size of sizes) expect(size).toBeGreaterThan(0);
+  });
+});
