@@ -16,7 +16,7 @@ import type { Model, ModelRegistry } from "./model.ts";
 import { modelRegistry } from "./model.ts";
 import type { DeviceEvent, GpuPoolSnapshot, RequestEvent } from "./observe.ts";
 import { deviceSnapshot } from "./observe.ts";
-import type { ScheduledRequest, SchedulerCommand, SchedulerEvent } from "./scheduler/contract.ts";
+import type { DropReason, ScheduledRequest, SchedulerCommand, SchedulerEvent } from "./scheduler/contract.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import { SupervisedDevice } from "./supervised-device.ts";
 
@@ -77,6 +77,7 @@ class Pool implements GpuPool {
     this.#cancelGraceMs = check.duration("cancelGrace", options.cancelGrace, {}, defaults.cancelGraceMs);
     this.#models = modelRegistry(options.models);
     this.#scheduler = new Scheduler({
+      models: this.#models.models,
       queueLimit: check.integer("queueLimit", options.queueLimit, { min: 0 }, defaults.queueLimit),
     });
     const { startTimeoutMs, heartbeatMs, quarantineAfter } = defaults;
@@ -267,6 +268,12 @@ class Pool implements GpuPool {
         this.#forget(request);
         break;
       }
+      // Every device has every model, and nobody asks for leases.
+      case "load":
+      case "unload":
+      case "granted":
+      case "revoked":
+        break;
     }
   }
 
@@ -309,12 +316,14 @@ class Pool implements GpuPool {
   }
 
   /** To a request that was taken back or is too late. */
-  #answerStopped(request: Request, why: "cancelled" | "deadline", phase: "waiting" | "running"): void {
-    this.#answer(request, why, () =>
-      request.reject(
-        why === "cancelled" ? request.signal?.reason : new DeadlineExceededError(request.model, phase),
-      ),
-    );
+  #answerStopped(request: Request, why: DropReason, phase: "waiting" | "running"): void {
+    const error = (): unknown => {
+      if (why === "cancelled") return request.signal?.reason;
+      return why === "deadline"
+        ? new DeadlineExceededError(request.model, phase)
+        : new UnknownModelError(request.model);
+    };
+    this.#answer(request, why === "unloadable" ? "failed" : why, () => request.reject(error()));
   }
 
   /** Gives the caller its answer, the first time. */

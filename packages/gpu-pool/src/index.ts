@@ -17,5 +17,13 @@ export type { Model, ModelOptions, ModelRef, ModelRegistry } from "./model.ts";
 export type { DeviceEvent, DeviceSnapshot, GpuPoolSnapshot, RequestEvent } from "./observe.ts";
 export { Scheduler } from "./scheduler/scheduler.ts";
 export type { SchedulerOptions } from "./scheduler/scheduler.ts";
-export type { ScheduledRequest, SchedulerCommand, SchedulerEvent } from "./scheduler/contract.ts";
+export type {
+  BatchTimes,
+  DropReason,
+  EventScheduler,
+  ScheduledModel,
+  ScheduledRequest,
+  SchedulerCommand,
+  SchedulerEvent,
+} from "./scheduler/contract.ts";
 export type { Batch, BatchItem, Worker, WorkerAdapter, WorkerEvents } from "./worker.ts";
