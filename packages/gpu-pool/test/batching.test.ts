@@ -69,16 +69,20 @@ describe("sizes", () => {
   });
 
   it("batches fill while devices idle and load is low, and start half-way to full under pressure", () => {
-    expect(sizeToStart(16, { use: 0.5, scale: 0.2 }, 2, 1)).toBe(Infinity);
-    expect(sizeToStart(16, { use: 0.5, scale: 0.5 }, 1, 1)).toBe(12);
-    expect(sizeToStart(16, { use: 0.9, scale: 0.5 }, 2, 1)).toBe(12);
+    expect(sizeToStart(16, 4, { use: 0.5, scale: 0.2 }, 2, 1)).toBe(Infinity);
+    expect(sizeToStart(16, 4, { use: 0.5, scale: 0.5 }, 1, 1)).toBe(12);
+    expect(sizeToStart(16, 4, { use: 0.9, scale: 0.5 }, 2, 1)).toBe(12);
+    // It shares a device with others.
+    expect(sizeToStart(16, 0.9, { use: 0.9, scale: 0.5 }, 1, 1)).toBe(1);
     // The next device comes late: this one takes more along.
-    expect(sizeToStart(16, { use: 0.9, scale: 0.5 }, 1, 2)).toBeCloseTo(13.2);
+    expect(sizeToStart(16, 4, { use: 0.9, scale: 0.5 }, 1, 2)).toBeCloseTo(13.2);
   });
 
   it("nobody gives way to a batch that the load does not need", () => {
     expect(sizeToKeep(16, { use: 0.3, scale: 0.1 })).toBeCloseTo(1.6);
-    expect(sizeToKeep(16, { use: 2, scale: 1 })).toBe(12);
+    expect(sizeToKeep(16, { use: 0.98, scale: 1 })).toBe(12);
+    // Far beyond what can be done, only full batches are worth it.
+    expect(sizeToKeep(16, { use: 2, scale: 1 })).toBe(16);
   });
 });
 

@@ -1,10 +1,14 @@
 // Uses @holdfast/gpu-pool from strict TypeScript.
 import type { GpuPoolOptions } from "@holdfast/gpu-pool";
 import { gpuPool } from "@holdfast/gpu-pool";
+import type { Trace } from "@holdfast/gpu-pool/sim";
+import { drawTrace } from "@holdfast/gpu-pool/sim";
 
 export function start(options: GpuPoolOptions): AsyncDisposable {
   return gpuPool(options);
 }
+
+export const trace: Trace = drawTrace({ count: 10, ratePerSecond: 5, seed: 1 });
 
 // @ts-expect-error a pool has workers and models
 gpuPool();

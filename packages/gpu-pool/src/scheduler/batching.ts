@@ -19,6 +19,9 @@ const CALM_USE = 0.65;
  */
 const WINDOW_SHARE = 0.75;
 
+/** Overload, as use beyond 1, from which on only full batches are worth keeping. */
+const FULL_WINDOW_AT = 0.1;
+
 /** How much an early or late next device changes the size that is waited for. Found by simulation, as the others. */
 const GAP_WEIGHT = 0.1;
 
@@ -36,20 +39,24 @@ export function fullBatch(times: BatchTimes, sloMs: number, ratePerMs: number, m
 
 /**
  * Units from which on a batch starts although it could still grow. While devices idle and load is low it fills up to
- * its deadline; under pressure it starts half-way between a full batch and the least that the load allows: a device
- * that waits for the last few is lost to all.
+ * its deadline. Under pressure, a model that keeps several devices busy starts half-way between a full batch and the
+ * least that the load allows: a device that waits for the last few is lost to all. One that shares a device with others
+ * starts at once: while it waits, so do they.
  *
+ * @param needed - Devices' worth of time that the model's requests take.
  * @param gap - Time until the next device is free, as a multiple of the time between two at full use; 1 if not known.
  */
-export function sizeToStart(full: number, load: Load, idle: number, gap: number): number {
+export function sizeToStart(full: number, needed: number, load: Load, idle: number, gap: number): number {
   if (idle >= 2 && load.use < CALM_USE) return Infinity;
+  if (needed < 1) return 1;
   const half = (full * (1 + load.scale)) / 2;
   return half * (1 + GAP_WEIGHT * (Math.min(2, gap) - 1));
 }
 
 /** Units below which a request that is too late for a larger batch gives way to those behind it. */
 export function sizeToKeep(full: number, load: Load): number {
-  return Math.min(load.scale, WINDOW_SHARE) * full;
+  const overload = Math.min(1, Math.max(0, (load.use - 1) / FULL_WINDOW_AT));
+  return Math.min(load.scale, WINDOW_SHARE + (1 - WINDOW_SHARE) * overload) * full;
 }
 
 /** Measures the load: device time that what arrives will take. */

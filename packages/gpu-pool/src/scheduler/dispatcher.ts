@@ -166,7 +166,8 @@ export class Dispatcher<Request extends ScheduledRequest> {
     if (queue.units >= feasible) return now;
     const full = this.#estimates.fullBatchOf(model, profile, now);
     const load = this.#estimates.loadAt(now, this.#placement.capacity);
-    const enough = sizeToStart(full, load, this.#idleOf(model), this.#gap(model, full, now));
+    const needed = (model.rate.at(now) * profile.timeOf(full)) / full;
+    const enough = sizeToStart(full, needed, load, this.#idleOf(model), this.#gap(model, full, now));
     if (queue.units >= enough) return now;
     const latest = head.request.deadline - profile.timeOf(Math.floor(queue.units) + 1);
     return Math.min(latest, head.arrivedAt + MOST_FILLS * profile.timeOf(full));

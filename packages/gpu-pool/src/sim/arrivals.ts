@@ -1,6 +1,7 @@
 // When requests come, and for which model: drawn from a seed, or replayed from a file.
 import { optionsOf, seededRandom } from "@holdfast/core";
 import type { Random } from "@holdfast/core";
+import { IndexedHeap } from "../scheduler/indexed-heap.ts";
 
 /** Requests in the order they come. */
 export interface Trace {
@@ -46,16 +47,29 @@ export function drawTrace(options: TraceOptions): Trace {
   const rate = check.number("ratePerSecond", options.ratePerSecond, { min: 1e-6 });
   const random = seededRandom(check.integer("seed", options.seed, { min: 0 }));
   const { gaps = "poisson", shares = [1] } = options;
-  const draw = gaps === "poisson" ? () => exponential(random) : () => gamma(gaps.gammaShape, random);
+  const draw =
+    gaps === "poisson" ? exponential : (from: Random) => gamma(gaps.gammaShape, from) / gaps.gammaShape;
   const times = new Float64Array(count);
-  let at = 0;
-  for (let index = 0; index < count; index += 1) {
-    at += draw();
-    times[index] = at;
+  const models = new Uint16Array(count);
+  // Each model's requests come by themselves: what is bursty is each, not all at once.
+  const next = new IndexedHeap<{ at: number; readonly model: number; readonly gap: number }>((a, b) =>
+    a.at === b.at ? a.model < b.model : a.at < b.at,
+  );
+  for (const [model, share] of shares.entries()) {
+    check.number(`shares: of model ${model}`, share, { min: 0 });
+    const gap = 1 / share;
+    if (share > 0) next.put({ at: gap * draw(random), model, gap });
   }
-  const stretch = ((count / rate) * 1_000) / at;
+  for (let index = 0; index < count; index += 1) {
+    const first = next.first!;
+    times[index] = first.at;
+    models[index] = first.model;
+    first.at += first.gap * draw(random);
+    next.put(first);
+  }
+  const stretch = ((count / rate) * 1_000) / times[count - 1]!;
   for (let index = 0; index < count; index += 1) times[index]! *= stretch;
-  return { times, models: drawModels(count, shares, random) };
+  return { times, models };
 }
 
 /**
@@ -96,25 +110,6 @@ export function traceFromCsv(text: string, models: readonly string[]): Trace {
     times: Float64Array.from(rows, ({ at }) => at),
     models: Uint16Array.from(rows, ({ model }) => model),
   };
-}
-
-function drawModels(count: number, shares: readonly number[], random: Random): Uint16Array {
-  const models = new Uint16Array(count);
-  if (shares.length === 1) return models;
-  let sum = 0;
-  const upTo = shares.map((share) => (sum += share));
-  for (let index = 0; index < count; index += 1) {
-    const drawn = random() * sum;
-    let low = 0;
-    let high = upTo.length - 1;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (drawn < upTo[middle]!) high = middle;
-      else low = middle + 1;
-    }
-    models[index] = low;
-  }
-  return models;
 }
 
 function exponential(random: Random): number {

@@ -2,29 +2,14 @@
 import type { Random } from "@holdfast/core";
 import { seededRandom } from "@holdfast/core";
 import type { Device } from "../device.ts";
-import type {
-  BatchTimes,
-  EventScheduler,
-  ScheduledRequest,
-  SchedulerCommand,
-  SchedulerEvent,
-} from "../scheduler/contract.ts";
+import type { ScheduledRequest, SchedulerCommand, SchedulerEvent } from "../scheduler/contract.ts";
 import { IndexedHeap } from "../scheduler/indexed-heap.ts";
 import type { Trace } from "./arrivals.ts";
-
-/** A model as it really behaves. */
-export interface SimulatedModel {
-  readonly key: string;
-  /** How long batches really take; a scheduler may know, or has to find out. */
-  readonly times: BatchTimes;
-  /** How long its requests may take, in milliseconds. */
-  readonly sloMs: number;
-  /** How long it takes to load, in milliseconds. @defaultValue 0 */
-  readonly loadMs?: number;
-}
+import type { SimulatedModel } from "./model.ts";
+import type { Policy, PolicyCommand } from "./policies/baseline.ts";
 
 export interface SimulationOptions {
-  readonly scheduler: EventScheduler<ScheduledRequest>;
+  readonly scheduler: Policy;
   readonly trace: Trace;
   readonly models: readonly SimulatedModel[];
   readonly devices: readonly Device[];
@@ -41,7 +26,7 @@ export interface SimulationOptions {
   /** Told of every event and what was answered to it, to be checked. */
   readonly onEvent?: (
     event: SchedulerEvent<ScheduledRequest>,
-    commands: readonly SchedulerCommand<ScheduledRequest>[],
+    commands: readonly PolicyCommand[],
     now: number,
   ) => void;
 }
@@ -181,7 +166,7 @@ class Simulation {
     for (const command of commands) this.#follow(command);
   }
 
-  #follow(command: SchedulerCommand<ScheduledRequest>): void {
+  #follow(command: PolicyCommand): void {
     switch (command.type) {
       case "run":
         this.#run(command);
@@ -197,6 +182,9 @@ class Simulation {
         break;
       case "unload":
         this.#later(0, () => this.#tell({ ...command, type: "unloaded" }));
+        break;
+      case "preempt":
+        this.#preempt(command.batch);
         break;
       case "stop":
       case "granted":
@@ -224,6 +212,13 @@ class Simulation {
       this.#tell({ type: "batch-done", batch: command.batch });
     });
     this.#running.set(command.batch, { batch, end });
+  }
+
+  #preempt(id: number): void {
+    const { batch, end } = this.#running.get(id)!;
+    end.cancelled = true;
+    this.#running.delete(id);
+    this.#account(batch, this.#now);
   }
 
   #finish(requests: readonly Request[]): void {
