@@ -4,6 +4,7 @@ import { bundle } from "../../tsup.base.ts";
 export default defineConfig(
   bundle({
     index: "src/index.ts",
+    "child-processes": "src/child-processes/index.ts",
     sim: "src/sim/index.ts",
     "worker-threads": "src/worker-threads/index.ts",
   }),

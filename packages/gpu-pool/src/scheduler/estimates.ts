@@ -91,7 +91,9 @@ export class Estimates<Request extends ScheduledRequest> {
   mostOf(model: ModelState<Request>, type: string): number {
     if (model.maxBatch === 1) return 1;
     const cap = model.caps.get(type)?.units ?? Infinity;
-    return Math.min(model.maxBatch, cap, this.profileOf(model, type).reach);
+    // The simple mode finds nothing out: its size was given.
+    const reach = model.spec.maxDelayMs === undefined ? this.profileOf(model, type).reach : Infinity;
+    return Math.min(model.maxBatch, cap, reach);
   }
 
   profileOf(model: ModelState<Request>, type: string): BatchProfile {

@@ -40,6 +40,8 @@ export class Placement<Request extends ScheduledRequest> {
   /** Models that requests wait for and that fit nowhere yet. First come, first. */
   readonly #unplaced = new Set<ModelState<Request>>();
   #cursor = 0;
+  /** When the first device may be tried again on which a load has failed. */
+  #coolAt = Infinity;
 
   constructor(
     private readonly models: readonly ModelState<Request>[],
@@ -169,6 +171,7 @@ export class Placement<Request extends ScheduledRequest> {
     model.coming -= 1;
     model.failedLoads += 1;
     device.cooling.set(model.index, now + COOLING_MS);
+    this.#coolAt = Math.min(this.#coolAt, now + COOLING_MS);
     this.#free(device, model);
     this.#startPlanned(device, now);
     const isHopeless = model.failedLoads >= MOST_FAILED_LOADS;
@@ -184,9 +187,16 @@ export class Placement<Request extends ScheduledRequest> {
     this.#tryUnplaced(now, this.#unplaced.size);
   }
 
+  /** When a model that fits nowhere is to be tried again. */
+  get nextRetry(): number {
+    return this.#unplaced.size > 0 ? this.#coolAt : Infinity;
+  }
+
   /** There is more room than there was. */
   retry(now: number): void {
     if (this.#unplaced.size > 0) this.#tryUnplaced(now, this.#unplaced.size);
+    // Others may have to cool for longer.
+    if (now >= this.#coolAt) this.#coolAt = this.#unplaced.size > 0 ? now + COOLING_MS : Infinity;
   }
 
   #tryUnplaced(now: number, most: number): void {

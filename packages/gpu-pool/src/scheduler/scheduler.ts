@@ -97,7 +97,11 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
   }
 
   get nextWake(): number {
-    return Math.min(this.#book.nextToWake?.wakeAt ?? Infinity, this.#dispatcher.nextDue);
+    return Math.min(
+      this.#book.nextToWake?.wakeAt ?? Infinity,
+      this.#dispatcher.nextDue,
+      this.#placement.nextRetry,
+    );
   }
 
   /** How long until all that waits and runs is worked off, by measured times; 0 while there are none. */
@@ -119,6 +123,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
   handle(event: SchedulerEvent<Request>, now: number): readonly SchedulerCommand<Request>[] {
     this.#commands = [];
     this.#expire(now);
+    if (this.#placement.nextRetry <= now) this.#placement.retry(now);
     this.#take(event, now);
     this.#dispatcher.startDue(now);
     return this.#commands;
@@ -266,8 +271,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
     const isSingle = batch.left.size === 1;
     if (!isSingle) this.#estimates.lowerCap(model, device.kind, units);
     for (const entry of batch.left) {
-      if (entry.stopped) this.#book.forget(entry);
-      else if (isSingle && entry.alone) this.#giveUp(entry, device.id, "out-of-memory");
+      if (entry.stopped || (isSingle && entry.alone)) this.#giveUp(entry, device.id, "out-of-memory");
       else this.#again(entry, isSingle);
     }
     this.#dispatcher.look(model, now);
