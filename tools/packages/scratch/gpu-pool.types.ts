@@ -1,6 +1,7 @@
 // Uses @holdfast/gpu-pool from strict TypeScript.
-import type { GpuPoolOptions } from "@holdfast/gpu-pool";
+import type { GpuPoolOptions, WorkerAdapter } from "@holdfast/gpu-pool";
 import { gpuPool } from "@holdfast/gpu-pool";
+import { childProcesses } from "@holdfast/gpu-pool/child-processes";
 import type { Trace } from "@holdfast/gpu-pool/sim";
 import { drawTrace } from "@holdfast/gpu-pool/sim";
 
@@ -12,3 +13,5 @@ export const trace: Trace = drawTrace({ count: 10, ratePerSecond: 5, seed: 1 });
 
 // @ts-expect-error a pool has workers and models
 gpuPool();
+
+export const processes: WorkerAdapter = childProcesses({ module: new URL("file:///models.js"), devices: 2 });

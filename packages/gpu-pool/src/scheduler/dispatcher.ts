@@ -75,7 +75,9 @@ export class Dispatcher<Request extends ScheduledRequest> {
       if (device !== undefined && this.#giveWay(model, type, now)) continue;
       const dueAt = this.#dueAt(model, head, type, now);
       if (dueAt > now) {
-        this.setAside(model);
+        this.#waitsNoMore(model);
+        // Mostly the same moment as before: then it stays where it is.
+        if (model.wakeAt === dueAt && this.#filling.has(model)) return;
         model.wakeAt = dueAt;
         this.#filling.put(model);
         return;
@@ -90,6 +92,10 @@ export class Dispatcher<Request extends ScheduledRequest> {
 
   setAside(model: ModelState<Request>): void {
     this.#filling.remove(model);
+    this.#waitsNoMore(model);
+  }
+
+  #waitsNoMore(model: ModelState<Request>): void {
     if (!this.#readySet.has(model.index)) return;
     this.#ready.remove(model);
     this.#readySet.delete(model.index);
@@ -211,16 +217,17 @@ export class Dispatcher<Request extends ScheduledRequest> {
       startedAt: now,
       endsAt: now + ms,
       left: new Set(entries),
+      stopsAt: Infinity,
       isDisturbed: false,
     };
     for (const entry of entries) {
       entry.batch = batch;
       this.#ledger.charge(entry.tenant, (ms * entry.size) / units);
-      this.#book.wakeAt(entry, entry.request.deadline);
       const { affinity } = entry.request;
       if (affinity !== undefined) this.#remember(affinity, device);
     }
     this.batches.set(batch.id, batch);
+    this.#book.started(batch);
     this.#ends.put(batch);
     device.batches.add(batch);
     this.#placement.retain(device, model);
@@ -234,6 +241,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
     const { device, model } = batch;
     this.batches.delete(batch.id);
     this.#ends.remove(batch);
+    this.#book.ended(batch);
     device.batches.delete(batch);
     this.#placement.busy(device);
     this.#placement.letGo(device, model, now);

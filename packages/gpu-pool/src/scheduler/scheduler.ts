@@ -97,11 +97,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
   }
 
   get nextWake(): number {
-    return Math.min(
-      this.#book.nextToWake?.wakeAt ?? Infinity,
-      this.#dispatcher.nextDue,
-      this.#placement.nextRetry,
-    );
+    return Math.min(this.#book.nextWake, this.#dispatcher.nextDue, this.#placement.nextRetry);
   }
 
   /** How long until all that waits and runs is worked off, by measured times; 0 while there are none. */
@@ -122,7 +118,9 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
 
   handle(event: SchedulerEvent<Request>, now: number): readonly SchedulerCommand<Request>[] {
     this.#commands = [];
-    this.#expire(now);
+    const thinned = this.#book.expire(now);
+    // Only now: before, a batch could have been filled with what was next to be dropped.
+    for (const model of thinned) this.#dispatcher.look(model, now);
     if (this.#placement.nextRetry <= now) this.#placement.retry(now);
     this.#take(event, now);
     this.#dispatcher.startDue(now);
@@ -231,25 +229,6 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
     }
   }
 
-  /** Drops what cannot end in time any more, and stops what has not. */
-  #expire(now: number): void {
-    const book = this.#book;
-    let thinned: Set<ModelState<Request>> | undefined;
-    for (let entry = book.nextToWake; entry !== undefined && entry.wakeAt <= now; entry = book.nextToWake) {
-      const { batch, request, model } = entry;
-      const due = batch === undefined ? request.deadline - this.#estimates.leastOf(model) : entry.wakeAt;
-      // Its model may have been faster since this moment was set.
-      if (due > now) book.wakeAt(entry, due);
-      else if (batch !== undefined) book.stop(entry, batch, "deadline");
-      else {
-        book.drop(entry, "deadline");
-        (thinned ??= new Set()).add(model);
-      }
-    }
-    // Only now: before, a batch could have been filled with what was next to be dropped.
-    if (thinned !== undefined) for (const model of thinned) this.#dispatcher.look(model, now);
-  }
-
   // Batches.
 
   #done(entry: Entry<Request>, batch: RunningBatch<Request>, now: number): void {
@@ -281,7 +260,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
   #again(entry: Entry<Request>, alone: boolean): void {
     entry.batch = undefined;
     entry.alone ||= alone;
-    this.#book.wakeAt(entry, entry.request.deadline - this.#estimates.leastOf(entry.model));
+    entry.wakeAt = entry.request.deadline - this.#estimates.leastOf(entry.model);
     this.#book.enqueue(entry);
   }
 

@@ -4,6 +4,7 @@ import type { BatchProfile } from "./batch-profile.ts";
 import { BitSet } from "./bit-set.ts";
 import type { ScheduledModel, ScheduledRequest } from "./contract.ts";
 import { DecayedRate } from "./decayed-rate.ts";
+import { IndexedHeap } from "./indexed-heap.ts";
 import type { Queued } from "./model-queue.ts";
 import { ModelQueue } from "./model-queue.ts";
 import type { TenantLedger } from "./tenants.ts";
@@ -13,7 +14,7 @@ export interface Entry<Request extends ScheduledRequest> extends Queued {
   readonly request: Request;
   readonly arrivedAt: number;
   readonly model: ModelState<Request>;
-  /** When its deadline is to be looked at. */
+  /** When it becomes hopeless: its deadline, less what it needs at least. */
   wakeAt: number;
   batch: RunningBatch<Request> | undefined;
   /** Told to stop. */
@@ -28,6 +29,8 @@ export interface ModelState<Request extends ScheduledRequest> {
   readonly maxBatch: number;
   readonly memoryBytes: number;
   readonly queue: ModelQueue<Entry<Request>>;
+  /** Of these, those with a deadline, by when they become hopeless. */
+  readonly wakes: IndexedHeap<Entry<Request>>;
   /** By kind of device. */
   readonly profiles: Map<string, BatchProfile>;
   /** Most units that fit into the memory of a kind of device, where that was found out. */
@@ -95,6 +98,8 @@ export interface RunningBatch<Request extends ScheduledRequest> {
   readonly startedAt: number;
   readonly endsAt: number;
   readonly left: Set<Entry<Request>>;
+  /** The first deadline of what is left. */
+  stopsAt: number;
   /** One of it was told to stop: how long it takes says nothing about its model. */
   isDisturbed: boolean;
 }
@@ -110,6 +115,7 @@ export function newModel<Request extends ScheduledRequest>(
     maxBatch: spec.maxBatch ?? 1,
     memoryBytes: spec.memoryBytes ?? 0,
     queue: new ModelQueue(ledger),
+    wakes: new IndexedHeap<Entry<Request>>(wakesBefore),
     profiles: new Map(),
     caps: new Map(),
     replicas: new BitSet(),
@@ -147,4 +153,9 @@ export function newDevice<Request extends ScheduledRequest>(
     planned: [],
     cooling: new Map(),
   };
+}
+
+/** Which request becomes hopeless first. */
+export function wakesBefore<R extends ScheduledRequest>(a: Entry<R>, b: Entry<R>): boolean {
+  return a.wakeAt === b.wakeAt ? a.order < b.order : a.wakeAt < b.wakeAt;
 }

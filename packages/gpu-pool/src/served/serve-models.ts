@@ -2,7 +2,7 @@
 import type { Transferable as NodeTransferable } from "node:worker_threads";
 import { parentPort } from "node:worker_threads";
 import { asError, InvalidOptionError, systemClock } from "@holdfast/core";
-import { UnknownModelError } from "../errors.ts";
+import { ModelFailedError, UnknownModelError } from "../errors.ts";
 import { classifyFailure } from "../health/classify-failure.ts";
 import type { ModelRef } from "../model.ts";
 import { ItemProgress } from "./item-progress.ts";
@@ -128,7 +128,11 @@ class ModelServer {
       };
       const outputs = await together(items.map(({ input }) => input) as never, context);
       if (!Array.isArray(outputs) || outputs.length !== items.length)
-        throw new TypeError(`${model.key} did not give an output for each of ${items.length} inputs`);
+        throw new ModelFailedError(
+          model.key,
+          "BATCH_OUTPUTS",
+          `${model.key} did not give an output for each of ${items.length} inputs`,
+        );
       for (const [index, { id }] of items.entries()) {
         const output: unknown = outputs[index];
         const signal = signals[index]!;
