@@ -5,6 +5,8 @@ export default defineConfig(
   bundle({
     index: "src/index.ts",
     "child-processes": "src/child-processes/index.ts",
+    discovery: "src/discovery/index.ts",
+    servers: "src/servers/index.ts",
     sim: "src/sim/index.ts",
     "worker-threads": "src/worker-threads/index.ts",
   }),
