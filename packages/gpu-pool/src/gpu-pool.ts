@@ -368,6 +368,8 @@ class Pool implements GpuPool {
   #stop(request: Request, deviceId: string): void {
     const device = this.#devices.get(deviceId)!;
     device.cancel(request.id, reasonText(request.signal));
+    // It may have stopped on the spot.
+    if (!this.#requests.has(request.id)) return;
     const grace = device.isResponsive ? this.#cancelGraceMs : 0;
     request.graceTimer = this.#clock.setTimer(grace, () => {
       // Never at the cost of a neighbour that is still wanted: the batch ends with its place given up.

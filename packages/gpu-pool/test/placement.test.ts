@@ -1,5 +1,6 @@
 import type { ScheduledModel } from "@holdfast/gpu-pool";
 import { describe, expect, it } from "vitest";
+import { row } from "../../../tools/systems/row.mjs";
 import { SchedulerBench, told } from "./fixtures/scheduler-bench.ts";
 
 const model = (key: string, memoryBytes = 4, more: Partial<ScheduledModel> = {}): ScheduledModel => ({
@@ -182,13 +183,16 @@ describe("Scheduler, devices of different types", () => {
     expect(told(one.done(4))).toEqual(["run 5 on gpu"]);
   });
 
-  it("spills to the slow ones once that is quicker than to wait, and the deadline allows it", () => {
-    const one = mixed();
-    one.ask(4);
-    const lines: string[] = [];
-    for (let id = 5; id < 40; id += 1) lines.push(...told(one.ask(id)));
-    expect(lines).toContain("run 5 on cpu");
-  });
+  it(
+    row(185, "spills to the slow ones once that is quicker than to wait, and the deadline allows it"),
+    () => {
+      const one = mixed();
+      one.ask(4);
+      const lines: string[] = [];
+      for (let id = 5; id < 40; id += 1) lines.push(...told(one.ask(id)));
+      expect(lines).toContain("run 5 on cpu");
+    },
+  );
 
   it("runs on the slow ones what nothing else has loaded", () => {
     const one = mixed();
