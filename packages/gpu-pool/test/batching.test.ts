@@ -209,6 +209,19 @@ describe("Scheduler, batching", () => {
     expect(told(one.up("a"))).toEqual(["run 3 on a"]);
   });
 
+  it("gives up whoever was there twice when its device went down, also where others ran beside it", () => {
+    const one = bench();
+    one.up("b", { capacity: 2 });
+    one.ask(1);
+    one.ask(2);
+    one.ask(3);
+    expect(told(one.down("a"))).toEqual(["lost 1 device-down"]);
+    // Two ran side by side: nobody knows which it was, so both are tried once more.
+    expect(told(one.down("b"))).toEqual([]);
+    expect(told(one.up("b", { capacity: 2 }))).toEqual(["run 2 on b", "run 3 on b"]);
+    expect(told(one.down("b"))).toEqual(["lost 2 device-down", "lost 3 device-down"]);
+  });
+
   it("does not make a batch of one priority wait for, or give way to, a lower one", () => {
     const one = bench({ maxBatch: 2 });
     one.ask(99);
