@@ -9,6 +9,7 @@ export function toResult(row, { ours, ...peers }) {
   // Of what is not a time there may be none at all, to which nothing has a ratio.
   const compared = row.unit === undefined ? Object.entries(peers) : [];
   const ratio = Object.fromEntries(compared.map(([name, value]) => [name, round(value / ours)]));
+  const figures = { ours, ratio, peers };
   return {
     name: row.name,
     unit: row.unit ?? "ns/op",
@@ -16,7 +17,7 @@ export function toResult(row, { ours, ...peers }) {
     peers: Object.fromEntries(Object.entries(peers).map(([name, value]) => [name, round(value)])),
     ratio,
     target: row.target ?? null,
-    met: row.target === undefined ? null : shortfalls(row.target, ours, ratio).length === 0,
+    met: row.target === undefined ? null : shortfalls(row.target, figures).length === 0,
   };
 }
 
@@ -35,7 +36,8 @@ export function printRow({ name, unit, ours, peers, ratio, target, met }) {
     console.log(
       `  ${peer.padEnd(34)}${shown(value)}${peer in ratio ? `  ${ratio[peer].toFixed(2)} ×` : ""}`.trimEnd(),
     );
-  if (target !== null) for (const line of shortfalls(target, ours, ratio)) console.log(`  short: ${line}`);
+  if (target !== null)
+    for (const line of shortfalls(target, { ours, ratio, peers })) console.log(`  short: ${line}`);
 }
 
 export function printSummary(rows, file) {
@@ -53,11 +55,19 @@ export function writeResult(folder, suite, rows) {
   return `benchmarks/results/${suite}.json`;
 }
 
-function shortfalls({ maxNs, minRatio = {} }, ours, ratio) {
+/** `min`, `notBelow` and `notAbove` are for rows that are no times: a figure, or so many times a peer's. */
+function shortfalls({ maxNs, minRatio = {}, min, notBelow = {}, notAbove = {} }, { ours, ratio, peers }) {
   const short = Object.entries(minRatio)
     .filter(([peer, least]) => ratio[peer] < least)
     .map(([peer, least]) => `${ratio[peer].toFixed(2)} × ${peer}, the target is ${least} ×`);
   if (maxNs !== undefined && ours > maxNs) short.unshift(`${ours.toFixed(0)} ns, the target is ${maxNs} ns`);
+  if (min !== undefined && ours < min) short.unshift(`${ours.toFixed(0)}, the target is ${min}`);
+  for (const [peer, times] of Object.entries(notBelow))
+    if (ours < peers[peer] * times)
+      short.push(`${ours.toFixed(0)} is below ${peer}, ${peers[peer].toFixed(0)}`);
+  for (const [peer, times] of Object.entries(notAbove))
+    if (ours > peers[peer] * times)
+      short.push(`${ours.toFixed(0)} is above ${peer}, ${peers[peer].toFixed(0)}`);
   return short;
 }
 

@@ -4,6 +4,10 @@ import { bundle } from "../../tsup.base.ts";
 export default defineConfig(
   bundle({
     index: "src/index.ts",
+    "child-processes": "src/child-processes/index.ts",
+    discovery: "src/discovery/index.ts",
+    servers: "src/servers/index.ts",
+    sim: "src/sim/index.ts",
     "worker-threads": "src/worker-threads/index.ts",
   }),
 );

@@ -7,9 +7,12 @@ import type { WorkerAdapter } from "./worker.ts";
 export interface GpuPoolOptions {
   /** Appears in errors, events and snapshots. @defaultValue "gpu-pool" */
   readonly name?: string;
-  /** Where models run: the devices of one adapter, or of several. Every device loads every model at its start. */
+  /**
+   * Where models run: the devices of one adapter, or of several; those listed first are preferred. A device loads as
+   * many models as fit into its memory when it starts, in the order they are listed, and others when they are asked for.
+   */
   readonly workers: WorkerAdapter | readonly WorkerAdapter[];
-  /** The models that may be asked for. Together they must fit into each device whose memory is known. */
+  /** The models that may be asked for. Each must fit into a device. */
   readonly models: readonly (Model | ModelOptions)[];
   /** Most requests that wait; one more is refused with a `PoolSaturatedError`. @defaultValue 1_000 */
   readonly queueLimit?: number;
@@ -24,8 +27,43 @@ export interface GpuPoolOptions {
   readonly heartbeat?: Duration;
   /** Failures in a row after which a device is quarantined: tried every 30 s only. @defaultValue 3 */
   readonly quarantineAfter?: number;
+  /**
+   * What a device has to answer before it comes back from quarantine.
+   * @defaultValue that its worker starts and loads its models
+   */
+  readonly canary?: CanaryOptions;
+  /**
+   * A request that has waited this long goes like one of the next higher priority, and before those of its own that
+   * came later: nothing waits for ever. @defaultValue "30s"
+   */
+  readonly aging?: Duration;
+  /** The share of the device time that a tenant is due, relative to others. Above 0. @defaultValue 1 for each */
+  readonly tenantWeight?: (tenant: string) => number;
+  /** Most of the queue that one tenant may fill. Above 0, at most 1. @defaultValue 1 */
+  readonly tenantShare?: number;
   /** @defaultValue systemClock */
   readonly clock?: Clock;
+}
+
+/** A request with a known good answer. */
+export interface CanaryOptions {
+  /** By `name@version` or name. It has to be loaded at the start. */
+  readonly model: string;
+  readonly input: unknown;
+  /** @defaultValue any answer is good */
+  readonly accepts?: (output: unknown) => boolean;
+  /** @defaultValue "10s" */
+  readonly timeout?: Duration;
+}
+
+/** A hold on a loaded model: it stays where it is until the lease is released. */
+export interface ModelLease extends Disposable {
+  readonly model: string;
+  readonly device: string;
+  /** Aborts when the device goes down: the model is not there any more. */
+  readonly lost: AbortSignal;
+  /** Gives it back. Again, or after it was lost, it does nothing. */
+  release(): void;
 }
 
 export interface RunModelOptions {
@@ -35,6 +73,12 @@ export interface RunModelOptions {
   readonly deadline?: Duration | undefined;
   /** Higher goes first. Integer from -100 to 100. @defaultValue 0 */
   readonly priority?: number | undefined;
+  /** Whose device time it uses: tenants share it fairly, by the milliseconds they use. @defaultValue "" */
+  readonly tenant?: string | undefined;
+  /** How many units of a batch it takes, such as pictures. Integer from 1. @defaultValue 1 */
+  readonly size?: number | undefined;
+  /** Requests with the same key prefer the device that served the last of them, such as a session. */
+  readonly affinity?: string | undefined;
   /** Told what the model reports while it runs. What it throws changes nothing. */
   readonly onProgress?: ((value: unknown) => void) | undefined;
   /** Buffers of the input to move to the worker instead of copying them: they are empty here afterwards. */
@@ -64,6 +108,19 @@ export interface GpuPool extends AsyncDisposable {
   ): Promise<Awaited<Output>>;
   /** By `name@version`, or by name alone: then the version listed last. */
   run(model: string, input: unknown, options?: RunModelOptions): Promise<unknown>;
+  /**
+   * Waits until a device has the model loaded, and keeps it there. Rejects with the signal's reason, with an
+   * `UnknownModelError`, or with a `ClosedError`.
+   */
+  acquire(
+    model: Model | string,
+    options?: { readonly signal?: AbortSignal | undefined },
+  ): Promise<ModelLease>;
+  /**
+   * Takes a device out: it gets no more requests, ends those it has, and is then shut down. Resolves when it is.
+   * Rejects with an `UnknownDeviceError`.
+   */
+  drainDevice(id: string): Promise<void>;
   snapshot(): GpuPoolSnapshot;
   /**
    * Resolves once a device is up: at once if one is. A device that does not start is tried again, so give a signal.

@@ -11,6 +11,8 @@ export const GPU_POOL_DEFAULTS: {
   readonly restartBaseMs: number;
   readonly restartCapMs: number;
   readonly closeWithinMs: number;
+  readonly agingMs: number;
+  readonly canaryTimeoutMs: number;
 } = {
   queueLimit: 1_000,
   cancelGraceMs: 500,
@@ -21,4 +23,6 @@ export const GPU_POOL_DEFAULTS: {
   restartBaseMs: 100,
   restartCapMs: 30_000,
   closeWithinMs: 10_000,
+  agingMs: 30_000,
+  canaryTimeoutMs: 10_000,
 };

@@ -4,8 +4,13 @@
 export interface Device {
   /** Unique within a pool. */
   readonly id: string;
-  /** Requests it runs at a time. Integer from 1. */
+  /** Batches it runs at a time. Integer from 1. */
   readonly capacity: number;
+  /**
+   * What it has in common with others that are as fast, such as `"H100"` or `"cpu"`: times are measured by type.
+   * @defaultValue ""
+   */
+  readonly type?: string;
   /** Memory for models, in bytes; unlimited when it is not known. */
   readonly memoryBytes?: number;
 }

@@ -2,7 +2,7 @@
 import type { OptionReader } from "@holdfast/core";
 import type { GpuPoolOptions } from "./contract.ts";
 import type { Device } from "./device.ts";
-import type { ModelRegistry } from "./model.ts";
+import type { Model, ModelRegistry } from "./model.ts";
 import type { WorkerAdapter } from "./worker.ts";
 
 /** Every device with its adapter, checked. */
@@ -16,14 +16,29 @@ export function devicesOf(
     : [check.object("workers", workers as WorkerAdapter)];
   const all = adapters.flatMap((adapter) => adapter.devices.map((device) => ({ device, adapter })));
   if (all.length === 0) check.refuse("workers", workers, "adapters with at least one device");
-  const needed = registry.models.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0);
   const seen = new Set<string>();
   for (const { device } of all) {
     if (seen.has(device.id)) check.refuse("workers", device.id, "devices with IDs of their own");
     seen.add(device.id);
     check.integer(`workers: capacity of ${device.id}`, device.capacity, { min: 1 });
-    if (needed > (device.memoryBytes ?? Infinity))
-      check.refuse("models", needed, `models that fit into the ${device.memoryBytes} bytes of ${device.id}`);
   }
+  const [largest] = all.map(({ device }) => device).sort((a, b) => roomOf(b) - roomOf(a));
+  for (const { key, memoryBytes } of registry.models)
+    if (memoryBytes > roomOf(largest!))
+      check.refuse("models", key, `models that fit into the ${roomOf(largest!)} bytes of ${largest!.id}`);
   return all;
+}
+
+/** The models that a device loads at its start: as many as fit, in their order. */
+export function preloadedOn(device: Device, models: readonly Model[]): readonly Model[] {
+  let free = roomOf(device);
+  return models.filter(({ memoryBytes }) => {
+    if (memoryBytes > free) return false;
+    free -= memoryBytes;
+    return true;
+  });
+}
+
+function roomOf({ memoryBytes = Infinity }: Device): number {
+  return memoryBytes;
 }

@@ -92,6 +92,51 @@ export class ModelFailedError extends HoldfastError {
   }
 }
 
+/** No device of that name is in the pool. `code: "UNKNOWN_DEVICE"`. */
+export class UnknownDeviceError extends HoldfastError {
+  override readonly code = "UNKNOWN_DEVICE";
+  override readonly status = 404;
+
+  constructor(readonly device: string) {
+    super(`no device ${JSON.stringify(device)} is in the pool`);
+  }
+
+  protected override problemFields(): Readonly<Record<string, unknown>> {
+    return { device: this.device };
+  }
+}
+
+/** A model could not be loaded on any device. `code: "MODEL_UNAVAILABLE"`. */
+export class ModelUnavailableError extends HoldfastError {
+  override readonly code = "MODEL_UNAVAILABLE";
+  override readonly status = 503;
+
+  constructor(readonly model: string) {
+    super(`${model} could not be loaded on any device`);
+  }
+
+  protected override problemFields(): Readonly<Record<string, unknown>> {
+    return { model: this.model };
+  }
+}
+
+/** A request needs more memory than a device has free, even alone. `code: "OUT_OF_MEMORY"`. */
+export class OutOfMemoryError extends HoldfastError {
+  override readonly code = "OUT_OF_MEMORY";
+  override readonly status = 507;
+
+  constructor(
+    readonly device: string,
+    readonly model: string,
+  ) {
+    super(`a request for ${model} does not fit into the memory of ${device}`);
+  }
+
+  protected override problemFields(): Readonly<Record<string, unknown>> {
+    return { device: this.device, model: this.model };
+  }
+}
+
 /** No model of that name is registered. `code: "UNKNOWN_MODEL"`. */
 export class UnknownModelError extends HoldfastError {
   override readonly code = "UNKNOWN_MODEL";

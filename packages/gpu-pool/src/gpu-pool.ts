@@ -1,26 +1,32 @@
 // The pool: takes requests, lets the scheduler decide, and drives the devices.
 import type { Clock, Duration, Timer } from "@holdfast/core";
-import { channel, ClosedError, MAX_DURATION_MS, notify, optionsOf, systemClock } from "@holdfast/core";
-import type { GpuPool, GpuPoolOptions, PoolCloseReport, RunModelOptions } from "./contract.ts";
+import { channel, ClosedError, MAX_DURATION_MS, notify, optionsOf } from "@holdfast/core";
+import type { GpuPool, GpuPoolOptions, ModelLease, PoolCloseReport, RunModelOptions } from "./contract.ts";
 import { GPU_POOL_DEFAULTS } from "./defaults.ts";
 import type { Device } from "./device.ts";
-import { devicesOf } from "./devices-of.ts";
+import { devicesOf, preloadedOn } from "./devices-of.ts";
 import {
   DeadlineExceededError,
+  ModelUnavailableError,
+  OutOfMemoryError,
   PoolSaturatedError,
+  UnknownDeviceError,
   UnknownModelError,
   WorkerCrashedError,
   WorkerFailedError,
 } from "./errors.ts";
 import type { Model, ModelRegistry } from "./model.ts";
 import { modelRegistry } from "./model.ts";
-import type { DeviceEvent, GpuPoolSnapshot, RequestEvent } from "./observe.ts";
+import type { DeviceEvent, GpuPoolSnapshot, ModelEvent, RequestEvent } from "./observe.ts";
 import { deviceSnapshot } from "./observe.ts";
-import type { ScheduledRequest, SchedulerCommand, SchedulerEvent } from "./scheduler/contract.ts";
+import { PoolLeases } from "./pool-leases.ts";
+import { poolSettings } from "./pool-settings.ts";
+import type { DropReason, ScheduledRequest, SchedulerCommand, SchedulerEvent } from "./scheduler/contract.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import { SupervisedDevice } from "./supervised-device.ts";
 
 const deviceChanged = /* @__PURE__ */ channel<DeviceEvent>("gpu-pool", "device");
+const modelMoved = /* @__PURE__ */ channel<ModelEvent>("gpu-pool", "model");
 const requestEnded = /* @__PURE__ */ channel<RequestEvent>("gpu-pool", "request");
 
 /**
@@ -43,6 +49,8 @@ interface Request extends ScheduledRequest {
   readonly arrivedAt: number;
   startedAt: number | undefined;
   device: string | undefined;
+  /** What runs in one batch, itself included. */
+  mates: readonly Request[];
   /** Its caller has an answer; what still runs of it is on its way out. */
   answered: boolean;
   graceTimer?: Timer;
@@ -54,6 +62,7 @@ class Pool implements GpuPool {
   readonly #clock: Clock;
   readonly #cancelGraceMs: number;
   readonly #models: ModelRegistry;
+  readonly #leases: PoolLeases;
   readonly #scheduler: Scheduler<Request>;
   readonly #devices: ReadonlyMap<string, SupervisedDevice>;
   /** Requests that wait or run, also those that were told to stop and have not yet. */
@@ -66,32 +75,28 @@ class Pool implements GpuPool {
   /** Keeps the process while there are requests. */
   #hold: Timer | undefined;
   #onIdle: (() => void)[] = [];
+  /** Devices that are being taken out, and who waits for that. */
+  readonly #leaving = new Map<string, (() => void)[]>();
   /** Those who wait for a device to come up, or for the end of the pool. */
   readonly #onUp = new Set<() => void>();
 
   constructor(options: GpuPoolOptions) {
     const check = optionsOf("gpuPool");
-    const defaults = GPU_POOL_DEFAULTS;
-    this.#name = check.string("name", options.name, 255, "gpu-pool");
-    this.#clock = options.clock ?? systemClock;
-    this.#cancelGraceMs = check.duration("cancelGrace", options.cancelGrace, {}, defaults.cancelGraceMs);
     this.#models = modelRegistry(options.models);
-    this.#scheduler = new Scheduler({
-      queueLimit: check.integer("queueLimit", options.queueLimit, { min: 0 }, defaults.queueLimit),
-    });
-    const { startTimeoutMs, heartbeatMs, quarantineAfter } = defaults;
-    const settings = {
-      clock: this.#clock,
-      models: this.#models.models,
-      startTimeoutMs: check.duration("startTimeout", options.startTimeout, { min: 1 }, startTimeoutMs),
-      heartbeatMs: check.duration("heartbeat", options.heartbeat, { min: 10 }, heartbeatMs),
-      quarantineAfter: check.integer("quarantineAfter", options.quarantineAfter, { min: 1 }, quarantineAfter),
-      restartBaseMs: defaults.restartBaseMs,
-      restartCapMs: defaults.restartCapMs,
-    };
+    const settings = poolSettings(options, this.#models, check);
+    this.#name = settings.name;
+    this.#clock = settings.clock;
+    this.#cancelGraceMs = settings.cancelGraceMs;
+    this.#scheduler = new Scheduler(settings.scheduling);
+    this.#leases = new PoolLeases(settings.clock, (event) => this.#apply(event));
     const listener = {
       up: (device: Device) => {
-        this.#apply({ type: "device-up", device });
+        const supervised = this.#devices.get(device.id)!;
+        if (this.#leaving.has(device.id)) {
+          this.#leave(supervised);
+          return;
+        }
+        this.#apply({ type: "device-up", device, loaded: supervised.loaded });
         for (const tell of this.#onUp) tell();
       },
       down: (device: Device, cause: Error) => this.#apply({ type: "device-down", device: device.id }, cause),
@@ -99,12 +104,27 @@ class Pool implements GpuPool {
       progress: (id: number, value: unknown) => this.#progress(id, value),
       succeeded: (id: number, output: unknown) =>
         this.#ended(id, "succeeded", (request) => request.resolve(output)),
-      failed: (id: number, error: Error) => this.#ended(id, "failed", (request) => request.reject(error)),
+      failed: (id: number, error: Error, isSick: boolean) => {
+        if (isSick) this.#failedWithDevice(id, error);
+        else this.#ended(id, "failed", (request) => request.reject(error));
+      },
+      outOfMemory: (batch: number) => this.#apply({ type: "out-of-memory", batch }),
+      moved: (device: Device, { key }: Model, type: ModelEvent["change"]) => {
+        if (modelMoved.hasSubscribers)
+          modelMoved.publish({ pool: this.#name, device: device.id, model: key, change: type });
+        this.#apply({ type, device: device.id, model: key });
+      },
     };
     this.#devices = new Map(
       devicesOf(options.workers, this.#models, check).map(({ device, adapter }) => [
         device.id,
-        new SupervisedDevice(device, adapter, settings, listener),
+        new SupervisedDevice(
+          device,
+          adapter,
+          preloadedOn(device, this.#models.models),
+          settings.supervision,
+          listener,
+        ),
       ]),
     );
     for (const device of this.#devices.values()) void device.start();
@@ -113,9 +133,7 @@ class Pool implements GpuPool {
   run(model: Model | string, input: unknown, options: RunModelOptions = {}): Promise<never> {
     return new Promise((resolve, reject) => {
       const check = optionsOf("run");
-      const key = typeof model === "string" ? model : model.key;
-      const found = this.#models.find(key);
-      if (found === undefined) throw new UnknownModelError(String(key).slice(0, 200));
+      const found = this.#find(model);
       if (this.#isDraining) throw new ClosedError(`pool "${this.#name}"`);
       options.signal?.throwIfAborted();
       const now = this.#clock.monotonic();
@@ -124,6 +142,9 @@ class Pool implements GpuPool {
         id: this.#nextId,
         model: found.key,
         priority: check.integer("priority", options.priority, { min: -100, max: 100 }, 0),
+        tenant: options.tenant === undefined ? "" : check.string("tenant", options.tenant, 255),
+        size: check.integer("size", options.size, { min: 1 }, 1),
+        affinity: options.affinity,
         deadline: options.deadline === undefined ? Infinity : now + within,
         input,
         transfer: options.transfer,
@@ -134,11 +155,38 @@ class Pool implements GpuPool {
         arrivedAt: now,
         startedAt: undefined,
         device: undefined,
+        mates: [],
         answered: false,
       };
       this.#nextId += 1;
       this.#accept(request);
       this.#apply({ type: "request", request });
+    });
+  }
+
+  async acquire(
+    model: Model | string,
+    { signal }: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<ModelLease> {
+    const { key } = this.#find(model);
+    if (this.#isDraining) throw new ClosedError(`pool "${this.#name}"`);
+    signal?.throwIfAborted();
+    return this.#leases.acquire(key, signal);
+  }
+
+  async drainDevice(id: string): Promise<void> {
+    const device = this.#devices.get(id);
+    if (device === undefined) throw new UnknownDeviceError(id);
+    if (device.status === "closed") return;
+    await new Promise<void>((resolve) => {
+      const waiting = this.#leaving.get(id);
+      if (waiting !== undefined) {
+        waiting.push(resolve);
+        return;
+      }
+      this.#leaving.set(id, [resolve]);
+      this.#apply({ type: "device-drain", device: id });
+      this.#leave(device);
     });
   }
 
@@ -213,6 +261,7 @@ class Pool implements GpuPool {
     timeUp.abort();
     const finished = this.#finished - before;
     const rest = [...this.#requests.values()];
+    this.#leases.close(new ClosedError(`pool "${this.#name}"`));
     for (const request of rest) {
       this.#answer(request, "closed", () => request.reject(new ClosedError(`pool "${this.#name}"`)));
       this.#forget(request);
@@ -221,6 +270,21 @@ class Pool implements GpuPool {
     const cutMs = Math.max(1, this.#cancelGraceMs);
     await Promise.all([...this.#devices.values()].map((device) => device.close(cutMs)));
     return { finished, cut: rest.length };
+  }
+
+  #find(model: Model | string): Model {
+    const key = typeof model === "string" ? model : model.key;
+    const found = this.#models.find(key);
+    if (found === undefined) throw new UnknownModelError(String(key).slice(0, 200));
+    return found;
+  }
+
+  /** Shuts a device down that is being taken out, once it runs nothing. */
+  #leave(device: SupervisedDevice): void {
+    if (device.running.size > 0) return;
+    void device.close(Math.max(1, this.#cancelGraceMs)).then(() => {
+      for (const tell of this.#leaving.get(device.device.id)?.splice(0) ?? []) tell();
+    });
   }
 
   /** From here on until it is forgotten, a request is held and its caller's signal followed. */
@@ -261,12 +325,27 @@ class Pool implements GpuPool {
         this.#stop(command.request, command.device);
         break;
       case "lost": {
-        const { request, device } = command;
-        const error = new WorkerCrashedError(device, request.model, cause ? { cause } : {});
-        this.#answer(request, "crashed", () => request.reject(error));
+        const { request, device, why } = command;
+        const error =
+          why === "out-of-memory"
+            ? new OutOfMemoryError(device, request.model)
+            : new WorkerCrashedError(device, request.model, cause ? { cause } : {});
+        this.#answer(request, why === "out-of-memory" ? "failed" : "crashed", () => request.reject(error));
         this.#forget(request);
         break;
       }
+      case "load":
+        void this.#devices.get(command.device)!.load(this.#models.find(command.model)!);
+        break;
+      case "unload":
+        void this.#devices.get(command.device)!.unload(this.#models.find(command.model)!);
+        break;
+      case "granted":
+        this.#leases.granted(command.lease, command.device);
+        break;
+      case "revoked":
+        this.#leases.revoked(command.lease, command.device);
+        break;
     }
   }
 
@@ -275,6 +354,7 @@ class Pool implements GpuPool {
     for (const request of requests) {
       request.device = device;
       request.startedAt = now;
+      request.mates = requests;
     }
     const { key, name, version } = this.#models.find(model)!;
     this.#devices.get(device)!.run({
@@ -288,8 +368,12 @@ class Pool implements GpuPool {
   #stop(request: Request, deviceId: string): void {
     const device = this.#devices.get(deviceId)!;
     device.cancel(request.id, reasonText(request.signal));
+    // It may have stopped on the spot.
+    if (!this.#requests.has(request.id)) return;
     const grace = device.isResponsive ? this.#cancelGraceMs : 0;
     request.graceTimer = this.#clock.setTimer(grace, () => {
+      // Never at the cost of a neighbour that is still wanted: the batch ends with its place given up.
+      if (request.mates.some(({ answered }) => !answered)) return;
       void device.replace(new WorkerFailedError(deviceId, "did not stop when it was told to"));
     });
   }
@@ -306,15 +390,28 @@ class Pool implements GpuPool {
     this.#answer(request, outcome, () => settle(request));
     this.#forget(request);
     this.#apply({ type: "done", id });
+    if (request.device !== undefined && this.#leaving.has(request.device))
+      this.#leave(this.#devices.get(request.device)!);
+  }
+
+  /** Its device goes down at once: the request is answered, and its place is given back with the device. */
+  #failedWithDevice(id: number, error: Error): void {
+    const request = this.#requests.get(id);
+    if (request === undefined) return;
+    if (!request.answered) this.#finished += 1;
+    this.#answer(request, "failed", () => request.reject(error));
+    this.#apply({ type: "cancel", id });
   }
 
   /** To a request that was taken back or is too late. */
-  #answerStopped(request: Request, why: "cancelled" | "deadline", phase: "waiting" | "running"): void {
-    this.#answer(request, why, () =>
-      request.reject(
-        why === "cancelled" ? request.signal?.reason : new DeadlineExceededError(request.model, phase),
-      ),
-    );
+  #answerStopped(request: Request, why: DropReason, phase: "waiting" | "running"): void {
+    const error = (): unknown => {
+      if (why === "cancelled") return request.signal?.reason;
+      return why === "deadline"
+        ? new DeadlineExceededError(request.model, phase)
+        : new ModelUnavailableError(request.model);
+    };
+    this.#answer(request, why === "unloadable" ? "failed" : why, () => request.reject(error()));
   }
 
   /** Gives the caller its answer, the first time. */

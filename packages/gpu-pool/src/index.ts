@@ -4,18 +4,38 @@ export type { Device, DeviceStatus } from "./device.ts";
 export {
   DeadlineExceededError,
   ModelFailedError,
+  ModelUnavailableError,
+  OutOfMemoryError,
   PoolSaturatedError,
+  UnknownDeviceError,
   UnknownModelError,
   WorkerCrashedError,
   WorkerFailedError,
 } from "./errors.ts";
 export { gpuPool } from "./gpu-pool.ts";
-export type { GpuPool, GpuPoolOptions, PoolCloseReport, RunModelOptions } from "./contract.ts";
+export type {
+  CanaryOptions,
+  GpuPool,
+  GpuPoolOptions,
+  ModelLease,
+  PoolCloseReport,
+  RunModelOptions,
+} from "./contract.ts";
 export { gpuPoolMetrics } from "./metrics.ts";
+export { classifyFailure } from "./health/classify-failure.ts";
+export type { FailureKind } from "./health/classify-failure.ts";
 export { defineModel, modelRegistry } from "./model.ts";
 export type { Model, ModelOptions, ModelRef, ModelRegistry } from "./model.ts";
-export type { DeviceEvent, DeviceSnapshot, GpuPoolSnapshot, RequestEvent } from "./observe.ts";
+export type { DeviceEvent, DeviceSnapshot, GpuPoolSnapshot, ModelEvent, RequestEvent } from "./observe.ts";
 export { Scheduler } from "./scheduler/scheduler.ts";
 export type { SchedulerOptions } from "./scheduler/scheduler.ts";
-export type { ScheduledRequest, SchedulerCommand, SchedulerEvent } from "./scheduler/contract.ts";
+export type {
+  BatchTimes,
+  DropReason,
+  EventScheduler,
+  ScheduledModel,
+  ScheduledRequest,
+  SchedulerCommand,
+  SchedulerEvent,
+} from "./scheduler/contract.ts";
 export type { Batch, BatchItem, Worker, WorkerAdapter, WorkerEvents } from "./worker.ts";

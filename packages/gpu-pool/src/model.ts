@@ -2,6 +2,7 @@
 import type { Duration } from "@holdfast/core";
 import { optionsOf } from "@holdfast/core";
 import { GPU_POOL_DEFAULTS } from "./defaults.ts";
+import type { BatchTimes } from "./scheduler/contract.ts";
 
 export interface ModelOptions {
   /** Letters, digits, dots, hyphens and underscores; at most 100. */
@@ -10,6 +11,15 @@ export interface ModelOptions {
   readonly version?: string;
   /** Memory it takes on a device once it is loaded, in bytes. @defaultValue 0 */
   readonly memoryBytes?: number;
+  /**
+   * Most requests that run together, by their sizes. Above 1 the size of each batch, and how long it may fill, follow
+   * from the deadlines of its requests and from times that are measured. Integer from 1 to 10_000. @defaultValue 1
+   */
+  readonly maxBatch?: number;
+  /** The simple mode: a batch starts when it is full, or its oldest request has waited this long. */
+  readonly maxDelay?: Duration;
+  /** What is known of its batches beforehand. @defaultValue measured from the first one on */
+  readonly times?: BatchTimes;
   /** Longest a device may take to load it; then the device has failed. @defaultValue "60s" */
   readonly loadTimeout?: Duration;
 }
@@ -21,6 +31,9 @@ export interface Model<Input = unknown, Output = unknown> {
   readonly name: string;
   readonly version: string;
   readonly memoryBytes: number;
+  readonly maxBatch: number;
+  readonly maxDelayMs?: number;
+  readonly times?: BatchTimes;
   readonly loadTimeoutMs: number;
   /** Types alone; never present. */
   readonly types?: { readonly input: (input: Input) => void; readonly output: Output };
@@ -56,11 +69,19 @@ export function defineModel<Input = unknown, Output = unknown>(options: ModelOpt
   for (const [option, value] of Object.entries({ name, version }))
     if (!/^[\w.-]+$/.test(value))
       check.refuse(option, value, "letters, digits, dots, hyphens and underscores");
+  const { maxDelay, times } = options;
+  if (times !== undefined) {
+    check.number("times: perItemMs", times.perItemMs, { min: 0 });
+    check.number("times: fixedMs", times.fixedMs, { min: 0 });
+  }
   return {
     key: `${name}@${version}`,
     name,
     version,
     memoryBytes: check.integer("memoryBytes", options.memoryBytes, { min: 0 }, 0),
+    maxBatch: check.integer("maxBatch", options.maxBatch, { min: 1, max: 10_000 }, 1),
+    ...(maxDelay === undefined ? {} : { maxDelayMs: check.duration("maxDelay", maxDelay, {}) }),
+    ...(times === undefined ? {} : { times }),
     loadTimeoutMs: check.duration(
       "loadTimeout",
       options.loadTimeout,

@@ -22,12 +22,22 @@ export interface RequestEvent {
   readonly device?: string;
 }
 
+/** Published as `holdfast:gpu-pool:model` when a model is loaded or unloaded on a device while the pool works. */
+export interface ModelEvent {
+  readonly pool: string;
+  readonly device: string;
+  readonly model: string;
+  readonly change: "loaded" | "load-failed" | "unloaded";
+}
+
 /** One device's present state; plain JSON. */
 export interface DeviceSnapshot {
   readonly id: string;
   readonly kind: string;
   readonly status: DeviceStatus;
   readonly capacity: number;
+  /** Keys of the models it has loaded. */
+  readonly loaded: readonly string[];
   /** Whether its last heartbeat was answered. One that computes without a pause does not answer. */
   readonly responsive: boolean;
   readonly running: readonly { readonly id: number; readonly model: string; readonly ranMs: number }[];
@@ -57,12 +67,13 @@ export function deviceSnapshot(
   supervised: SupervisedDevice,
   describe: (id: number) => { readonly model: string; readonly ranMs: number },
 ): DeviceSnapshot {
-  const { device, kind, status, isResponsive, running, failuresInARow, lastFailure } = supervised;
+  const { device, kind, status, isResponsive, running, loaded, failuresInARow, lastFailure } = supervised;
   return {
     id: device.id,
     kind,
     status,
     capacity: device.capacity,
+    loaded,
     responsive: isResponsive,
     running: [...running].map((id) => ({ id, ...describe(id) })),
     failuresInARow,

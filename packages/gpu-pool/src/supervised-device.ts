@@ -4,13 +4,16 @@ import { asError, TimeoutError } from "@holdfast/core";
 import type { Device, DeviceStatus } from "./device.ts";
 import { WorkerFailedError } from "./errors.ts";
 import type { Model, ModelRef } from "./model.ts";
+import type { Canary } from "./health/canary.ts";
+import { CanaryRun } from "./health/canary.ts";
+import { classifyFailure } from "./health/classify-failure.ts";
 import type { Batch, Worker, WorkerAdapter, WorkerEvents } from "./worker.ts";
 
 /** How a device is treated. Times in milliseconds. */
 export interface SupervisionSettings {
   readonly clock: Clock;
-  /** Loaded before the device is up. */
-  readonly models: readonly Model[];
+  /** What a device has to answer before it comes back from quarantine. */
+  readonly canary: Canary | undefined;
   readonly startTimeoutMs: number;
   readonly heartbeatMs: number;
   readonly quarantineAfter: number;
@@ -27,7 +30,11 @@ export interface DeviceListener {
   changed(device: SupervisedDevice): void;
   progress(itemId: number, value: unknown): void;
   succeeded(itemId: number, output: unknown): void;
-  failed(itemId: number, error: Error): void;
+  /** @param isSick - Its device is about to go down: nothing must be started there. */
+  failed(itemId: number, error: Error, isSick: boolean): void;
+  outOfMemory(batchId: number): void;
+  /** A load or an unload that the pool asked for has ended. */
+  moved(device: Device, model: Model, what: "loaded" | "load-failed" | "unloaded"): void;
 }
 
 export class SupervisedDevice {
@@ -38,6 +45,12 @@ export class SupervisedDevice {
   /** Whether the last heartbeat was answered. One that computes without a pause does not answer. */
   isResponsive = true;
   readonly #running = new Set<number>();
+  readonly #loaded = new Set<Model>();
+  /** Workers in a row that had to be ended because they did not stop. */
+  #stuckInARow = 0;
+  /** Items of the batches that run. */
+  readonly #batches = new Map<number, readonly number[]>();
+  readonly #canary: CanaryRun;
   #worker: Worker | undefined;
   #restart: Timer | undefined;
   #heartbeat: Timer | undefined;
@@ -48,9 +61,13 @@ export class SupervisedDevice {
   constructor(
     readonly device: Device,
     private readonly adapter: WorkerAdapter,
+    /** Loaded before the device is up. */
+    private readonly preloaded: readonly Model[],
     private readonly settings: SupervisionSettings,
     private readonly listener: DeviceListener,
-  ) {}
+  ) {
+    this.#canary = new CanaryRun(settings.clock, device.id);
+  }
 
   /** The adapter's. */
   get kind(): string {
@@ -65,6 +82,11 @@ export class SupervisedDevice {
     return this.#running;
   }
 
+  /** Models that are ready to run. */
+  get loaded(): readonly string[] {
+    return [...this.#loaded].map(({ key }) => key);
+  }
+
   /** Starts a worker and loads its models. Never rejects: one that does not start is tried again later. */
   start(): Promise<void> {
     this.#starting = this.#start();
@@ -73,6 +95,13 @@ export class SupervisedDevice {
 
   run(batch: Batch): void {
     for (const { id } of batch.items) this.#running.add(id);
+    this.#batches.set(
+      batch.id,
+      batch.items.map(({ id }) => id),
+    );
+    // Only those of which something still runs.
+    for (const [id, items] of this.#batches)
+      if (!items.some((item) => this.#running.has(item))) this.#batches.delete(id);
     this.#worker?.run(batch);
   }
 
@@ -80,8 +109,41 @@ export class SupervisedDevice {
     this.#worker?.cancel(itemId, reason);
   }
 
-  /** Ends a worker that does not stop by itself, and starts another. Not counted against the device. */
+  /** Loads a model beside those it has. Tells the listener how it went, unless the worker is gone by then. */
+  async load(model: Model): Promise<void> {
+    const life = this.#life.signal;
+    try {
+      await this.#load(this.#worker!, model, life);
+      if (!life.aborted) this.listener.moved(this.device, model, "loaded");
+    } catch {
+      if (!life.aborted) this.listener.moved(this.device, model, "load-failed");
+    }
+  }
+
+  /** Frees what a model holds. A worker that cannot has failed: nobody knows what is free on it. */
+  async unload(model: Model): Promise<void> {
+    const life = this.#life.signal;
+    this.#loaded.delete(model);
+    try {
+      await this.#within(model.loadTimeoutMs, `unload of ${model.key}`, life, () =>
+        this.#worker!.unload(refOf(model)),
+      );
+      if (!life.aborted) this.listener.moved(this.device, model, "unloaded");
+    } catch (error) {
+      if (!life.aborted) this.#fail(asError(error));
+    }
+  }
+
+  /**
+   * Ends a worker that does not stop by itself, and starts another. Counted against the device only when that happens
+   * again and again, with nothing that succeeds in between.
+   */
   async replace(cause: Error): Promise<void> {
+    this.#stuckInARow += 1;
+    if (this.#stuckInARow >= this.settings.quarantineAfter) {
+      if (this.#worker !== undefined) this.#fail(cause);
+      return;
+    }
     const worker = this.#end(cause);
     if (worker === undefined) return;
     this.#become("restarting");
@@ -93,16 +155,13 @@ export class SupervisedDevice {
   async close(withinMs: number): Promise<void> {
     if (this.#status === "closed") return;
     const isIdle = this.#status === "up" && this.#running.size === 0 && this.isResponsive;
+    const loaded = [...this.#loaded];
     const worker = this.#end(new WorkerFailedError(this.device.id, "was closed with its pool"));
     this.#become("closed");
     // A start under way sees that its time is over, and ends what it has.
     await this.#atMost(withinMs, this.#starting);
     if (worker === undefined) return;
-    if (isIdle)
-      await this.#atMost(
-        withinMs,
-        Promise.all(this.settings.models.map((model) => worker.unload(refOf(model)))),
-      );
+    if (isIdle) await this.#atMost(withinMs, Promise.all(loaded.map((model) => worker.unload(refOf(model)))));
     await this.#atMost(withinMs, worker.kill());
   }
 
@@ -117,7 +176,11 @@ export class SupervisedDevice {
         return;
       }
       this.#worker = worker;
-      for (const model of this.settings.models) await this.#load(worker, model, life.signal);
+      for (const model of this.preloaded) await this.#load(worker, model, life.signal);
+      const { canary } = this.settings;
+      // Somebody has to be the first to trust it again: not a caller.
+      if (canary !== undefined && this.#status === "quarantined")
+        await this.#canary.run(canary, worker, life.signal);
     } catch (error) {
       // Unless somebody else has ended it, and then knows better.
       if (!life.signal.aborted) this.#fail(asError(error));
@@ -146,10 +209,11 @@ export class SupervisedDevice {
     }
   }
 
-  #load(worker: Worker, model: Model, life: AbortSignal): Promise<void> {
-    return this.#within(model.loadTimeoutMs, `load of ${model.key}`, life, (signal) =>
+  async #load(worker: Worker, model: Model, life: AbortSignal): Promise<void> {
+    await this.#within(model.loadTimeoutMs, `load of ${model.key}`, life, (signal) =>
       worker.load(refOf(model), signal),
     );
+    if (!life.aborted) this.#loaded.add(model);
   }
 
   async #atMost(ms: number, work: Promise<unknown>): Promise<void> {
@@ -215,12 +279,24 @@ export class SupervisedDevice {
         if (!life.aborted) this.listener.progress(itemId, value);
       },
       succeeded: (itemId, output) => {
-        if (!ended(itemId)) return;
+        if (this.#canary.succeeded(itemId, output) || !ended(itemId)) return;
         this.failuresInARow = 0;
+        this.#stuckInARow = 0;
         this.listener.succeeded(itemId, output);
       },
       failed: (itemId, error) => {
-        if (ended(itemId)) this.listener.failed(itemId, error);
+        if (this.#canary.failed(itemId, error) || !ended(itemId)) return;
+        const kind = classifyFailure(error);
+        const isSick = kind === "restart" || kind === "quarantine";
+        this.listener.failed(itemId, error, isSick);
+        // It may have broken the worker, or be broken itself: then everything else would fail too.
+        if (isSick) this.#fail(error, kind === "quarantine");
+      },
+      outOfMemory: (batchId) => {
+        if (life.aborted) return;
+        for (const id of this.#batches.get(batchId) ?? []) this.#running.delete(id);
+        this.#batches.delete(batchId);
+        this.listener.outOfMemory(batchId);
       },
       crashed: (cause) => {
         if (!life.aborted) this.#fail(cause);
@@ -228,11 +304,13 @@ export class SupervisedDevice {
     };
   }
 
-  #fail(cause: Error): void {
+  #fail(cause: Error, isHopeless = false): void {
     const { clock, quarantineAfter, restartBaseMs, restartCapMs } = this.settings;
     const worker = this.#end(cause);
     void worker?.kill().catch(() => {});
-    this.failuresInARow += 1;
+    this.failuresInARow = isHopeless
+      ? Math.max(this.failuresInARow + 1, quarantineAfter)
+      : this.failuresInARow + 1;
     this.lastFailure = cause.message.slice(0, 200);
     const isSick = this.failuresInARow >= quarantineAfter;
     this.#become(isSick ? "quarantined" : "restarting");
@@ -251,6 +329,8 @@ export class SupervisedDevice {
     this.#restart?.cancel();
     this.#heartbeat?.cancel();
     this.#running.clear();
+    this.#batches.clear();
+    this.#loaded.clear();
     this.#life.abort(cause);
     if (wasUp) this.listener.down(this.device, cause);
     return worker;

@@ -28,6 +28,8 @@ export interface WorkerEvents {
   succeeded(itemId: number, output: unknown): void;
   /** The item failed; the worker is well. */
   failed(itemId: number, error: Error): void;
+  /** A batch did not fit into the device's memory: nothing of it has run, and none of its items is answered. */
+  outOfMemory(batchId: number): void;
   /** The worker is gone, and with it everything it ran. Nothing is called after this. */
   crashed(cause: Error): void;
 }

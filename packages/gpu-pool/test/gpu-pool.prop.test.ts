@@ -86,7 +86,8 @@ describe("gpuPool, over any sequence of answers, crashes, aborts and waits", () 
           }
           if (one.type === "wait") await clock.advance(one.ms);
           await clock.advance(0);
-          expect(pool.snapshot().waiting).toBeLessThanOrEqual(4);
+          // Four that came, and what a crash of the larger device has put back: it was let in before.
+          expect(pool.snapshot().waiting).toBeLessThanOrEqual(4 + 2);
         }
         const closed = pool.close({ within: 100 });
         await clock.advance(1_000);

@@ -1,166 +1,190 @@
-import type { ScheduledRequest, SchedulerCommand, SchedulerEvent } from "@holdfast/gpu-pool";
+import type { ScheduledModel, ScheduledRequest, SchedulerEvent } from "@holdfast/gpu-pool";
 import { Scheduler } from "@holdfast/gpu-pool";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { WatchedScheduler } from "./fixtures/watched-scheduler.ts";
 
-const LIMIT = 6;
+const MODELS: readonly ScheduledModel[] = [
+  { key: "plain", memoryBytes: 4 },
+  { key: "batched", maxBatch: 8, memoryBytes: 6, times: { perItemMs: 2, fixedMs: 10 } },
+  { key: "unknown", maxBatch: 4, memoryBytes: 5, loadMs: 50 },
+  { key: "simple", maxBatch: 3, maxDelayMs: 20, memoryBytes: 3 },
+];
 
+const pick = fc.nat();
 const step = fc.oneof(
   {
-    weight: 4,
+    weight: 8,
     arbitrary: fc.record({
       type: fc.constant("ask" as const),
+      model: fc.nat(MODELS.length - 1),
       priority: fc.integer({ min: 0, max: 2 }),
-      within: fc.option(fc.nat(300), { nil: undefined }),
+      within: fc.option(fc.integer({ min: 1, max: 300 }), { nil: undefined }),
+      size: fc.integer({ min: 1, max: 3 }),
+      tenant: fc.constantFrom("a", "b", "c"),
+      affinity: fc.option(fc.constantFrom("x", "y"), { nil: undefined }),
     }),
   },
-  { weight: 3, arbitrary: fc.record({ type: fc.constant("end" as const), pick: fc.nat() }) },
-  { weight: 1, arbitrary: fc.record({ type: fc.constant("cancel" as const), pick: fc.nat() }) },
+  { weight: 5, arbitrary: fc.record({ type: fc.constant("batch" as const), pick }) },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant("item" as const), pick }) },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant("cancel" as const), pick }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant("oom" as const), pick }) },
   {
     weight: 2,
     arbitrary: fc.record({
       type: fc.constant("up" as const),
-      device: fc.nat(2),
-      capacity: fc.integer({ min: 1, max: 3 }),
+      device: fc.nat(3),
+      capacity: fc.integer({ min: 1, max: 2 }),
+      memory: fc.constantFrom(6, 9, 12, undefined),
+      kind: fc.constantFrom("gpu", "cpu"),
     }),
   },
-  { weight: 1, arbitrary: fc.record({ type: fc.constant("down" as const), device: fc.nat(2) }) },
-  { weight: 3, arbitrary: fc.record({ type: fc.constant("wait" as const), ms: fc.nat(200) }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant("down" as const), device: fc.nat(3) }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant("drain" as const), device: fc.nat(3) }) },
+  { weight: 6, arbitrary: fc.record({ type: fc.constant("moved" as const), pick, fails: fc.nat(5) }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant("acquire" as const), model: fc.nat(3) }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant("release" as const), pick }) },
+  { weight: 4, arbitrary: fc.record({ type: fc.constant("wait" as const), ms: fc.nat(120) }) },
 );
 
-/** What must be true, kept beside the scheduler by the simplest means. */
-class Model {
-  readonly scheduler = new Scheduler<ScheduledRequest>({ queueLimit: LIMIT });
-  readonly capacity = new Map<string, number>();
-  readonly waiting = new Map<number, ScheduledRequest>();
-  readonly running = new Map<number, { readonly request: ScheduledRequest; readonly device: string }>();
-  readonly stopped = new Set<number>();
-  readonly trace: string[] = [];
-  now = 0;
+type Step = typeof step extends fc.Arbitrary<infer One> ? One : never;
 
-  tell(event: SchedulerEvent<ScheduledRequest>): void {
-    if (event.type === "request") this.waiting.set(event.request.id, event.request);
-    if (event.type === "done") this.running.delete(event.id);
-    const commands = this.scheduler.handle(event, this.now);
-    this.trace.push(JSON.stringify(commands));
-    for (const command of commands) this.#follow(command, event);
-    this.#check();
-  }
-
-  #follow(command: SchedulerCommand<ScheduledRequest>, event: SchedulerEvent<ScheduledRequest>): void {
-    if (command.type === "run") {
-      const [request] = command.requests;
-      expect(this.waiting.delete(request!.id)).toBe(true);
-      expect(request!.deadline).toBeGreaterThan(this.now);
-      for (const other of this.waiting.values()) expect(goesBefore(other, request!)).toBe(false);
-      this.running.set(request!.id, { request: request!, device: command.device });
-      return;
-    }
-    const { id, deadline } = command.request;
-    if (command.type === "refuse") {
-      expect(this.waiting.delete(id)).toBe(true);
-      expect(this.waiting.size).toBe(LIMIT);
-      expect(event).toMatchObject({ type: "request", request: { id } });
-    } else if (command.type === "drop") {
-      expect(this.waiting.delete(id)).toBe(true);
-      if (command.why === "deadline") expect(deadline).toBeLessThan(Infinity);
-      else expect(event).toEqual({ type: "cancel", id });
-    } else if (command.type === "stop") {
-      expect(this.running.get(id)?.device).toBe(command.device);
-      expect(this.stopped.has(id)).toBe(false);
-      this.stopped.add(id);
-      if (command.why === "deadline") expect(deadline).toBeLessThanOrEqual(this.now);
-    } else {
-      expect(event).toEqual({ type: "device-down", device: command.device });
-      expect(this.running.get(id)?.device).toBe(command.device);
-      this.running.delete(id);
-    }
-  }
-
-  #check(): void {
-    const { scheduler, capacity, running, waiting } = this;
-    const places = [...capacity.values()].reduce((sum, one) => sum + one, 0);
-    for (const [device, most] of capacity)
-      expect([...running.values()].filter((one) => one.device === device).length).toBeLessThanOrEqual(most);
-    for (const { device } of running.values()) expect(capacity.has(device)).toBe(true);
-    // No place is left free while a request waits.
-    if (waiting.size > 0) expect(running.size).toBe(places);
-    expect(waiting.size).toBeLessThanOrEqual(LIMIT);
-    // Nobody waits or runs past a deadline unnoticed.
-    for (const { deadline } of waiting.values()) expect(deadline).toBeGreaterThan(this.now);
-    for (const { request } of running.values())
-      if (request.deadline <= this.now) expect(this.stopped.has(request.id)).toBe(true);
-    expect([scheduler.waiting, scheduler.running, scheduler.capacity]).toEqual([
-      waiting.size,
-      running.size,
-      places,
-    ]);
-    expect(scheduler.backlogMs).toBeGreaterThanOrEqual(0);
-  }
-}
-
-function goesBefore(a: ScheduledRequest, b: ScheduledRequest): boolean {
-  if (a.priority !== b.priority) return a.priority > b.priority;
-  return a.deadline === b.deadline ? a.id < b.id : a.deadline < b.deadline;
-}
-
-function replay(steps: readonly (typeof step extends fc.Arbitrary<infer Step> ? Step : never)[]): Model {
-  const model = new Model();
-  let nextId = 1;
-  const pickFrom = (ids: Iterable<number>, pick: number): number | undefined => {
-    const all = [...ids];
-    return all[pick % Math.max(1, all.length)];
-  };
+function replay(steps: readonly Step[]): WatchedScheduler {
+  const watched = new WatchedScheduler({ models: MODELS, queueLimit: 12, agingMs: 500 });
+  let next = 1;
   for (const one of steps) {
-    if (one.type === "wait") {
-      model.now += one.ms;
-      model.tell({ type: "timer" });
-    } else if (one.type === "ask") {
-      const deadline = one.within === undefined ? Infinity : model.now + one.within;
-      const request = { id: nextId, model: `m${nextId % 2}@1`, priority: one.priority, deadline };
-      nextId += 1;
-      model.tell({ type: "request", request });
-    } else if (one.type === "end") {
-      const id = pickFrom(model.running.keys(), one.pick);
-      if (id !== undefined) model.tell({ type: "done", id });
-    } else if (one.type === "cancel") {
-      const id = pickFrom([...model.waiting.keys(), ...model.running.keys()], one.pick);
-      if (id !== undefined) model.tell({ type: "cancel", id });
-    } else {
-      const device = `d${one.device}`;
-      if (one.type === "down") {
-        model.capacity.delete(device);
-        model.tell({ type: "device-down", device });
-      } else if (!model.capacity.has(device)) {
-        model.capacity.set(device, one.capacity);
-        model.tell({ type: "device-up", device: { id: device, capacity: one.capacity } });
-      }
-    }
+    next += 1;
+    take(watched, one, next);
   }
-  return model;
+  return watched;
+}
+
+function pickFrom<Item>(items: Iterable<Item>, at: number): Item | undefined {
+  const all = [...items];
+  return all[at % Math.max(1, all.length)];
+}
+
+function take(watched: WatchedScheduler, one: Step, id: number): void {
+  const tell = (event: SchedulerEvent<ScheduledRequest>): unknown => watched.tell(event);
+  switch (one.type) {
+    case "ask": {
+      const { priority, size, tenant, affinity } = one;
+      const deadline = one.within === undefined ? Infinity : watched.now + one.within;
+      tell({
+        type: "request",
+        request: { id, model: MODELS[one.model]!.key, priority, deadline, size, tenant, affinity },
+      });
+      break;
+    }
+    case "batch": {
+      const batch = pickFrom(watched.batches.keys(), one.pick);
+      if (batch !== undefined) tell({ type: "batch-done", batch });
+      break;
+    }
+    case "item": {
+      const items = [...watched.batches.values()].flatMap(({ left }) => [...left.keys()]);
+      const item = pickFrom(items, one.pick);
+      if (item !== undefined) tell({ type: "done", id: item });
+      break;
+    }
+    case "cancel": {
+      const items = [...watched.batches.values()].flatMap(({ left }) => [...left.keys()]);
+      const item = pickFrom([...watched.waiting.keys(), ...items], one.pick);
+      if (item !== undefined) tell({ type: "cancel", id: item });
+      break;
+    }
+    case "oom": {
+      const batch = pickFrom(watched.batches.values(), one.pick);
+      if (batch === undefined) break;
+      for (const id of batch.left.keys()) if (watched.stopped.has(id)) return;
+      watched.requeue(batch);
+      tell({ type: "out-of-memory", batch: batch.id });
+      break;
+    }
+    case "up": {
+      const name = `d${one.device}`;
+      if (watched.devices.has(name)) break;
+      const memory = one.memory === undefined ? {} : { memoryBytes: one.memory };
+      const device = { id: name, capacity: one.capacity, type: one.kind, ...memory };
+      tell({ type: "device-up", device, ...(one.memory === undefined ? {} : { loaded: [] }) });
+      break;
+    }
+    case "down": {
+      const device = `d${one.device}`;
+      if (!watched.devices.delete(device)) break;
+      for (const batch of watched.batches.values()) if (batch.device === device) watched.requeue(batch);
+      tell({ type: "device-down", device });
+      break;
+    }
+    case "drain":
+      if (watched.devices.has(`d${one.device}`)) tell({ type: "device-drain", device: `d${one.device}` });
+      break;
+    case "moved": {
+      const moving = [...watched.devices].flatMap(([device, { holds }]) =>
+        [...holds]
+          .filter(([, state]) => state !== "resident")
+          .map(([model, state]) => ({ device, model, state })),
+      );
+      const found = pickFrom(moving, one.pick);
+      if (found === undefined) break;
+      const { device, model, state } = found;
+      const type = state === "unloading" ? "unloaded" : one.fails === 0 ? "load-failed" : "loaded";
+      tell({ type, device, model });
+      break;
+    }
+    case "acquire":
+      tell({ type: "acquire", lease: id, model: MODELS[one.model]!.key });
+      break;
+    case "release": {
+      const lease = pickFrom(watched.leases.keys(), one.pick);
+      if (lease !== undefined) tell({ type: "release", lease });
+      break;
+    }
+    case "wait":
+      watched.now += one.ms;
+      tell({ type: "timer" });
+      break;
+  }
 }
 
 describe("Scheduler, over any sequence of events", () => {
-  it("keeps capacity, order, limit and deadlines, and leaves no place free while somebody waits", () => {
+  it("keeps memory, capacity, references, deadlines and the limit, and answers nothing twice", () => {
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 80 }), (steps) => void replay(steps)),
-      { numRuns: 500 },
+      fc.property(fc.array(step, { maxLength: 120, size: "max" }), (steps) => void replay(steps)),
+      { numRuns: 600 },
     );
   });
 
   it("answers the same events with the same commands", () => {
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      fc.property(fc.array(step, { maxLength: 80, size: "max" }), (steps) => {
         expect(replay(steps).trace).toEqual(replay(steps).trace);
       }),
       { numRuns: 100 },
     );
   });
 
+  it("ends everything once devices work and time passes: nothing waits for ever", () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60, size: "max" }), (steps) => {
+        const watched = replay(steps);
+        for (const lease of watched.leases.keys()) watched.tell({ type: "release", lease });
+        watched.tell({ type: "device-up", device: { id: "new", capacity: 1, type: "gpu" } });
+        for (let turn = 0; watched.waiting.size + watched.running > 0; turn += 1) {
+          expect(turn).toBeLessThan(1_000);
+          for (const batch of watched.batches.keys()) watched.tell({ type: "batch-done", batch });
+          watched.now += 50;
+          watched.tell({ type: "timer" });
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
   it("starts equals in the order they came: none starves", () => {
     fc.assert(
       fc.property(fc.array(fc.boolean(), { maxLength: 60 }), (asks) => {
-        const scheduler = new Scheduler<ScheduledRequest>({ queueLimit: 1_000 });
+        const scheduler = new Scheduler<ScheduledRequest>({ models: [{ key: "m@1" }], queueLimit: 1_000 });
         const started: number[] = [];
         const running: number[] = [];
         const tell = (event: SchedulerEvent<ScheduledRequest>): void => {

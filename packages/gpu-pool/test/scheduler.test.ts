@@ -1,65 +1,21 @@
-import type { ScheduledRequest, SchedulerCommand } from "@holdfast/gpu-pool";
-import { Scheduler } from "@holdfast/gpu-pool";
 import { describe, expect, it } from "vitest";
-
-type Commands = readonly SchedulerCommand<ScheduledRequest>[];
-
-class Bench {
-  readonly scheduler: Scheduler<ScheduledRequest>;
-  now = 0;
-
-  constructor(queueLimit = 100) {
-    this.scheduler = new Scheduler({ queueLimit });
-  }
-
-  up(id: string, capacity = 1): Commands {
-    return this.scheduler.handle({ type: "device-up", device: { id, capacity } }, this.now);
-  }
-
-  down(device: string): Commands {
-    return this.scheduler.handle({ type: "device-down", device }, this.now);
-  }
-
-  ask(id: number, more: Partial<ScheduledRequest> = {}): Commands {
-    const request = { id, model: "m@1", priority: 0, deadline: Infinity, ...more };
-    return this.scheduler.handle({ type: "request", request }, this.now);
-  }
-
-  done(id: number): Commands {
-    return this.scheduler.handle({ type: "done", id }, this.now);
-  }
-
-  cancel(id: number): Commands {
-    return this.scheduler.handle({ type: "cancel", id }, this.now);
-  }
-
-  timer(): Commands {
-    return this.scheduler.handle({ type: "timer" }, this.now);
-  }
-}
-
-const told = (commands: Commands): string[] =>
-  commands.map((command) =>
-    command.type === "run"
-      ? `run ${command.requests.map(({ id }) => id).join(",")} on ${command.device}`
-      : `${command.type} ${command.request.id}${"why" in command ? ` ${command.why}` : ""}`,
-  );
+import { SchedulerBench, told } from "./fixtures/scheduler-bench.ts";
 
 describe("Scheduler", () => {
   it("starts the highest priority first, then the earliest deadline, then who came first", () => {
-    const bench = new Bench();
+    const bench = new SchedulerBench();
     bench.ask(1);
     bench.ask(2, { deadline: 900 });
     bench.ask(3, { deadline: 500 });
     bench.ask(4, { priority: 1 });
     bench.ask(5);
-    expect(told(bench.up("a", 5))).toEqual([4, 3, 2, 1, 5].map((id) => `run ${id} on a`));
+    expect(told(bench.up("a", { capacity: 5 }))).toEqual([4, 3, 2, 1, 5].map((id) => `run ${id} on a`));
   });
 
   it("never gives a device more than it takes, and spreads over the least loaded", () => {
-    const bench = new Bench();
-    bench.up("a", 2);
-    bench.up("b", 1);
+    const bench = new SchedulerBench();
+    bench.up("a", { capacity: 2 });
+    bench.up("b", { capacity: 1 });
     expect([1, 2, 3, 4].flatMap((id) => told(bench.ask(id)))).toEqual([
       "run 1 on a",
       "run 2 on b",
@@ -68,24 +24,24 @@ describe("Scheduler", () => {
     expect(told(bench.done(2))).toEqual(["run 4 on b"]);
   });
 
-  it("takes the device that has been free the longest among equals", () => {
-    const bench = new Bench();
+  it("takes the first of the devices that idle, so that what is not needed stays idle", () => {
+    const bench = new SchedulerBench();
     bench.up("a");
     bench.up("b");
     bench.ask(1);
     bench.done(1);
-    expect(told(bench.ask(2))).toEqual(["run 2 on b"]);
-    expect(told(bench.ask(3))).toEqual(["run 3 on a"]);
+    expect(told(bench.ask(2))).toEqual(["run 2 on a"]);
+    expect(told(bench.ask(3))).toEqual(["run 3 on b"]);
   });
 
   it("refuses a request at once when its deadline has passed", () => {
-    const bench = new Bench();
+    const bench = new SchedulerBench();
     bench.now = 100;
     expect(told(bench.ask(1, { deadline: 100 }))).toEqual(["drop 1 deadline"]);
   });
 
   it("drops a waiting request as soon as it cannot end in time, by the fastest its model has run", () => {
-    const bench = new Bench();
+    const bench = new SchedulerBench();
     bench.up("a");
     bench.ask(1);
     bench.now = 100;
@@ -101,8 +57,8 @@ describe("Scheduler", () => {
   });
 
   it("waits longer with a drop once a model turns out to be faster", () => {
-    const bench = new Bench();
-    bench.up("a", 2);
+    const bench = new SchedulerBench();
+    bench.up("a", { capacity: 2 });
     bench.ask(1);
     bench.ask(2);
     bench.now = 100;
@@ -120,7 +76,7 @@ describe("Scheduler", () => {
   });
 
   it("[server#7512] stops a running request the moment its deadline passes, and keeps its place until it is done", () => {
-    const bench = new Bench();
+    const bench = new SchedulerBench();
     bench.up("a");
     bench.ask(1, { deadline: 90 });
     bench.ask(2);
@@ -132,7 +88,7 @@ describe("Scheduler", () => {
   });
 
   it("learns nothing about a model from a request that was stopped", () => {
-    const bench = new Bench();
+    const bench = new SchedulerBench();
     bench.up("a");
     bench.ask(1, { deadline: 10 });
     bench.now = 10;
@@ -145,7 +101,7 @@ describe("Scheduler", () => {
   });
 
   it("[server#8030] lets a cancelled request leave the queue at once", () => {
-    const bench = new Bench();
+    const bench = new SchedulerBench();
     bench.ask(1);
     expect(told(bench.cancel(1))).toEqual(["drop 1 cancelled"]);
     expect(told(bench.cancel(1))).toEqual([]);
@@ -153,7 +109,7 @@ describe("Scheduler", () => {
   });
 
   it("[ik_llama.cpp#1929] a waiting request that is cancelled spares those that run", () => {
-    const bench = new Bench();
+    const bench = new SchedulerBench();
     bench.up("a");
     bench.ask(1);
     bench.ask(2);
@@ -162,7 +118,7 @@ describe("Scheduler", () => {
   });
 
   it("[server#6796] refuses exactly what is beyond its limit, with the time its backlog takes", () => {
-    const bench = new Bench(2);
+    const bench = new SchedulerBench({ queueLimit: 2 });
     bench.up("a");
     bench.ask(1);
     bench.now = 4_000;
@@ -175,7 +131,7 @@ describe("Scheduler", () => {
   });
 
   it("takes what can start at once even when nothing may wait", () => {
-    const bench = new Bench(0);
+    const bench = new SchedulerBench({ queueLimit: 0 });
     expect(told(bench.ask(1))).toEqual(["refuse 1"]);
     bench.up("a");
     expect(told(bench.ask(2))).toEqual(["run 2 on a"]);
@@ -183,11 +139,11 @@ describe("Scheduler", () => {
   });
 
   it("names what was lost with a device, and nothing else", () => {
-    const bench = new Bench();
+    const bench = new SchedulerBench();
     bench.up("a");
     bench.up("b");
     for (const id of [1, 2, 3]) bench.ask(id);
-    expect(told(bench.down("a"))).toEqual(["lost 1"]);
+    expect(told(bench.down("a"))).toEqual(["lost 1 device-down"]);
     expect([bench.scheduler.running, bench.scheduler.waiting, bench.scheduler.capacity]).toEqual([1, 1, 1]);
     expect(told(bench.down("a"))).toEqual([]);
     expect(told(bench.up("a"))).toEqual(["run 3 on a"]);

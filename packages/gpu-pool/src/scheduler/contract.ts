@@ -11,6 +11,39 @@ export interface ScheduledRequest {
   readonly priority: number;
   /** On the owner's monotonic clock, in milliseconds; `Infinity` without one. */
   readonly deadline: number;
+  /** Whose device time it uses. @defaultValue "" */
+  readonly tenant?: string | undefined;
+  /** How many units of a batch it takes, such as pictures. Above 0. @defaultValue 1 */
+  readonly size?: number | undefined;
+  /** Requests with the same key prefer the device that served the last of them, such as a session or a prefix. */
+  readonly affinity?: string | undefined;
+}
+
+/** How long a batch takes: `perItemMs × units + fixedMs`, in milliseconds. */
+export interface BatchTimes {
+  /** α: grows with every unit. */
+  readonly perItemMs: number;
+  /** β: the same for every batch. */
+  readonly fixedMs: number;
+}
+
+/** A model as the scheduler sees it. */
+export interface ScheduledModel {
+  /** `name@version`. */
+  readonly key: string;
+  /** Memory on each device that holds it, in bytes. @defaultValue 0 */
+  readonly memoryBytes?: number;
+  /** Most units in a batch. Integer from 1. @defaultValue 1 */
+  readonly maxBatch?: number;
+  /**
+   * The simple mode: a batch starts when it is full, or when its oldest has waited this long. Without it the size of a
+   * batch, and how long it may fill, follow from the deadlines.
+   */
+  readonly maxDelayMs?: number | undefined;
+  /** What is known of its times before it has run here. They are measured from the first batch on. */
+  readonly times?: BatchTimes | undefined;
+  /** How long it takes to load, in milliseconds; measured from the first load on. @defaultValue 1_000 */
+  readonly loadMs?: number;
 }
 
 /** Something that has happened. */
@@ -18,12 +51,34 @@ export type SchedulerEvent<Request extends ScheduledRequest> =
   | { readonly type: "request"; readonly request: Request }
   /** Its caller wants a request back. */
   | { readonly type: "cancel"; readonly id: number }
-  /** A running request has ended, well or not, and its place is free. */
+  /** A running request has ended, well or not. Its batch has ended with the last of them. */
   | { readonly type: "done"; readonly id: number }
-  | { readonly type: "device-up"; readonly device: Device }
+  /** All of a batch that still ran has ended. */
+  | { readonly type: "batch-done"; readonly batch: number }
+  /** The device had too little memory for a batch: nothing of it has run. */
+  | { readonly type: "out-of-memory"; readonly batch: number }
+  /** It takes requests. It has these models loaded; all of them when nothing is said. */
+  | { readonly type: "device-up"; readonly device: Device; readonly loaded?: readonly string[] }
+  /** It is gone, and with it what it ran and what it held. */
   | { readonly type: "device-down"; readonly device: string }
+  /** It takes no more batches and no more models; what it runs may end. */
+  | { readonly type: "device-drain"; readonly device: string }
+  /** What was measured to be free on a device, where less is than should be. */
+  | { readonly type: "memory"; readonly device: string; readonly freeBytes: number }
+  | { readonly type: "loaded"; readonly device: string; readonly model: string }
+  | { readonly type: "load-failed"; readonly device: string; readonly model: string }
+  | { readonly type: "unloaded"; readonly device: string; readonly model: string }
+  /** Somebody wants to hold a model on a device: it is not evicted before the `release`. */
+  | { readonly type: "acquire"; readonly lease: number; readonly model: string }
+  | { readonly type: "release"; readonly lease: number }
   /** The moment that `nextWake` named has come. */
   | { readonly type: "timer" };
+
+/**
+ * Why a waiting request is out. `"deadline"`: it cannot end in time any more, or only at the price of several others.
+ * `"unloadable"`: its model could not be loaded anywhere.
+ */
+export type DropReason = "cancelled" | "deadline" | "unloadable";
 
 /** What is to be done now. */
 export type SchedulerCommand<Request extends ScheduledRequest> =
@@ -41,8 +96,7 @@ export type SchedulerCommand<Request extends ScheduledRequest> =
       readonly waiting: number;
       readonly retryAfterMs: number;
     }
-  /** A waiting request is out: cancelled, or its deadline cannot be met any more. */
-  | { readonly type: "drop"; readonly request: Request; readonly why: "cancelled" | "deadline" }
+  | { readonly type: "drop"; readonly request: Request; readonly why: DropReason }
   /** A running request is to stop; it keeps its place until it is `done`. */
   | {
       readonly type: "stop";
@@ -50,5 +104,24 @@ export type SchedulerCommand<Request extends ScheduledRequest> =
       readonly device: string;
       readonly why: "cancelled" | "deadline";
     }
-  /** The device that ran a request has gone down. */
-  | { readonly type: "lost"; readonly request: Request; readonly device: string };
+  /** The device that ran a request has gone down, or had too little memory for it alone, and it is not tried again. */
+  | {
+      readonly type: "lost";
+      readonly request: Request;
+      readonly device: string;
+      readonly why: "device-down" | "out-of-memory";
+    }
+  | { readonly type: "load"; readonly device: string; readonly model: string }
+  | { readonly type: "unload"; readonly device: string; readonly model: string }
+  /** A lease is granted: the model stays loaded on the device until it is released. */
+  | { readonly type: "granted"; readonly lease: number; readonly device: string }
+  /** The device under a lease has gone down. */
+  | { readonly type: "revoked"; readonly lease: number; readonly device: string };
+
+/** What drives devices: ours, and those it is compared with. Deterministic: the same events, the same commands. */
+export interface EventScheduler<Request extends ScheduledRequest> {
+  /** The next moment at which a `timer` event is due; `Infinity` when there is none. */
+  readonly nextWake: number;
+  /** Takes in what has happened and answers what is to be done, in order. `now` never runs backwards. */
+  handle(event: SchedulerEvent<Request>, now: number): readonly SchedulerCommand<Request>[];
+}

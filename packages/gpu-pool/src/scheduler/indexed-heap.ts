@@ -16,6 +16,10 @@ export class IndexedHeap<Item> {
     return this.#items[0];
   }
 
+  has(item: Item): boolean {
+    return this.#at.has(item);
+  }
+
   /** Puts an item in, or to its new place when its rank has changed. */
   put(item: Item): void {
     let index = this.#at.get(item);

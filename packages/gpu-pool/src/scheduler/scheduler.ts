@@ -1,90 +1,129 @@
-// Which waiting request runs where, and when: deterministic, without I/O, told the time by its owner.
-import type { ScheduledRequest, SchedulerCommand, SchedulerEvent } from "./contract.ts";
-import { IndexedHeap } from "./indexed-heap.ts";
-import { ServiceTimes } from "./service-times.ts";
+// Which waiting requests run together, where and when: deterministic, without I/O, told the time by its owner.
+import type { Device } from "../device.ts";
+import type { BatchProfile } from "./batch-profile.ts";
+import type {
+  EventScheduler,
+  ScheduledModel,
+  ScheduledRequest,
+  SchedulerCommand,
+  SchedulerEvent,
+} from "./contract.ts";
+import { Dispatcher } from "./dispatcher.ts";
+import { Estimates } from "./estimates.ts";
+import { Leases } from "./leases.ts";
+import { Placement } from "./placement.ts";
+import { RequestBook } from "./request-book.ts";
+import type { Entry, ModelState, RunningBatch } from "./state.ts";
+import { newDevice, newModel } from "./state.ts";
+import type { Tenant } from "./tenants.ts";
+import { TenantLedger } from "./tenants.ts";
 
 export interface SchedulerOptions {
+  /** Every model that may be asked for. */
+  readonly models: readonly ScheduledModel[];
   /** Most requests that wait. */
   readonly queueLimit: number;
-}
-
-interface Entry<Request extends ScheduledRequest> {
-  readonly request: Request;
-  /** When it came, among all. */
-  readonly order: number;
-  /** When something is to be decided about it. */
-  wakeAt: number;
-  device: DeviceState | undefined;
-  startedAt: number;
-  /** Told to stop. */
-  stopped: boolean;
-}
-
-interface DeviceState {
-  readonly id: string;
-  readonly capacity: number;
-  running: number;
-  /** Grows whenever a place becomes free: the longest free goes first. */
-  freeSince: number;
+  /**
+   * A request that has waited this long goes like one of the next higher priority, and before those of its own that
+   * came later, whatever their deadlines: nothing waits for ever. In milliseconds. @defaultValue 30_000
+   */
+  readonly agingMs?: number;
+  /** The share of the device time that a tenant is due, relative to others. Above 0. @defaultValue 1 for each */
+  readonly weightOf?: (tenant: string) => number;
+  /** Most of the queue that one tenant may fill, from 0 to 1. @defaultValue 1 */
+  readonly tenantShare?: number;
 }
 
 /** What a refused caller is told to wait at least, in milliseconds. */
 const MIN_RETRY_AFTER_MS = 1_000;
 
 /**
- * Strict priority, then earliest deadline, then first come. The same events at the same times give the same commands:
- * a pool runs it on the real clock, a simulator on a virtual one. Each event costs O(log n).
+ * Runs the largest batch that meets its head's deadline, drops at once what cannot end in time, lets batches fill while
+ * devices idle, loads models where they are missing, and shares device time between tenants. The same events at the
+ * same times give the same commands: a pool runs it on the real clock, a simulator on a virtual one. An event costs
+ * O(log n) in requests, models and devices, plus a word read for every 32 devices.
  */
-export class Scheduler<Request extends ScheduledRequest> {
-  readonly #entries = new Map<number, Entry<Request>>();
-  readonly #waiting = new IndexedHeap<Entry<Request>>(startsBefore);
-  /** Requests with a deadline, by when it must be looked at. */
-  readonly #wakes = new IndexedHeap<Entry<Request>>(wakesBefore);
-  readonly #devices = new Map<string, DeviceState>();
-  readonly #free = new IndexedHeap<DeviceState>(takesBefore);
-  readonly #times = new ServiceTimes();
-  /** Requests that wait or run, by model. */
-  readonly #held = new Map<string, number>();
+export class Scheduler<Request extends ScheduledRequest> implements EventScheduler<Request> {
+  readonly #models = new Map<string, ModelState<Request>>();
+  readonly #byIndex: ModelState<Request>[] = [];
+  readonly #estimates = new Estimates<Request>();
+  readonly #book: RequestBook<Request>;
+  readonly #placement: Placement<Request>;
+  readonly #dispatcher: Dispatcher<Request>;
+  readonly #leases: Leases<Request>;
+  readonly #ledger: TenantLedger;
   readonly #queueLimit: number;
-  #capacity = 0;
+  readonly #agingMs: number;
+  readonly #tenantLimit: number;
   #counter = 0;
   #commands: SchedulerCommand<Request>[] = [];
 
   constructor(options: SchedulerOptions) {
     this.#queueLimit = options.queueLimit;
+    this.#agingMs = options.agingMs ?? 30_000;
+    this.#tenantLimit = Math.max(1, Math.floor(options.queueLimit * (options.tenantShare ?? 1)));
+    const emit = (command: SchedulerCommand<Request>): void => void this.#commands.push(command);
+    const ledger = new TenantLedger(options.weightOf ?? (() => 1));
+    const book = new RequestBook(this.#estimates, emit);
+    const placement = new Placement(this.#byIndex, emit);
+    this.#ledger = ledger;
+    this.#book = book;
+    this.#placement = placement;
+    this.#dispatcher = new Dispatcher({
+      models: this.#byIndex,
+      book,
+      estimates: this.#estimates,
+      placement,
+      ledger,
+      emit,
+      next: () => this.#next(),
+    });
+    this.#leases = new Leases(placement, emit);
+    for (const spec of options.models) this.#addModel(spec);
   }
 
+  /** Requests that wait. */
   get waiting(): number {
-    return this.#waiting.size;
+    return this.#book.waiting;
   }
 
   get running(): number {
-    return this.#entries.size - this.#waiting.size;
+    return this.#book.entries.size - this.#book.waiting;
   }
 
-  /** Requests that the devices that are up can run at a time. */
+  /** Batches that the devices that are up can run at a time. */
   get capacity(): number {
-    return this.#capacity;
+    return this.#placement.capacity;
   }
 
-  /** The next moment at which a `timer` event is due; `Infinity` when there is none. */
   get nextWake(): number {
-    return this.#wakes.first?.wakeAt ?? Infinity;
+    return Math.min(this.#book.nextWake, this.#dispatcher.nextDue, this.#placement.nextRetry);
   }
 
-  /** How long until all that waits and runs is worked off, by measured service times; 0 while there are none. */
+  /** How long until all that waits and runs is worked off, by measured times; 0 while there are none. */
   get backlogMs(): number {
-    let ms = 0;
-    for (const [model, count] of this.#held) ms += count * this.#times.meanOf(model);
-    return ms / Math.max(1, this.#capacity);
+    return this.#estimates.backlogMs / Math.max(1, this.capacity);
   }
 
-  /** Takes in what has happened and answers what is to be done, in order. `now` never runs backwards. */
+  /** What has been measured of a model on a type of device. */
+  profile(model: string, type = ""): BatchProfile | undefined {
+    return this.#models.get(model)?.profiles.get(type);
+  }
+
+  /** Where a model is loaded. */
+  replicas(model: string): readonly string[] {
+    const found = this.#models.get(model);
+    return found === undefined ? [] : [...found.replicas].map((index) => this.#placement.device(index).id);
+  }
+
   handle(event: SchedulerEvent<Request>, now: number): readonly SchedulerCommand<Request>[] {
     this.#commands = [];
-    this.#expire(now);
+    const thinned = this.#book.expire(now);
+    // Only now: before, a batch could have been filled with what was next to be dropped.
+    for (const model of thinned) this.#dispatcher.look(model, now);
+    if (this.#placement.nextRetry <= now) this.#placement.retry(now);
     this.#take(event, now);
-    this.#assign(now);
+    this.#dispatcher.startDue(now);
     return this.#commands;
   }
 
@@ -94,173 +133,222 @@ export class Scheduler<Request extends ScheduledRequest> {
         this.#admit(event.request, now);
         break;
       case "cancel":
-        this.#cancel(event.id);
+        this.#cancel(event.id, now);
         break;
-      case "done":
-        this.#done(event.id, now);
-        break;
-      case "device-up": {
-        const { id, capacity } = event.device;
-        this.#lose(id);
-        const state = { id, capacity, running: 0, freeSince: this.#next() };
-        this.#devices.set(id, state);
-        this.#capacity += capacity;
-        this.#free.put(state);
+      case "done": {
+        const entry = this.#book.entries.get(event.id);
+        if (entry?.batch !== undefined) this.#done(entry, entry.batch, now);
         break;
       }
+      case "batch-done": {
+        const batch = this.#dispatcher.batches.get(event.batch);
+        if (batch !== undefined) for (const entry of batch.left) this.#done(entry, batch, now);
+        break;
+      }
+      case "out-of-memory":
+        this.#tooLarge(event.batch, now);
+        break;
+      case "device-up":
+        this.#lose(event.device.id, now);
+        this.#up(event.device, event.loaded, now);
+        break;
       case "device-down":
-        this.#lose(event.device);
+        this.#lose(event.device, now);
         break;
       case "timer":
         break;
+      case "acquire":
+      case "release":
+        this.#lease(event, now);
+        break;
+      case "device-drain":
+      case "memory":
+      case "loaded":
+      case "load-failed":
+      case "unloaded":
+        this.#moved(event, now);
+        break;
     }
   }
 
+  // Requests come and go.
+
   #admit(request: Request, now: number): void {
-    // Who can start at once does not wait, so it needs no room.
-    const startsAtOnce = this.#waiting.size === 0 && this.#free.size > 0;
-    if (!startsAtOnce && this.#waiting.size >= this.#queueLimit) {
-      const retryAfterMs = Math.max(MIN_RETRY_AFTER_MS, Math.ceil(this.backlogMs));
-      this.#commands.push({ type: "refuse", request, waiting: this.#waiting.size, retryAfterMs });
+    const model = this.#models.get(request.model);
+    if (model === undefined) {
+      this.#commands.push({ type: "drop", request, why: "unloadable" });
       return;
     }
-    const entry: Entry<Request> = {
-      request,
-      order: this.#next(),
-      wakeAt: this.#latestStart(request),
-      device: undefined,
-      startedAt: 0,
-      stopped: false,
-    };
-    if (entry.wakeAt <= now) {
+    const tenant = this.#ledger.tenant(request.tenant ?? "");
+    if (this.#isFull(model, tenant)) {
+      const waiting = this.#book.waiting;
+      const retryAfterMs = Math.max(MIN_RETRY_AFTER_MS, Math.ceil(this.backlogMs));
+      this.#commands.push({ type: "refuse", request, waiting, retryAfterMs });
+      return;
+    }
+    const wakeAt = request.deadline - this.#estimates.leastOf(model);
+    if (wakeAt <= now) {
       this.#commands.push({ type: "drop", request, why: "deadline" });
       return;
     }
-    this.#entries.set(request.id, entry);
-    this.#held.set(request.model, (this.#held.get(request.model) ?? 0) + 1);
-    this.#waiting.put(entry);
-    if (entry.wakeAt < Infinity) this.#wakes.put(entry);
+    const size = request.size ?? 1;
+    const level = Math.floor(now / this.#agingMs) - request.priority;
+    const order = this.#next();
+    const entry: Entry<Request> = {
+      request,
+      order,
+      arrivedAt: now,
+      level,
+      size,
+      tenant,
+      model,
+      wakeAt,
+      batch: undefined,
+      stopped: false,
+      alone: false,
+    };
+    this.#estimates.arrived(model, entry, now);
+    this.#book.add(entry);
+    this.#dispatcher.look(model, now);
   }
 
-  #cancel(id: number): void {
-    const entry = this.#entries.get(id);
+  #isFull(model: ModelState<Request>, tenant: Tenant): boolean {
+    const { waiting } = this.#book;
+    if (waiting < this.#queueLimit && tenant.waiting < this.#tenantLimit) return false;
+    // Who can start at once does not wait, so it needs no room.
+    return waiting > 0 || this.#dispatcher.roomFor(model) === undefined;
+  }
+
+  #cancel(id: number, now: number): void {
+    const entry = this.#book.entries.get(id);
     if (entry === undefined || entry.stopped) return;
-    if (entry.device === undefined) this.#drop(entry, "cancelled");
-    else this.#stop(entry, entry.device, "cancelled");
+    if (entry.batch !== undefined) this.#book.stop(entry, entry.batch, "cancelled");
+    else {
+      this.#book.drop(entry, "cancelled");
+      this.#dispatcher.look(entry.model, now);
+    }
   }
 
-  #done(id: number, now: number): void {
-    const entry = this.#entries.get(id);
-    const device = entry?.device;
-    if (entry === undefined || device === undefined) return;
-    this.#forget(entry);
-    device.running -= 1;
-    device.freeSince = this.#next();
-    this.#free.put(device);
-    // One that was told to stop says nothing about how long its model takes.
-    if (!entry.stopped) this.#times.record(entry.request.model, now - entry.startedAt);
+  // Batches.
+
+  #done(entry: Entry<Request>, batch: RunningBatch<Request>, now: number): void {
+    batch.left.delete(entry);
+    this.#book.forget(entry);
+    if (batch.left.size > 0) return;
+    const { device, model, units } = batch;
+    this.#dispatcher.end(batch, now);
+    if (!batch.isDisturbed) this.#estimates.ended(model, device.kind, units, now - batch.startedAt);
+    this.#dispatcher.serve(device, now);
   }
 
-  #lose(id: string): void {
-    const device = this.#devices.get(id);
+  /** A batch was too large for the memory: smaller ones from now on, and once more. Alone, a request gets one try. */
+  #tooLarge(id: number, now: number): void {
+    const batch = this.#dispatcher.batches.get(id);
+    if (batch === undefined) return;
+    const { device, model, units } = batch;
+    this.#dispatcher.end(batch, now);
+    const isSingle = batch.left.size === 1;
+    if (!isSingle) this.#estimates.lowerCap(model, device.kind, units);
+    for (const entry of batch.left) {
+      if (entry.stopped || (isSingle && entry.alone)) this.#giveUp(entry, device.id, "out-of-memory");
+      else this.#again(entry, isSingle);
+    }
+    this.#dispatcher.look(model, now);
+    this.#dispatcher.serve(device, now);
+  }
+
+  #again(entry: Entry<Request>, alone: boolean): void {
+    entry.batch = undefined;
+    entry.alone ||= alone;
+    entry.wakeAt = entry.request.deadline - this.#estimates.leastOf(entry.model);
+    this.#book.enqueue(entry);
+  }
+
+  #giveUp(entry: Entry<Request>, device: string, why: "device-down" | "out-of-memory"): void {
+    this.#book.forget(entry);
+    this.#commands.push({ type: "lost", request: entry.request, device, why });
+  }
+
+  // Devices and models.
+
+  #up(device: Device, loaded: readonly string[] | undefined, now: number): void {
+    const state = newDevice<Request>(device, this.#placement.nextIndex());
+    const models = loaded?.map((key) => this.#models.get(key)).filter((model) => model !== undefined);
+    this.#placement.add(state, models ?? this.#byIndex, now);
+    this.#estimates.chooseType(this.#placement.kinds);
+    for (const model of models ?? this.#byIndex) this.#leases.grant(model, state);
+    this.#dispatcher.serve(state, now);
+    this.#placement.retry(now);
+  }
+
+  #lose(id: string, now: number): void {
+    const device = this.#placement.devices.get(id);
     if (device === undefined) return;
-    this.#devices.delete(id);
-    this.#free.remove(device);
-    this.#capacity -= device.capacity;
-    if (device.running === 0) return;
-    for (const entry of this.#entries.values()) {
-      if (entry.device !== device) continue;
-      this.#forget(entry);
-      this.#commands.push({ type: "lost", request: entry.request, device: id });
+    this.#placement.remove(device);
+    const models = new Set<ModelState<Request>>();
+    const lost = [...device.batches].flatMap(({ left }) => [...left]);
+    for (const batch of device.batches) this.#dispatcher.end(batch, now);
+    for (const entry of lost) {
+      models.add(entry.model);
+      // One alone is what took the worker down. Of several nobody knows which: each gets one more try, by itself.
+      if (entry.stopped || entry.alone || lost.length === 1) this.#giveUp(entry, id, "device-down");
+      else this.#again(entry, true);
+    }
+    this.#estimates.chooseType(this.#placement.kinds);
+    for (const index of device.holds.keys()) models.add(this.#byIndex[index]!);
+    this.#leases.lost(device);
+    for (const model of models) if (model.queue.size > 0) this.#dispatcher.look(model, now);
+  }
+
+  #moved(
+    event: SchedulerEvent<Request> & {
+      readonly type: "device-drain" | "memory" | "loaded" | "load-failed" | "unloaded";
+    },
+    now: number,
+  ): void {
+    const device = this.#placement.devices.get(event.device);
+    if (device === undefined) return;
+    if (event.type === "device-drain") this.#placement.drain(device);
+    else if (event.type === "memory") this.#placement.measured(device, event.freeBytes);
+    else {
+      const model = this.#models.get(event.model);
+      if (model === undefined) return;
+      if (event.type === "unloaded") this.#placement.unloaded(device, model, now);
+      else if (event.type === "loaded") {
+        if (!this.#placement.loaded(device, model, now)) return;
+        if (!device.isDraining) this.#leases.grant(model, device);
+        this.#dispatcher.look(model, now);
+      } else if (this.#placement.loadFailed(device, model, now) && model.replicas.size === 0)
+        this.#giveUpModel(model);
+      else if (model.queue.size > 0) this.#dispatcher.look(model, now);
     }
   }
 
-  /** Drops what cannot end in time any more, and stops what has not. */
-  #expire(now: number): void {
-    for (let entry = this.#wakes.first; entry !== undefined && entry.wakeAt <= now;) {
-      const due = entry.device === undefined ? this.#latestStart(entry.request) : entry.request.deadline;
-      if (due > now) {
-        // Its model has been faster since this moment was set.
-        entry.wakeAt = due;
-        this.#wakes.put(entry);
-      } else if (entry.device === undefined) {
-        this.#drop(entry, "deadline");
-      } else {
-        this.#stop(entry, entry.device, "deadline");
-      }
-      entry = this.#wakes.first;
+  #giveUpModel(model: ModelState<Request>): void {
+    for (let entry = model.queue.first; entry !== undefined; entry = model.queue.first)
+      this.#book.drop(entry, "unloadable");
+    this.#dispatcher.setAside(model);
+  }
+
+  #lease(event: SchedulerEvent<Request> & { readonly type: "acquire" | "release" }, now: number): void {
+    if (event.type === "release") {
+      this.#leases.release(event.lease, now);
+      return;
     }
+    const model = this.#models.get(event.model);
+    if (model === undefined) return;
+    this.#leases.acquire(event.lease, model);
+    if (model.replicas.size === 0) this.#placement.want(model, now);
   }
 
-  #assign(now: number): void {
-    while (this.#waiting.size > 0 && this.#free.size > 0) {
-      const entry = this.#waiting.first!;
-      const device = this.#free.first!;
-      const { request } = entry;
-      this.#waiting.remove(entry);
-      entry.device = device;
-      entry.startedAt = now;
-      device.running += 1;
-      if (device.running < device.capacity) this.#free.put(device);
-      else this.#free.remove(device);
-      if (request.deadline < Infinity) {
-        entry.wakeAt = request.deadline;
-        this.#wakes.put(entry);
-      }
-      this.#commands.push({
-        type: "run",
-        batch: this.#next(),
-        device: device.id,
-        model: request.model,
-        requests: [request],
-      });
-    }
-  }
-
-  #drop(entry: Entry<Request>, why: "cancelled" | "deadline"): void {
-    this.#waiting.remove(entry);
-    this.#forget(entry);
-    this.#commands.push({ type: "drop", request: entry.request, why });
-  }
-
-  #stop(entry: Entry<Request>, device: DeviceState, why: "cancelled" | "deadline"): void {
-    entry.stopped = true;
-    this.#wakes.remove(entry);
-    this.#commands.push({ type: "stop", request: entry.request, device: device.id, why });
-  }
-
-  #forget(entry: Entry<Request>): void {
-    const { id, model } = entry.request;
-    this.#entries.delete(id);
-    this.#wakes.remove(entry);
-    const held = this.#held.get(model)! - 1;
-    if (held === 0) this.#held.delete(model);
-    else this.#held.set(model, held);
-  }
-
-  /** When it must have started: later it cannot end in time, even if its model runs as fast as it ever has. */
-  #latestStart(request: Request): number {
-    return request.deadline - this.#times.fastestOf(request.model);
+  #addModel(spec: ScheduledModel): void {
+    const model = newModel<Request>(spec, this.#byIndex.length, this.#ledger);
+    this.#byIndex.push(model);
+    this.#models.set(spec.key, model);
   }
 
   #next(): number {
     this.#counter += 1;
     return this.#counter;
   }
-}
-
-function startsBefore(a: Entry<ScheduledRequest>, b: Entry<ScheduledRequest>): boolean {
-  if (a.request.priority !== b.request.priority) return a.request.priority > b.request.priority;
-  if (a.request.deadline !== b.request.deadline) return a.request.deadline < b.request.deadline;
-  return a.order < b.order;
-}
-
-function wakesBefore(a: Entry<ScheduledRequest>, b: Entry<ScheduledRequest>): boolean {
-  return a.wakeAt === b.wakeAt ? a.order < b.order : a.wakeAt < b.wakeAt;
-}
-
-/** The least loaded by share, then the longest free. */
-function takesBefore(a: DeviceState, b: DeviceState): boolean {
-  const difference = a.running / a.capacity - b.running / b.capacity;
-  return difference === 0 ? a.freeSince < b.freeSince : difference < 0;
 }

@@ -1,5 +1,12 @@
 // @holdfast/gpu-pool/worker-threads: devices that are threads of this process, and the models they serve.
-export type { LoadableModel, ModelContext, ModelFunction, ServedModels } from "./model-function.ts";
-export { serveModels } from "./serve-models.ts";
+export type {
+  BatchContext,
+  BatchFunction,
+  LoadableModel,
+  ModelContext,
+  ModelFunction,
+  ServedModels,
+} from "../served/model-function.ts";
+export { serveModels } from "../served/serve-models.ts";
 export { workerThreads } from "./worker-threads.ts";
 export type { WorkerThreadsOptions } from "./worker-threads.ts";

@@ -5,8 +5,9 @@ import { asError, optionsOf } from "@holdfast/core";
 import type { Device } from "../device.ts";
 import { WorkerFailedError } from "../errors.ts";
 import type { WorkerAdapter, WorkerEvents, Worker } from "../worker.ts";
-import type { FromThread } from "./protocol.ts";
-import { ThreadWorker } from "./thread-worker.ts";
+import type { WorkerLink } from "../served/message-worker.ts";
+import { MessageWorker } from "../served/message-worker.ts";
+import type { FromWorker } from "../served/protocol.ts";
 
 export interface WorkerThreadsOptions {
   /** The module that calls `serveModels`. */
@@ -57,7 +58,7 @@ function startThread(
     });
     // A pool alone does not keep a process alive; whoever awaits one of its requests does.
     thread.unref();
-    const worker = new ThreadWorker(thread, device.id, events);
+    const worker = new MessageWorker(linkTo(thread), device.id, events);
     let isUp = false;
     const onAbort = (): void => void worker.kill().then(() => reject(asError(signal.reason)));
     signal.addEventListener("abort", onAbort, { once: true });
@@ -67,7 +68,7 @@ function startThread(
       if (isUp) events.crashed(cause);
       else reject(cause);
     };
-    thread.on("message", (message: FromThread) => {
+    thread.on("message", (message: FromWorker) => {
       if (message.type !== "ready") {
         worker.take(message);
         return;
@@ -82,4 +83,16 @@ function startThread(
     thread.on("messageerror", (error) => gone(asError(error)));
     thread.on("exit", (code) => gone(new WorkerFailedError(device.id, `ended with code ${code}`)));
   });
+}
+
+function linkTo(thread: Thread): WorkerLink {
+  return {
+    post: (message, transfer) => thread.postMessage(message, transfer),
+    end: async () => {
+      thread.removeAllListeners();
+      // What a dying thread still reports is nobody's business any more.
+      thread.on("error", () => {});
+      await thread.terminate();
+    },
+  };
 }

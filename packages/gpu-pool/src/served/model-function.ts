@@ -18,11 +18,33 @@ export interface ModelContext {
 /** A model: a function that may take long. */
 export type ModelFunction = (input: never, context: ModelContext) => unknown;
 
+/** What a model is told about a run of several requests. */
+export interface BatchContext {
+  /** `name@version`. */
+  readonly model: string;
+  /** One for each input: aborts when that request is cancelled or its deadline passes. */
+  readonly signals: readonly AbortSignal[];
+  /** Reports for the request of an index. */
+  readonly progress: (index: number, value: unknown) => void;
+  /** Lets messages in, and throws if every request was cancelled. */
+  readonly checkpoint: () => Promise<void>;
+}
+
+/**
+ * A model that takes several requests at once: an output for each input, or an `Error` for one that failed. What it
+ * throws fails nobody yet: each is tried by itself, so that a bad one fails alone. If that is for want of memory, the
+ * pool is told, and makes smaller batches.
+ */
+export type BatchFunction = (inputs: never, context: BatchContext) => unknown;
+
 /** A model that is made ready before it runs, and put away after. */
 export interface LoadableModel {
   /** Before the first run: reads weights, warms up. What it throws keeps the device from coming up. */
   readonly load?: () => unknown;
-  readonly run: ModelFunction;
+  /** Runs a request. Not needed beside `runBatch`. */
+  readonly run?: ModelFunction;
+  /** Runs several at once. Without it, those of a batch run one after another. */
+  readonly runBatch?: BatchFunction;
   /** Frees what `load` took. */
   readonly unload?: () => unknown;
 }

@@ -1,11 +1,18 @@
-// The pool's side of one thread.
-import type { Worker as Thread } from "node:worker_threads";
+// The pool's side of a worker that is spoken to in messages: a thread or a process.
 import { asError } from "@holdfast/core";
 import { WorkerFailedError } from "../errors.ts";
 import type { ModelRef } from "../model.ts";
 import type { Batch, Worker, WorkerEvents } from "../worker.ts";
-import type { FromThread, ToThread } from "./protocol.ts";
+import type { FromWorker, ToWorker } from "./protocol.ts";
 import { fromWire, toWire } from "./wire-error.ts";
+
+/** The way to a worker. */
+export interface WorkerLink {
+  /** Throws when a message cannot be cloned. */
+  post(message: ToWorker, transfer: readonly ArrayBuffer[]): void;
+  /** Ends the worker, silently. Resolves when nothing of it is left. */
+  end(): Promise<void>;
+}
 
 interface Call {
   readonly model: string;
@@ -13,7 +20,7 @@ interface Call {
   readonly reject: (error: Error) => void;
 }
 
-export class ThreadWorker implements Worker {
+export class MessageWorker implements Worker {
   /** Loads, unloads and checks that wait for their answer. */
   readonly #calls = new Map<number, Call>();
   /** Models of the items that run, by item. */
@@ -21,7 +28,7 @@ export class ThreadWorker implements Worker {
   #nextCall = 1;
 
   constructor(
-    private readonly thread: Thread,
+    private readonly link: WorkerLink,
     private readonly device: string,
     private readonly events: WorkerEvents,
   ) {}
@@ -38,12 +45,12 @@ export class ThreadWorker implements Worker {
     return this.#call("", (call) => ({ type: "check", call }), signal);
   }
 
-  run({ model, items }: Batch): void {
+  run({ id: batch, model, items }: Batch): void {
     for (const { id } of items) this.#models.set(id, model.key);
     const transfer = items.flatMap((item) => item.transfer ?? []);
     try {
       const plain = items.map(({ id, input }) => ({ id, input }));
-      this.thread.postMessage({ type: "run", model, items: plain } satisfies ToThread, transfer);
+      this.link.post({ type: "run", batch, model, items: plain }, transfer);
     } catch (thrown) {
       // An input that cannot be cloned. Later, so that `run` never answers before it returns.
       const error = toWire(thrown);
@@ -54,19 +61,16 @@ export class ThreadWorker implements Worker {
   }
 
   cancel(itemId: number, reason: string): void {
-    this.thread.postMessage({ type: "cancel", id: itemId, reason } satisfies ToThread);
+    this.link.post({ type: "cancel", id: itemId, reason }, []);
   }
 
   async kill(): Promise<void> {
-    this.thread.removeAllListeners();
-    // What a dying thread still reports is nobody's business any more.
-    this.thread.on("error", () => {});
     this.gone(new WorkerFailedError(this.device, "was ended"));
-    await this.thread.terminate();
+    await this.link.end();
   }
 
-  /** Takes in what the thread says. */
-  take(message: Exclude<FromThread, { type: "ready" }>): void {
+  /** Takes in what the worker says. */
+  take(message: Exclude<FromWorker, { type: "ready" }>): void {
     if (message.type === "done") {
       const call = this.#calls.get(message.call);
       this.#calls.delete(message.call);
@@ -78,19 +82,23 @@ export class ThreadWorker implements Worker {
       this.events.progress(message.id, message.value);
       return;
     }
+    if (message.type === "outOfMemory") {
+      this.events.outOfMemory(message.batch);
+      return;
+    }
     const model = this.#models.get(message.id) ?? "";
     this.#models.delete(message.id);
     if (message.type === "succeeded") this.events.succeeded(message.id, message.output);
     else this.events.failed(message.id, fromWire(model, message.error));
   }
 
-  /** The thread is no more: nothing will answer. */
+  /** The worker is no more: nothing will answer. */
   gone(cause: Error): void {
     for (const call of this.#calls.values()) call.reject(cause);
     this.#calls.clear();
   }
 
-  #call(model: string, message: (call: number) => ToThread, signal?: AbortSignal): Promise<void> {
+  #call(model: string, message: (call: number) => ToWorker, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const call = this.#nextCall;
       this.#nextCall += 1;
@@ -111,7 +119,7 @@ export class ThreadWorker implements Worker {
         },
       });
       signal?.addEventListener("abort", onAbort, { once: true });
-      this.thread.postMessage(message(call));
+      this.link.post(message(call), []);
     });
   }
 }

@@ -1,0 +1,12 @@
+// @holdfast/gpu-pool/child-processes: devices that are processes of their own, and the models they serve.
+export type {
+  BatchContext,
+  BatchFunction,
+  LoadableModel,
+  ModelContext,
+  ModelFunction,
+  ServedModels,
+} from "../served/model-function.ts";
+export { serveModels } from "../served/serve-models.ts";
+export { childProcesses } from "./child-processes.ts";
+export type { ChildProcessesOptions } from "./child-processes.ts";

@@ -1,0 +1,67 @@
+// The options of a pool, checked, as its parts need them.
+import type { Clock, OptionReader } from "@holdfast/core";
+import { systemClock } from "@holdfast/core";
+import type { CanaryOptions, GpuPoolOptions } from "./contract.ts";
+import { GPU_POOL_DEFAULTS } from "./defaults.ts";
+import type { Canary } from "./health/canary.ts";
+import type { ModelRegistry } from "./model.ts";
+import type { SchedulerOptions } from "./scheduler/scheduler.ts";
+import type { SupervisionSettings } from "./supervised-device.ts";
+
+export interface PoolSettings {
+  readonly name: string;
+  readonly clock: Clock;
+  readonly cancelGraceMs: number;
+  readonly scheduling: SchedulerOptions;
+  readonly supervision: SupervisionSettings;
+}
+
+export function poolSettings(
+  options: GpuPoolOptions,
+  registry: ModelRegistry,
+  check: OptionReader,
+): PoolSettings {
+  const defaults = GPU_POOL_DEFAULTS;
+  const clock = options.clock ?? systemClock;
+  const { startTimeoutMs, heartbeatMs, quarantineAfter } = defaults;
+  const weightOf = check.function("tenantWeight", options.tenantWeight);
+  const tenantShare = check.number("tenantShare", options.tenantShare, { min: 0, max: 1 }, 1);
+  return {
+    name: check.string("name", options.name, 255, "gpu-pool"),
+    clock,
+    cancelGraceMs: check.duration("cancelGrace", options.cancelGrace, {}, defaults.cancelGraceMs),
+    scheduling: {
+      models: registry.models,
+      queueLimit: check.integer("queueLimit", options.queueLimit, { min: 0 }, defaults.queueLimit),
+      agingMs: check.duration("aging", options.aging, { min: 1 }, defaults.agingMs),
+      tenantShare: tenantShare === 0 ? check.refuse("tenantShare", tenantShare, "above 0") : tenantShare,
+      ...(weightOf ? { weightOf: (tenant: string) => positive(weightOf(tenant), check) } : {}),
+    },
+    supervision: {
+      clock,
+      canary: options.canary ? canaryOf(options.canary, registry, check) : undefined,
+      startTimeoutMs: check.duration("startTimeout", options.startTimeout, { min: 1 }, startTimeoutMs),
+      heartbeatMs: check.duration("heartbeat", options.heartbeat, { min: 10 }, heartbeatMs),
+      quarantineAfter: check.integer("quarantineAfter", options.quarantineAfter, { min: 1 }, quarantineAfter),
+      restartBaseMs: defaults.restartBaseMs,
+      restartCapMs: defaults.restartCapMs,
+    },
+  };
+}
+
+function canaryOf(options: CanaryOptions, registry: ModelRegistry, check: OptionReader): Canary {
+  const model = registry.find(options.model);
+  if (model === undefined) return check.refuse("canary", options.model, "a model of the pool");
+  const { key, name, version } = model;
+  const { canaryTimeoutMs } = GPU_POOL_DEFAULTS;
+  return {
+    model: { key, name, version },
+    input: options.input,
+    accepts: check.function("canary: accepts", options.accepts) ?? (() => true),
+    timeoutMs: check.duration("canary: timeout", options.timeout, { min: 1 }, canaryTimeoutMs),
+  };
+}
+
+function positive(weight: number, check: OptionReader): number {
+  return weight > 0 && weight < Infinity ? weight : check.refuse("tenantWeight", weight, "numbers above 0");
+}

@@ -1,0 +1,343 @@
+// Which model's batch starts next, on which device, how large and when.
+import { MOST_FILLS, sizeToKeep, sizeToStart } from "./batching.ts";
+import { BitSet } from "./bit-set.ts";
+import type { ScheduledRequest, SchedulerCommand } from "./contract.ts";
+import type { Estimates } from "./estimates.ts";
+import { IndexedHeap } from "./indexed-heap.ts";
+import type { Placement } from "./placement.ts";
+import type { RequestBook } from "./request-book.ts";
+import type { DeviceState, Entry, ModelState, RunningBatch } from "./state.ts";
+import type { TenantLedger } from "./tenants.ts";
+
+/** Most affinity keys remembered. */
+const MAX_AFFINITIES = 10_000;
+
+export interface DispatcherParts<Request extends ScheduledRequest> {
+  readonly models: readonly ModelState<Request>[];
+  readonly book: RequestBook<Request>;
+  readonly estimates: Estimates<Request>;
+  readonly placement: Placement<Request>;
+  readonly ledger: TenantLedger;
+  readonly emit: (command: SchedulerCommand<Request>) => void;
+  /** A number that was never used. */
+  readonly next: () => number;
+}
+
+export class Dispatcher<Request extends ScheduledRequest> {
+  readonly batches: Map<number, RunningBatch<Request>> = new Map();
+  /** Models whose batches fill, by when they are due. */
+  readonly #filling = new IndexedHeap<ModelState<Request>>(fillsBefore);
+  /** Models that wait for a device. */
+  readonly #ready = new IndexedHeap<ModelState<Request>>(readyBefore);
+  readonly #readySet = new BitSet();
+  readonly #ends = new IndexedHeap<RunningBatch<Request>>(endsBefore);
+  /** Devices that last served an affinity key; the longest unused is forgotten first. */
+  readonly #affinity = new Map<string, string>();
+
+  readonly #models: readonly ModelState<Request>[];
+  readonly #book: RequestBook<Request>;
+  readonly #estimates: Estimates<Request>;
+  readonly #placement: Placement<Request>;
+  readonly #ledger: TenantLedger;
+  readonly #emit: DispatcherParts<Request>["emit"];
+  readonly #next: () => number;
+
+  constructor(parts: DispatcherParts<Request>) {
+    this.#models = parts.models;
+    this.#book = parts.book;
+    this.#estimates = parts.estimates;
+    this.#placement = parts.placement;
+    this.#ledger = parts.ledger;
+    this.#emit = parts.emit;
+    this.#next = parts.next;
+  }
+
+  /** When the next batch has filled for long enough. */
+  get nextDue(): number {
+    return this.#filling.first?.wakeAt ?? Infinity;
+  }
+
+  startDue(now: number): void {
+    for (let due = this.#filling.first; due !== undefined && due.wakeAt <= now; due = this.#filling.first)
+      this.look(due, now);
+  }
+
+  /** Starts what of a model is to start now, and sets when it is to be looked at again. */
+  look(model: ModelState<Request>, now: number): void {
+    for (;;) {
+      const head = model.queue.first;
+      if (head === undefined) {
+        this.setAside(model);
+        return;
+      }
+      const device = this.#deviceFor(model, head, now);
+      const type = device?.kind ?? this.#estimates.type;
+      if (device !== undefined && this.#giveWay(model, type, now)) continue;
+      const dueAt = this.#dueAt(model, head, type, now);
+      if (dueAt > now) {
+        this.#waitsNoMore(model);
+        // Mostly the same moment as before: then it stays where it is.
+        if (model.wakeAt === dueAt && this.#filling.has(model)) return;
+        model.wakeAt = dueAt;
+        this.#filling.put(model);
+        return;
+      }
+      if (device === undefined) {
+        this.#waitForDevice(model, head, now);
+        return;
+      }
+      this.#start(model, device, now);
+    }
+  }
+
+  setAside(model: ModelState<Request>): void {
+    this.#filling.remove(model);
+    this.#waitsNoMore(model);
+  }
+
+  #waitsNoMore(model: ModelState<Request>): void {
+    if (!this.#readySet.has(model.index)) return;
+    this.#ready.remove(model);
+    this.#readySet.delete(model.index);
+  }
+
+  #waitForDevice(model: ModelState<Request>, head: Entry<Request>, now: number): void {
+    this.#filling.remove(model);
+    model.readyLevel = head.level;
+    model.readyBy = head.request.deadline - this.#estimates.leastOf(model);
+    model.readyOrder = head.order;
+    this.#ready.put(model);
+    this.#readySet.add(model.index);
+    if (model.replicas.size === 0) this.#placement.want(model, now);
+    else if (model.replicas.size < this.#placement.devices.size)
+      this.#placement.grow(model, () => this.#estimates.neededOf(model, now), now);
+  }
+
+  /** A device has room: gives it what is most urgent of what it has loaded. */
+  serve(device: DeviceState<Request>, now: number): void {
+    const passed = new Set<ModelState<Request>>();
+    while (device.batches.size < device.capacity && !device.isDraining) {
+      const model = this.#mostUrgent(device, passed);
+      if (model === undefined) return;
+      const before = model.queue.size;
+      this.look(model, now);
+      // Nothing of it is for this device, such as one that is too slow: others may be.
+      if (model.queue.size === before && this.#readySet.has(model.index)) passed.add(model);
+    }
+  }
+
+  #mostUrgent(
+    device: DeviceState<Request>,
+    passed: ReadonlySet<ModelState<Request>>,
+  ): ModelState<Request> | undefined {
+    const top = this.#ready.first;
+    if (top === undefined || (device.resident.has(top.index) && !passed.has(top))) return top;
+    let best: ModelState<Request> | undefined;
+    const { resident } = device;
+    let index = resident.firstShared(this.#readySet);
+    for (; index >= 0; index = resident.firstShared(this.#readySet, index + 1)) {
+      const model = this.#models[index]!;
+      if (!passed.has(model) && (best === undefined || readyBefore(model, best))) best = model;
+    }
+    return best;
+  }
+
+  /** Drops a head that would make its batch much smaller than the load allows. Answers whether it did. */
+  #giveWay(model: ModelState<Request>, type: string, now: number): boolean {
+    const { queue } = model;
+    const head = queue.first!;
+    if (model.maxBatch === 1 || model.spec.maxDelayMs !== undefined || head.request.deadline === Infinity)
+      return false;
+    const profile = this.#estimates.profileOf(model, type);
+    // Nobody makes room for a lower priority.
+    if (!profile.isKnown || queue.size === 1 || !queue.isUniform) return false;
+    const most = Math.min(queue.units, this.#estimates.mostOf(model, type));
+    const feasible = profile.unitsWithin(head.request.deadline - now);
+    if (feasible >= most) return false;
+    const full = this.#estimates.fullBatchOf(model, profile, now);
+    if (feasible >= sizeToKeep(full, this.#estimates.loadAt(now, this.#placement.capacity))) return false;
+    this.#book.drop(head, "deadline");
+    return true;
+  }
+
+  /** When a batch of the model is to start: now, or once it has filled or its head cannot wait any longer. */
+  #dueAt(model: ModelState<Request>, head: Entry<Request>, type: string, now: number): number {
+    const { queue, spec } = model;
+    const most = this.#estimates.mostOf(model, type);
+    if (queue.units >= most || head.alone) return now;
+    if (spec.maxDelayMs !== undefined) return head.arrivedAt + spec.maxDelayMs;
+    const profile = this.#estimates.profileOf(model, type);
+    if (head.request.deadline === Infinity || !profile.isKnown) return now;
+    const feasible = Math.min(most, Math.max(1, profile.unitsWithin(head.request.deadline - now)));
+    if (queue.units >= feasible) return now;
+    const full = this.#estimates.fullBatchOf(model, profile, now);
+    const load = this.#estimates.loadAt(now, this.#placement.capacity);
+    const needed = (model.rate.at(now) * profile.timeOf(full)) / full;
+    const enough = sizeToStart(full, needed, load, this.#idleOf(model), this.#gap(model, full, now));
+    if (queue.units >= enough) return now;
+    const latest = head.request.deadline - profile.timeOf(Math.floor(queue.units) + 1);
+    return Math.min(latest, head.arrivedAt + MOST_FILLS * profile.timeOf(full));
+  }
+
+  #start(model: ModelState<Request>, device: DeviceState<Request>, now: number): void {
+    const profile = this.#estimates.profileOf(model, device.kind);
+    const most = this.#estimates.mostOf(model, device.kind);
+    const entries: Entry<Request>[] = [];
+    let units = 0;
+    let deadline = Infinity;
+    for (let entry = model.queue.first; entry !== undefined; entry = model.queue.first) {
+      const due = Math.min(deadline, entry.request.deadline);
+      // The first goes even if it is late by its p99: it may be quicker, and nobody has said yet that it is hopeless.
+      if (entries.length > 0) {
+        const upTo = model.spec.maxDelayMs === undefined ? profile.unitsWithin(due - now) : Infinity;
+        if (entry.alone || units + entry.size > Math.min(most, upTo)) break;
+      }
+      this.#book.dequeue(entry);
+      entries.push(entry);
+      units += entry.size;
+      deadline = due;
+      if (entry.alone) break;
+    }
+    this.#run(model, device, entries, units, now);
+  }
+
+  #run(
+    model: ModelState<Request>,
+    device: DeviceState<Request>,
+    entries: readonly Entry<Request>[],
+    units: number,
+    now: number,
+  ): void {
+    const ms = this.#estimates.profileOf(model, device.kind).timeOf(units);
+    const batch: RunningBatch<Request> = {
+      id: this.#next(),
+      device,
+      model,
+      units,
+      startedAt: now,
+      endsAt: now + ms,
+      left: new Set(entries),
+      stopsAt: Infinity,
+      isDisturbed: false,
+    };
+    for (const entry of entries) {
+      entry.batch = batch;
+      this.#ledger.charge(entry.tenant, (ms * entry.size) / units);
+      const { affinity } = entry.request;
+      if (affinity !== undefined) this.#remember(affinity, device);
+    }
+    this.batches.set(batch.id, batch);
+    this.#book.started(batch);
+    this.#ends.put(batch);
+    device.batches.add(batch);
+    this.#placement.retain(device, model);
+    this.#placement.busy(device);
+    const requests = entries.map(({ request }) => request);
+    this.#emit({ type: "run", batch: batch.id, device: device.id, model: model.spec.key, requests });
+  }
+
+  /** Its place is free. */
+  end(batch: RunningBatch<Request>, now: number): void {
+    const { device, model } = batch;
+    this.batches.delete(batch.id);
+    this.#ends.remove(batch);
+    this.#book.ended(batch);
+    device.batches.delete(batch);
+    this.#placement.busy(device);
+    this.#placement.letGo(device, model, now);
+  }
+
+  /** A device that has the model loaded and room for a batch: the one that served the affinity key, if it can. */
+  #deviceFor(
+    model: ModelState<Request>,
+    head: Entry<Request>,
+    now: number,
+  ): DeviceState<Request> | undefined {
+    const { affinity } = head.request;
+    if (affinity !== undefined) {
+      const device = this.#placement.devices.get(this.#affinity.get(affinity) ?? "");
+      if (device !== undefined && device.resident.has(model.index) && this.#hasRoom(device)) return device;
+    }
+    const first = this.roomFor(model);
+    if (first === undefined || model.replicaKinds.size === 1) return first;
+    for (const those of [this.#placement.idle, this.#placement.partly]) {
+      let index = model.replicas.firstShared(those);
+      for (; index >= 0; index = model.replicas.firstShared(those, index + 1)) {
+        const device = this.#placement.device(index);
+        if (this.#isWorthIt(model, head, device.kind, now)) return device;
+      }
+    }
+    return undefined;
+  }
+
+  /** Always the first of those that idle: what is not needed stays idle, and can be taken away. */
+  roomFor(model: ModelState<Request>): DeviceState<Request> | undefined {
+    const { idle, partly } = this.#placement;
+    let index = model.replicas.firstShared(idle);
+    if (index < 0) index = model.replicas.firstShared(partly);
+    return index < 0 ? undefined : this.#placement.device(index);
+  }
+
+  /**
+   * Whether a type of device is for a request: always if no other that has the model is quicker. Otherwise, such as for
+   * a CPU beside GPUs, if the request ends in time there, and sooner than if it waited for the quicker ones.
+   */
+  #isWorthIt(model: ModelState<Request>, head: Entry<Request>, type: string, now: number): boolean {
+    const profile = this.#estimates.profileOf(model, type);
+    let quickest = profile.timeOf(1);
+    for (const kind of model.replicaKinds.keys()) {
+      const other = this.#estimates.profileOf(model, kind);
+      if (other.isKnown) quickest = Math.min(quickest, other.timeOf(1));
+    }
+    const ms = profile.timeOf(1);
+    if (ms <= quickest) return true;
+    const backlogMs = this.#estimates.backlogMs / Math.max(1, this.#placement.capacity);
+    return now + ms <= head.request.deadline && ms <= backlogMs + quickest;
+  }
+
+  #hasRoom({ batches, capacity, isDraining }: DeviceState<Request>): boolean {
+    return batches.size < capacity && !isDraining;
+  }
+
+  /** How many devices with the model idle: 0, 1, or 2 for more. */
+  #idleOf({ replicas }: ModelState<Request>): number {
+    const { idle } = this.#placement;
+    const first = replicas.firstShared(idle);
+    if (first < 0) return 0;
+    return replicas.firstShared(idle, first + 1) < 0 ? 1 : 2;
+  }
+
+  /** Time until the next device is free, as a multiple of the mean between two. */
+  #gap(model: ModelState<Request>, full: number, now: number): number {
+    const devices = this.#placement.devices.size;
+    if (model.replicas.size < devices) return 1;
+    if (this.#idleOf(model) > 1) return 0;
+    const next = this.#ends.first;
+    if (next === undefined) return 1;
+    const between = this.#estimates.profileOf(model, this.#estimates.type).timeOf(full) / devices;
+    return between === 0 ? 1 : Math.max(0, next.endsAt - now) / between;
+  }
+
+  #remember(affinity: string, device: DeviceState<Request>): void {
+    this.#affinity.delete(affinity);
+    this.#affinity.set(affinity, device.id);
+    if (this.#affinity.size <= MAX_AFFINITIES) return;
+    for (const oldest of this.#affinity.keys()) {
+      this.#affinity.delete(oldest);
+      return;
+    }
+  }
+}
+
+function fillsBefore<R extends ScheduledRequest>(a: ModelState<R>, b: ModelState<R>): boolean {
+  return a.wakeAt === b.wakeAt ? a.index < b.index : a.wakeAt < b.wakeAt;
+}
+
+function readyBefore<R extends ScheduledRequest>(a: ModelState<R>, b: ModelState<R>): boolean {
+  if (a.readyLevel !== b.readyLevel) return a.readyLevel < b.readyLevel;
+  return a.readyBy === b.readyBy ? a.readyOrder < b.readyOrder : a.readyBy < b.readyBy;
+}
+
+function endsBefore<R extends ScheduledRequest>(a: RunningBatch<R>, b: RunningBatch<R>): boolean {
+  return a.endsAt === b.endsAt ? a.id < b.id : a.endsAt < b.endsAt;
+}

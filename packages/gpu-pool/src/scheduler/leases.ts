@@ -1,0 +1,56 @@
+// Leases on loaded models: whoever holds one finds the model where it was until the lease is released.
+import type { SchedulerCommand, ScheduledRequest } from "./contract.ts";
+import type { Placement } from "./placement.ts";
+import type { DeviceState, ModelState } from "./state.ts";
+
+interface Lease<Request extends ScheduledRequest> {
+  readonly model: ModelState<Request>;
+  device: DeviceState<Request> | undefined;
+}
+
+export class Leases<Request extends ScheduledRequest> {
+  readonly #leases = new Map<number, Lease<Request>>();
+
+  constructor(
+    private readonly placement: Placement<Request>,
+    private readonly emit: (command: SchedulerCommand<Request>) => void,
+  ) {}
+
+  /** Granted at once where the model is loaded, on an idle device if there is one; later otherwise. */
+  acquire(id: number, model: ModelState<Request>): void {
+    this.#leases.set(id, { model, device: undefined });
+    model.wantedBy.add(id);
+    const idle = model.replicas.firstShared(this.placement.idle);
+    const index = idle < 0 ? model.replicas.firstShared(model.replicas) : idle;
+    if (index >= 0) this.grant(model, this.placement.device(index));
+  }
+
+  /** Gives every lease that waits for a model its place on a device. */
+  grant(model: ModelState<Request>, device: DeviceState<Request>): void {
+    for (const id of model.wantedBy) {
+      const lease = this.#leases.get(id)!;
+      lease.device = device;
+      this.placement.retain(device, model);
+      this.emit({ type: "granted", lease: id, device: device.id });
+    }
+    model.wantedBy.clear();
+  }
+
+  /** Given back, or not wanted any more. */
+  release(id: number, now: number): void {
+    const lease = this.#leases.get(id);
+    if (lease === undefined) return;
+    this.#leases.delete(id);
+    lease.model.wantedBy.delete(id);
+    if (lease.device !== undefined) this.placement.letGo(lease.device, lease.model, now);
+  }
+
+  /** A device is gone, and the leases on it. */
+  lost(device: DeviceState<Request>): void {
+    for (const [id, lease] of this.#leases) {
+      if (lease.device !== device) continue;
+      this.#leases.delete(id);
+      this.emit({ type: "revoked", lease: id, device: device.id });
+    }
+  }
+}

@@ -1,0 +1,120 @@
+// The requests that wait for one model: by priority, then deadline, then who came first, and fair between tenants.
+import { IndexedHeap } from "./indexed-heap.ts";
+import type { Tenant, TenantLedger } from "./tenants.ts";
+
+/** What waits. */
+export interface Queued {
+  readonly request: { readonly priority: number; readonly deadline: number };
+  /** Lower goes first: its priority, which waiting raises. */
+  readonly level: number;
+  /** When it came, among all. */
+  readonly order: number;
+  readonly size: number;
+  readonly tenant: Tenant;
+}
+
+/** One tenant's requests for the model. */
+interface Lane<Item extends Queued> {
+  readonly tenant: Tenant;
+  readonly entries: IndexedHeap<Item>;
+  /** What the tenant had used when the lane was put behind the others. */
+  spentMs: number;
+}
+
+export class ModelQueue<Item extends Queued> {
+  readonly #lanes = new Map<Tenant, Lane<Item>>();
+  /** Lanes whose tenants may go on, by their first request. */
+  readonly #inTurn = new IndexedHeap<Lane<Item>>(
+    (a, b) => a !== b && goesBefore(a.entries.first!, b.entries.first!),
+  );
+  /** Lanes whose tenants are ahead of their share, the least of them first. */
+  readonly #ahead = new IndexedHeap<Lane<Item>>((a, b) =>
+    a.spentMs === b.spentMs ? a.tenant.name < b.tenant.name : a.spentMs < b.spentMs,
+  );
+  readonly #priorities = new Map<number, number>();
+  #size = 0;
+  #units = 0;
+
+  constructor(private readonly ledger: TenantLedger) {}
+
+  /** Requests that wait. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Their sizes, summed up. */
+  get units(): number {
+    return this.#units;
+  }
+
+  /** Whether all have one priority. */
+  get isUniform(): boolean {
+    return this.#priorities.size <= 1;
+  }
+
+  /** The request that goes before all others. */
+  get first(): Item | undefined {
+    if (this.#lanes.size > 1) this.#settle();
+    return (this.#inTurn.first ?? this.#ahead.first)?.entries.first;
+  }
+
+  add(entry: Item): void {
+    let lane = this.#lanes.get(entry.tenant);
+    if (lane === undefined) {
+      lane = { tenant: entry.tenant, entries: new IndexedHeap<Item>(goesBefore), spentMs: 0 };
+      this.#lanes.set(entry.tenant, lane);
+    }
+    const before = lane.entries.first;
+    lane.entries.put(entry);
+    if (lane.entries.first !== before && !this.#ahead.has(lane)) this.#inTurn.put(lane);
+    const { priority } = entry.request;
+    this.#priorities.set(priority, (this.#priorities.get(priority) ?? 0) + 1);
+    this.#size += 1;
+    this.#units += entry.size;
+    this.ledger.wait(entry.tenant, 1);
+  }
+
+  remove(entry: Item): void {
+    const lane = this.#lanes.get(entry.tenant)!;
+    const isFirst = lane.entries.first === entry;
+    lane.entries.remove(entry);
+    if (lane.entries.size === 0) {
+      this.#lanes.delete(entry.tenant);
+      this.#inTurn.remove(lane);
+      this.#ahead.remove(lane);
+    } else if (isFirst && !this.#ahead.has(lane)) this.#inTurn.put(lane);
+    const { priority } = entry.request;
+    const left = this.#priorities.get(priority)! - 1;
+    if (left === 0) this.#priorities.delete(priority);
+    else this.#priorities.set(priority, left);
+    this.#size -= 1;
+    this.#units -= entry.size;
+    this.ledger.wait(entry.tenant, -1);
+  }
+
+  /** Puts lanes behind whose tenants have got ahead, and back those whose turn it is again. */
+  #settle(): void {
+    for (let lane = this.#inTurn.first; lane !== undefined; lane = this.#inTurn.first) {
+      if (!this.ledger.isAhead(lane.tenant)) break;
+      this.#inTurn.remove(lane);
+      lane.spentMs = lane.tenant.spentMs;
+      this.#ahead.put(lane);
+    }
+    for (let lane = this.#ahead.first; lane !== undefined; lane = this.#ahead.first) {
+      if (!this.ledger.isAhead(lane.tenant)) {
+        this.#ahead.remove(lane);
+        this.#inTurn.put(lane);
+      } else if (lane.spentMs !== lane.tenant.spentMs) {
+        // It was served for another model meanwhile.
+        lane.spentMs = lane.tenant.spentMs;
+        this.#ahead.put(lane);
+      } else break;
+    }
+  }
+}
+
+function goesBefore(a: Queued, b: Queued): boolean {
+  if (a.level !== b.level) return a.level < b.level;
+  if (a.request.deadline !== b.request.deadline) return a.request.deadline < b.request.deadline;
+  return a.order < b.order;
+}

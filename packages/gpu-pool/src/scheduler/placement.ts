@@ -1,0 +1,360 @@
+// Which model is loaded where: memory accounted for, references counted, loads single, evictions by what they cost.
+import { BitSet } from "./bit-set.ts";
+import type { SchedulerCommand, ScheduledRequest } from "./contract.ts";
+import { IndexedHeap } from "./indexed-heap.ts";
+import type { DeviceState, Held, ModelState } from "./state.ts";
+
+/** Use of its replicas above which a model is given one more. */
+const REPLICA_USE = 0.8;
+
+/** How often more replicas of a model are thought about, in milliseconds. */
+const LOOK_EVERY_MS = 50;
+
+/** Devices that are looked at for something to evict, at most: a decision never costs more with more devices. */
+const MOST_SEARCHED = 16;
+
+/** A model that requests wait for stays at least this many times what it took to load. */
+const KEPT_LOADS = 4;
+
+/** After a load has failed on a device, it is not tried there again for this long, in milliseconds. */
+const COOLING_MS = 5_000;
+
+/** Loads in a row that may fail before requests for the model are given up. */
+const MOST_FAILED_LOADS = 3;
+
+type Emit<Request extends ScheduledRequest> = (command: SchedulerCommand<Request>) => void;
+
+export class Placement<Request extends ScheduledRequest> {
+  readonly devices: Map<string, DeviceState<Request>> = new Map();
+  /** Devices that run nothing, and those that run something and have room: by index. */
+  readonly idle: BitSet = new BitSet();
+  readonly partly: BitSet = new BitSet();
+  /** How many devices of each type are up. */
+  readonly kinds: Map<string, number> = new Map();
+  /** Batches that the devices can run at a time. */
+  capacity = 0;
+  readonly #byIndex: (DeviceState<Request> | undefined)[] = [];
+  readonly #unused: number[] = [];
+  /** Devices by how much is free. */
+  readonly #emptiest = new IndexedHeap<DeviceState<Request>>(emptierThan);
+  /** Models that requests wait for and that fit nowhere yet. First come, first. */
+  readonly #unplaced = new Set<ModelState<Request>>();
+  #cursor = 0;
+  /** When the first device may be tried again on which a load has failed. */
+  #coolAt = Infinity;
+
+  constructor(
+    private readonly models: readonly ModelState<Request>[],
+    private readonly emit: Emit<Request>,
+  ) {}
+
+  device(index: number): DeviceState<Request> {
+    return this.#byIndex[index]!;
+  }
+
+  /** Models that wait for memory. */
+  get unplaced(): number {
+    return this.#unplaced.size;
+  }
+
+  add(device: DeviceState<Request>, loaded: readonly ModelState<Request>[], now: number): void {
+    this.devices.set(device.id, device);
+    this.#byIndex[device.index] = device;
+    this.capacity += device.capacity;
+    this.kinds.set(device.kind, (this.kinds.get(device.kind) ?? 0) + 1);
+    this.idle.add(device.index);
+    this.#emptiest.put(device);
+    for (const model of loaded) {
+      device.freeBytes -= model.memoryBytes;
+      const held: Held = { state: "resident", refs: 0, bytes: model.memoryBytes, since: now };
+      device.holds.set(model.index, held);
+      this.#becomeResident(device, model);
+    }
+    this.#emptiest.put(device);
+  }
+
+  /** The index of a device that is about to be added. */
+  nextIndex(): number {
+    return this.#unused.pop() ?? this.#byIndex.length;
+  }
+
+  remove(device: DeviceState<Request>): void {
+    this.devices.delete(device.id);
+    this.#byIndex[device.index] = undefined;
+    this.#unused.push(device.index);
+    this.capacity -= device.capacity;
+    const alike = this.kinds.get(device.kind)! - 1;
+    if (alike === 0) this.kinds.delete(device.kind);
+    else this.kinds.set(device.kind, alike);
+    this.idle.delete(device.index);
+    this.partly.delete(device.index);
+    this.#emptiest.remove(device);
+    for (const [index, held] of device.holds) {
+      const model = this.models[index]!;
+      this.#leave(device, model);
+      if (held.state === "loading" || held.state === "planned") model.coming -= 1;
+    }
+  }
+
+  /** It takes nothing more. */
+  drain(device: DeviceState<Request>): void {
+    device.isDraining = true;
+    this.idle.delete(device.index);
+    this.partly.delete(device.index);
+    this.#emptiest.remove(device);
+    for (const index of device.holds.keys()) this.#leave(device, this.models[index]!);
+  }
+
+  /** Less is free than was thought. More is never believed: what is reserved may not have been taken yet. */
+  measured(device: DeviceState<Request>, freeBytes: number): void {
+    if (freeBytes >= device.freeBytes) return;
+    device.freeBytes = freeBytes;
+    if (!device.isDraining) this.#emptiest.put(device);
+  }
+
+  /** A batch or a lease uses a model on a device. */
+  retain(device: DeviceState<Request>, model: ModelState<Request>): void {
+    device.holds.get(model.index)!.refs += 1;
+  }
+
+  letGo(device: DeviceState<Request>, model: ModelState<Request>, now: number): void {
+    const held = device.holds.get(model.index)!;
+    held.refs -= 1;
+    if (held.refs === 0 && this.#unplaced.size > 0) this.#tryUnplaced(now, 1);
+  }
+
+  /** Says how much a device runs, for the sets of those that have room. */
+  busy(device: DeviceState<Request>): void {
+    const running = device.batches.size;
+    if (this.#byIndex[device.index] !== device) return;
+    this.idle.delete(device.index);
+    this.partly.delete(device.index);
+    if (device.isDraining) return;
+    if (running === 0) this.idle.add(device.index);
+    else if (running < device.capacity) this.partly.add(device.index);
+  }
+
+  /** Requests or leases wait for a model that no device has: sees to it that one loads it. */
+  want(model: ModelState<Request>, now: number): void {
+    if (model.replicas.size + model.coming > 0 || this.#unplaced.has(model)) return;
+    if (!this.#place(model, now, true)) this.#unplaced.add(model);
+  }
+
+  /**
+   * A model has work and no free device: gives it one more when those it has are not enough.
+   *
+   * @param needed - Devices' worth of time that its requests take.
+   */
+  grow(model: ModelState<Request>, needed: () => number, now: number): void {
+    if (now < model.nextLookAt || model.coming > 0) return;
+    if (model.replicas.size >= this.devices.size) return;
+    model.nextLookAt = now + LOOK_EVERY_MS;
+    if (needed() > model.replicas.size * REPLICA_USE) this.#place(model, now, false);
+  }
+
+  loaded(device: DeviceState<Request>, model: ModelState<Request>, now: number): boolean {
+    const held = device.holds.get(model.index);
+    if (held?.state !== "loading") return false;
+    model.coming -= 1;
+    model.failedLoads = 0;
+    model.loadMs = now - held.since;
+    held.state = "resident";
+    held.since = now;
+    this.#becomeResident(device, model);
+    return true;
+  }
+
+  /** Answers whether the model is to be given up. */
+  loadFailed(device: DeviceState<Request>, model: ModelState<Request>, now: number): boolean {
+    const held = device.holds.get(model.index);
+    if (held?.state !== "loading") return false;
+    model.coming -= 1;
+    model.failedLoads += 1;
+    device.cooling.set(model.index, now + COOLING_MS);
+    this.#coolAt = Math.min(this.#coolAt, now + COOLING_MS);
+    this.#free(device, model);
+    this.#startPlanned(device, now);
+    const isHopeless = model.failedLoads >= MOST_FAILED_LOADS;
+    if (isHopeless) model.failedLoads = 0;
+    this.#tryUnplaced(now, this.#unplaced.size);
+    return isHopeless;
+  }
+
+  unloaded(device: DeviceState<Request>, model: ModelState<Request>, now: number): void {
+    if (device.holds.get(model.index)?.state !== "unloading") return;
+    this.#free(device, model);
+    this.#startPlanned(device, now);
+    this.#tryUnplaced(now, this.#unplaced.size);
+  }
+
+  /** When a model that fits nowhere is to be tried again. */
+  get nextRetry(): number {
+    return this.#unplaced.size > 0 ? this.#coolAt : Infinity;
+  }
+
+  /** There is more room than there was. */
+  retry(now: number): void {
+    if (this.#unplaced.size > 0) this.#tryUnplaced(now, this.#unplaced.size);
+    // Others may have to cool for longer.
+    if (now >= this.#coolAt) this.#coolAt = this.#unplaced.size > 0 ? now + COOLING_MS : Infinity;
+  }
+
+  #tryUnplaced(now: number, most: number): void {
+    let tried = 0;
+    for (const model of this.#unplaced) {
+      if (tried >= Math.min(most, MOST_SEARCHED)) break;
+      tried += 1;
+      this.#unplaced.delete(model);
+      // Whoever does not fit yet goes to the end of the line.
+      if (model.queue.size + model.wantedBy.size === 0) continue;
+      if (model.replicas.size + model.coming === 0 && !this.#place(model, now, true))
+        this.#unplaced.add(model);
+    }
+  }
+
+  /** Loads a model on the emptiest device it fits on, or where what has to go is worth the least. */
+  #place(model: ModelState<Request>, now: number, isFirst: boolean): boolean {
+    const emptiest = this.#emptiest.first;
+    if (emptiest !== undefined && this.#mayTake(emptiest, model, now) && fits(emptiest, model)) {
+      this.#load(emptiest, model, now);
+      return true;
+    }
+    let best: { device: DeviceState<Request>; victims: ModelState<Request>[]; cost: number } | undefined;
+    const worth = worthOf(model, now);
+    const count = this.#byIndex.length;
+    for (let step = 0; step < Math.min(count, MOST_SEARCHED); step += 1) {
+      const device = this.#byIndex[(this.#cursor + step) % count];
+      if (device === undefined || !this.#mayTake(device, model, now)) continue;
+      const found = this.#victims(device, model, now, isFirst);
+      if (found === undefined || (best !== undefined && found.cost >= best.cost)) continue;
+      // A further replica is not worth what others would have to load again.
+      if (!isFirst && found.cost > worth) continue;
+      best = { device, ...found };
+    }
+    this.#cursor = count === 0 ? 0 : (this.#cursor + MOST_SEARCHED) % count;
+    if (best === undefined) return false;
+    this.#makeRoom(best.device, model, best.victims, now);
+    return true;
+  }
+
+  #mayTake(device: DeviceState<Request>, model: ModelState<Request>, now: number): boolean {
+    if (device.isDraining || device.holds.has(model.index) || device.planned.length > 0) return false;
+    const until = device.cooling.get(model.index);
+    if (until === undefined) return true;
+    if (until > now) return false;
+    device.cooling.delete(model.index);
+    return true;
+  }
+
+  /** What would have to go, cheapest first; nothing when that is not enough. */
+  #victims(
+    device: DeviceState<Request>,
+    model: ModelState<Request>,
+    now: number,
+    isFirst: boolean,
+  ): { victims: ModelState<Request>[]; cost: number } | undefined {
+    let missing = model.memoryBytes - device.freeBytes;
+    const candidates: { model: ModelState<Request>; held: Held; score: number }[] = [];
+    for (const [index, held] of device.holds) {
+      const other = this.models[index]!;
+      if (held.state !== "resident" || held.refs > 0 || held.bytes === 0) continue;
+      const isWanted = other.queue.size + other.wantedBy.size > 0;
+      if (isWanted && (!isFirst || now - held.since < KEPT_LOADS * other.loadMs)) continue;
+      candidates.push({ model: other, held, score: worthOf(other, now) / held.bytes });
+    }
+    candidates.sort((a, b) => a.score - b.score || a.model.index - b.model.index);
+    const victims: ModelState<Request>[] = [];
+    let cost = 0;
+    for (const { model: other, held, score } of candidates) {
+      if (missing <= 0) break;
+      victims.push(other);
+      missing -= held.bytes;
+      cost += score * held.bytes;
+    }
+    return missing <= 0 ? { victims, cost } : undefined;
+  }
+
+  #makeRoom(
+    device: DeviceState<Request>,
+    model: ModelState<Request>,
+    victims: readonly ModelState<Request>[],
+    now: number,
+  ): void {
+    if (victims.length === 0) {
+      this.#load(device, model, now);
+      return;
+    }
+    model.coming += 1;
+    device.holds.set(model.index, { state: "planned", refs: 0, bytes: model.memoryBytes, since: now });
+    device.planned.push(model);
+    for (const victim of victims) {
+      const held = device.holds.get(victim.index)!;
+      held.state = "unloading";
+      held.since = now;
+      this.#leave(device, victim);
+      this.#emptiest.put(device);
+      this.emit({ type: "unload", device: device.id, model: victim.spec.key });
+    }
+  }
+
+  /** Starts the loads that what has become free makes room for. */
+  #startPlanned(device: DeviceState<Request>, now: number): void {
+    for (let model = device.planned[0]; model !== undefined; model = device.planned[0]) {
+      const isEnough = fits(device, model) && !device.isDraining;
+      if (!isEnough && [...device.holds.values()].some(({ state }) => state === "unloading")) return;
+      device.planned.shift();
+      device.holds.delete(model.index);
+      model.coming -= 1;
+      // Less has become free than was reckoned with: it starts over, elsewhere if it can.
+      if (isEnough) this.#load(device, model, now);
+      else this.#unplaced.add(model);
+    }
+  }
+
+  #load(device: DeviceState<Request>, model: ModelState<Request>, now: number): void {
+    model.coming += 1;
+    device.freeBytes -= model.memoryBytes;
+    device.holds.set(model.index, { state: "loading", refs: 0, bytes: model.memoryBytes, since: now });
+    this.#emptiest.put(device);
+    this.emit({ type: "load", device: device.id, model: model.spec.key });
+  }
+
+  #free(device: DeviceState<Request>, model: ModelState<Request>): void {
+    device.holds.delete(model.index);
+    device.freeBytes += model.memoryBytes;
+    if (!device.isDraining) this.#emptiest.put(device);
+  }
+
+  #becomeResident(device: DeviceState<Request>, model: ModelState<Request>): void {
+    if (device.isDraining) return;
+    device.resident.add(model.index);
+    this.#emptiest.put(device);
+    model.replicas.add(device.index);
+    model.replicaKinds.set(device.kind, (model.replicaKinds.get(device.kind) ?? 0) + 1);
+  }
+
+  /** The model can be run there no more. */
+  #leave(device: DeviceState<Request>, model: ModelState<Request>): void {
+    if (!device.resident.has(model.index)) return;
+    device.resident.delete(model.index);
+    model.replicas.delete(device.index);
+    const alike = model.replicaKinds.get(device.kind)! - 1;
+    if (alike === 0) model.replicaKinds.delete(device.kind);
+    else model.replicaKinds.set(device.kind, alike);
+  }
+}
+
+function fits<R extends ScheduledRequest>(device: DeviceState<R>, model: ModelState<R>): boolean {
+  return model.memoryBytes <= device.freeBytes;
+}
+
+/** What it would cost to have it gone: how long it takes to load, by how often that would be. */
+function worthOf<R extends ScheduledRequest>(model: ModelState<R>, now: number): number {
+  return model.loadMs * model.rate.at(now);
+}
+
+function emptierThan<R extends ScheduledRequest>(a: DeviceState<R>, b: DeviceState<R>): boolean {
+  if (a.freeBytes !== b.freeBytes) return a.freeBytes > b.freeBytes;
+  if (a.resident.size !== b.resident.size) return a.resident.size < b.resident.size;
+  return a.index < b.index;
+}

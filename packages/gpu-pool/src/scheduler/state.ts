@@ -1,0 +1,161 @@
+// What the scheduler keeps of requests, tenants, models, devices and batches.
+import type { Device } from "../device.ts";
+import type { BatchProfile } from "./batch-profile.ts";
+import { BitSet } from "./bit-set.ts";
+import type { ScheduledModel, ScheduledRequest } from "./contract.ts";
+import { DecayedRate } from "./decayed-rate.ts";
+import { IndexedHeap } from "./indexed-heap.ts";
+import type { Queued } from "./model-queue.ts";
+import { ModelQueue } from "./model-queue.ts";
+import type { TenantLedger } from "./tenants.ts";
+
+/** A request that waits or runs. */
+export interface Entry<Request extends ScheduledRequest> extends Queued {
+  readonly request: Request;
+  readonly arrivedAt: number;
+  readonly model: ModelState<Request>;
+  /** When it becomes hopeless: its deadline, less what it needs at least. */
+  wakeAt: number;
+  batch: RunningBatch<Request> | undefined;
+  /** Told to stop. */
+  stopped: boolean;
+  /** It was in a batch that took its worker or its memory down: it runs alone, once more. */
+  alone: boolean;
+}
+
+export interface ModelState<Request extends ScheduledRequest> {
+  readonly index: number;
+  readonly spec: ScheduledModel;
+  readonly maxBatch: number;
+  readonly memoryBytes: number;
+  readonly queue: ModelQueue<Entry<Request>>;
+  /** Of these, those with a deadline, by when they become hopeless. */
+  readonly wakes: IndexedHeap<Entry<Request>>;
+  /** By kind of device. */
+  readonly profiles: Map<string, BatchProfile>;
+  /** Most units that fit into the memory of a kind of device, where that was found out. */
+  readonly caps: Map<string, { units: number; good: number }>;
+  /** Devices that have it loaded. */
+  readonly replicas: BitSet;
+  /** How many of these are of each type. */
+  readonly replicaKinds: Map<string, number>;
+  readonly rate: DecayedRate;
+  /** Requests that wait or run. */
+  held: number;
+  /** Mean device milliseconds a request takes. */
+  meanMs: number;
+  /** How long its requests may take, as of late; 0 while none had a deadline. */
+  sloMs: number;
+  /** Devices that load it, or are about to. */
+  coming: number;
+  loadMs: number;
+  failedLoads: number;
+  /** When more replicas are thought about again. */
+  nextLookAt: number;
+  /** When it is due while it waits for a batch to fill. */
+  wakeAt: number;
+  /** What it goes by while it waits for a device: the level and the latest start of its head, and its order. */
+  readyLevel: number;
+  readyBy: number;
+  readyOrder: number;
+  /** Leases that wait for it to be loaded. */
+  readonly wantedBy: Set<number>;
+}
+
+/** One model's place on one device. */
+export interface Held {
+  /** `planned`: what is in its way is being unloaded. */
+  state: "planned" | "loading" | "resident" | "unloading";
+  /** Batches that run and leases that were granted. */
+  refs: number;
+  readonly bytes: number;
+  /** When this state began. */
+  since: number;
+}
+
+export interface DeviceState<Request extends ScheduledRequest> {
+  readonly index: number;
+  readonly id: string;
+  readonly kind: string;
+  readonly capacity: number;
+  readonly batches: Set<RunningBatch<Request>>;
+  readonly resident: BitSet;
+  readonly holds: Map<number, Held>;
+  /** Reserved for loads from the moment they are decided on, and given back when an unload has ended. */
+  freeBytes: number;
+  isDraining: boolean;
+  /** Models that wait for memory here, first come first. */
+  readonly planned: ModelState<Request>[];
+  /** Models that did not load here, and when they may be tried again. */
+  readonly cooling: Map<number, number>;
+}
+
+export interface RunningBatch<Request extends ScheduledRequest> {
+  readonly id: number;
+  readonly device: DeviceState<Request>;
+  readonly model: ModelState<Request>;
+  readonly units: number;
+  readonly startedAt: number;
+  readonly endsAt: number;
+  readonly left: Set<Entry<Request>>;
+  /** The first deadline of what is left. */
+  stopsAt: number;
+  /** One of it was told to stop: how long it takes says nothing about its model. */
+  isDisturbed: boolean;
+}
+
+export function newModel<Request extends ScheduledRequest>(
+  spec: ScheduledModel,
+  index: number,
+  ledger: TenantLedger,
+): ModelState<Request> {
+  return {
+    index,
+    spec,
+    maxBatch: spec.maxBatch ?? 1,
+    memoryBytes: spec.memoryBytes ?? 0,
+    queue: new ModelQueue(ledger),
+    wakes: new IndexedHeap<Entry<Request>>(wakesBefore),
+    profiles: new Map(),
+    caps: new Map(),
+    replicas: new BitSet(),
+    replicaKinds: new Map(),
+    rate: new DecayedRate(),
+    held: 0,
+    meanMs: 0,
+    sloMs: 0,
+    coming: 0,
+    loadMs: spec.loadMs ?? 1_000,
+    failedLoads: 0,
+    nextLookAt: 0,
+    wakeAt: 0,
+    readyLevel: 0,
+    readyBy: 0,
+    readyOrder: 0,
+    wantedBy: new Set(),
+  };
+}
+
+export function newDevice<Request extends ScheduledRequest>(
+  device: Device,
+  index: number,
+): DeviceState<Request> {
+  return {
+    index,
+    id: device.id,
+    kind: device.type ?? "",
+    capacity: device.capacity,
+    batches: new Set(),
+    resident: new BitSet(),
+    holds: new Map(),
+    freeBytes: device.memoryBytes ?? Infinity,
+    isDraining: false,
+    planned: [],
+    cooling: new Map(),
+  };
+}
+
+/** Which request becomes hopeless first. */
+export function wakesBefore<R extends ScheduledRequest>(a: Entry<R>, b: Entry<R>): boolean {
+  return a.wakeAt === b.wakeAt ? a.order < b.order : a.wakeAt < b.wakeAt;
+}

@@ -1,0 +1,209 @@
+// A worker that is a server: each item is a request of its own, a cancel closes its connection.
+import { asError } from "@holdfast/core";
+import type { Device } from "../device.ts";
+import { ModelFailedError, WorkerFailedError } from "../errors.ts";
+import type { ModelRef } from "../model.ts";
+import type { Batch, Worker, WorkerAdapter, WorkerEvents } from "../worker.ts";
+
+/** A server as a device. */
+export interface ServerDevice extends Device {
+  /** Where it listens, such as `http://10.0.0.5:8000`. A path in it is kept. */
+  readonly url: string;
+}
+
+export interface ServersOptions {
+  readonly devices: readonly ServerDevice[];
+  /** Sent with every request, such as an `authorization`. @defaultValue none */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** How the server calls a model. @defaultValue its name */
+  readonly modelName?: (model: ModelRef) => string;
+  /** @defaultValue the host's */
+  readonly fetch?: typeof fetch;
+}
+
+/** One call of a server. Rejects with a `WorkerFailedError` when there is no answer at all. */
+export type ServerCall = (
+  method: "GET" | "POST",
+  path: string,
+  body: unknown,
+  signal: AbortSignal,
+) => Promise<Response>;
+
+/** What servers of a kind have to be asked. Every function rejects when the answer is no good one. */
+export interface ServerProtocol {
+  readonly kind: string;
+  /** Whether it is there, and takes requests. */
+  ready(call: ServerCall, signal: AbortSignal): Promise<void>;
+  load(call: ServerCall, model: string, ref: ModelRef, signal: AbortSignal): Promise<void>;
+  unload(call: ServerCall, model: string, ref: ModelRef, signal: AbortSignal): Promise<void>;
+  run(
+    call: ServerCall,
+    model: string,
+    ref: ModelRef,
+    input: unknown,
+    signal: AbortSignal,
+    progress: (value: unknown) => void,
+  ): Promise<unknown>;
+}
+
+/** Makes an adapter of a protocol. */
+export function serverAdapter(protocol: ServerProtocol, options: ServersOptions): WorkerAdapter {
+  const urls = new Map(options.devices.map(({ id, url }) => [id, url.replace(/\/+$/, "")]));
+  return {
+    kind: protocol.kind,
+    devices: options.devices,
+    start: async (device, events, signal) => {
+      const call = callerOf(device.id, urls.get(device.id)!, options);
+      await protocol.ready(call, signal);
+      return new HttpWorker(protocol, call, options.modelName ?? (({ name }) => name), device.id, events);
+    },
+  };
+}
+
+/** The JSON of a good answer. Rejects with what the server says about a bad one. */
+export async function answerOf(model: string, response: Response): Promise<unknown> {
+  const text = await textOf(model, response);
+  if (!response.ok) throw refusalOf(model, response.status, text);
+  return parsed(model, text);
+}
+
+/** Rejects with a `WorkerFailedError` when the answer breaks off. */
+export async function textOf(model: string, response: Response): Promise<string> {
+  try {
+    return await response.text();
+  } catch (cause) {
+    throw new WorkerFailedError(model, "broke off its answer", { cause });
+  }
+}
+
+/** @throws ModelFailedError when it is no JSON. */
+export function parsed(model: string, text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (cause) {
+    throw new ModelFailedError(model, "BAD_ANSWER", `the answer of ${model} is no JSON`, { cause });
+  }
+}
+
+/** What a server says when it does not do what it was asked: `error` as a text or with a `message`. */
+export function refusalOf(model: string, status: number, text: string): ModelFailedError {
+  let said = text.slice(0, 500);
+  try {
+    const { error } = JSON.parse(text) as { readonly error?: string | { readonly message?: string } };
+    said = (typeof error === "string" ? error : error?.message) ?? said;
+  } catch {
+    // Not JSON: then it is what it is.
+  }
+  return new ModelFailedError(model, `HTTP_${status}`, said || `the server answered ${status}`);
+}
+
+class HttpWorker implements Worker {
+  readonly #running = new Map<number, AbortController>();
+  #isGone = false;
+
+  constructor(
+    private readonly protocol: ServerProtocol,
+    private readonly call: ServerCall,
+    private readonly modelName: (model: ModelRef) => string,
+    private readonly device: string,
+    private readonly events: WorkerEvents,
+  ) {}
+
+  load(model: ModelRef, signal: AbortSignal): Promise<void> {
+    return this.protocol.load(this.call, this.modelName(model), model, signal);
+  }
+
+  unload(model: ModelRef): Promise<void> {
+    return this.protocol.unload(this.call, this.modelName(model), model, new AbortController().signal);
+  }
+
+  check(signal: AbortSignal): Promise<void> {
+    return this.protocol.ready(this.call, signal);
+  }
+
+  run({ model, items }: Batch): void {
+    for (const { id, input } of items) void this.#runItem(model, id, input);
+  }
+
+  cancel(itemId: number, reason: string): void {
+    this.#running.get(itemId)?.abort(new DOMException(reason, "AbortError"));
+  }
+
+  async kill(): Promise<void> {
+    this.#isGone = true;
+    for (const item of this.#running.values())
+      item.abort(new WorkerFailedError(this.device, "was let go of"));
+    this.#running.clear();
+  }
+
+  async #runItem(model: ModelRef, id: number, input: unknown): Promise<void> {
+    const stop = new AbortController();
+    this.#running.set(id, stop);
+    const progress = (value: unknown): void => {
+      if (!this.#isGone) this.events.progress(id, value);
+    };
+    try {
+      const name = this.modelName(model);
+      const output = await this.protocol.run(this.call, name, model, input, stop.signal, progress);
+      this.#settle(id, () => this.events.succeeded(id, output));
+    } catch (thrown) {
+      const error = asError(thrown);
+      // No answer at all: the server is not there, for this and for everything else.
+      if (error instanceof WorkerFailedError && !stop.signal.aborted)
+        this.#crash(new WorkerFailedError(this.device, "is not there any more", { cause: error }));
+      else this.#settle(id, () => this.events.failed(id, error));
+    }
+  }
+
+  #settle(id: number, tell: () => void): void {
+    if (this.#running.delete(id) && !this.#isGone) tell();
+  }
+
+  #crash(error: Error): void {
+    if (this.#isGone) return;
+    void this.kill();
+    this.events.crashed(error);
+  }
+}
+
+function callerOf(device: string, url: string, options: ServersOptions): ServerCall {
+  const ask = options.fetch ?? fetch;
+  return async (method, path, body, signal) => {
+    try {
+      return await ask(url + path, {
+        method,
+        signal,
+        headers: {
+          ...options.headers,
+          ...(body === undefined ? {} : { "content-type": "application/json" }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+    } catch (cause) {
+      signal.throwIfAborted();
+      throw new WorkerFailedError(device, "cannot be reached", { cause });
+    }
+  };
+}
+
+/** The lines of an answer that comes bit by bit. Rejects with a `WorkerFailedError` when it breaks off. */
+export async function* linesOf(
+  model: string,
+  response: Response,
+  signal: AbortSignal,
+): AsyncGenerator<string, void, undefined> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  try {
+    for await (const chunk of response.body ?? []) {
+      rest += decoder.decode(chunk as Uint8Array, { stream: true });
+      const lines = rest.split(/\r?\n/);
+      rest = lines.pop()!;
+      yield* lines;
+    }
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw new WorkerFailedError(model, "broke off its answer", { cause });
+  }
+  if (rest !== "") yield rest;
+}

@@ -1,0 +1,132 @@
+// When requests come, and for which model: drawn from a seed, or replayed from a file.
+import { optionsOf, seededRandom } from "@holdfast/core";
+import type { Random } from "@holdfast/core";
+import { IndexedHeap } from "../scheduler/indexed-heap.ts";
+
+/** Requests in the order they come. */
+export interface Trace {
+  /** Milliseconds from the start, ascending. */
+  readonly times: Float64Array;
+  /** Which model each is for, as an index. */
+  readonly models: Uint16Array;
+}
+
+export interface TraceOptions {
+  /** How many requests. Integer from 1. */
+  readonly count: number;
+  /** Requests per second, over the whole trace: what was drawn is stretched to it. */
+  readonly ratePerSecond: number;
+  /** The same seed gives the same trace, stretched. */
+  readonly seed: number;
+  /**
+   * Times between requests: exponential, or gamma of a shape. Below 1 they come in bursts, with a squared coefficient
+   * of variation of 1 ÷ shape. @defaultValue "poisson"
+   */
+  readonly gaps?: "poisson" | { readonly gammaShape: number };
+  /** What share of the requests each model gets; they need not add up to 1. @defaultValue one model */
+  readonly shares?: readonly number[];
+}
+
+/**
+ * Draws a trace.
+ *
+ * @throws InvalidOptionError when an option is out of range.
+ *
+ * @example
+ * ```ts
+ * import { drawTrace } from "@holdfast/gpu-pool/sim";
+ *
+ * const trace = drawTrace({ count: 1_000, ratePerSecond: 500, seed: 1 });
+ * trace.times.length; // => 1000
+ * Math.round(trace.times.at(-1)!); // => 2000
+ * ```
+ */
+export function drawTrace(options: TraceOptions): Trace {
+  const check = optionsOf("drawTrace");
+  const count = check.integer("count", options.count, { min: 1, max: 100_000_000 });
+  const rate = check.number("ratePerSecond", options.ratePerSecond, { min: 1e-6 });
+  const random = seededRandom(check.integer("seed", options.seed, { min: 0 }));
+  const { gaps = "poisson", shares = [1] } = options;
+  const draw =
+    gaps === "poisson" ? exponential : (from: Random) => gamma(gaps.gammaShape, from) / gaps.gammaShape;
+  const times = new Float64Array(count);
+  const models = new Uint16Array(count);
+  // Each model's requests come by themselves: what is bursty is each, not all at once.
+  const next = new IndexedHeap<{ at: number; readonly model: number; readonly gap: number }>((a, b) =>
+    a.at === b.at ? a.model < b.model : a.at < b.at,
+  );
+  for (const [model, share] of shares.entries()) {
+    check.number(`shares: of model ${model}`, share, { min: 0 });
+    const gap = 1 / share;
+    if (share > 0) next.put({ at: gap * draw(random), model, gap });
+  }
+  for (let index = 0; index < count; index += 1) {
+    const first = next.first!;
+    times[index] = first.at;
+    models[index] = first.model;
+    first.at += first.gap * draw(random);
+    next.put(first);
+  }
+  const stretch = ((count / rate) * 1_000) / times[count - 1]!;
+  for (let index = 0; index < count; index += 1) times[index]! *= stretch;
+  return { times, models };
+}
+
+/**
+ * Shares by rank, as requests for many things are distributed: the k-th gets 1 ÷ k^exponent.
+ *
+ * @example
+ * ```ts
+ * import { zipfShares } from "@holdfast/gpu-pool/sim";
+ *
+ * zipfShares(3, 1); // => [1, 0.5, 1 / 3]
+ * ```
+ */
+export function zipfShares(count: number, exponent: number): readonly number[] {
+  return Array.from({ length: count }, (_, index) => 1 / (index + 1) ** exponent);
+}
+
+/**
+ * Reads a trace: a line for each request with its time in milliseconds and its model, in the order of `models`. A first
+ * line that starts with no number is a heading.
+ *
+ * @throws InvalidOptionError when a line cannot be read, or names another model.
+ */
+export function traceFromCsv(text: string, models: readonly string[]): Trace {
+  const check = optionsOf("traceFromCsv");
+  const rows: { readonly at: number; readonly model: number }[] = [];
+  for (const [index, line] of text.split(/\r?\n/).entries()) {
+    if (line.trim() === "" || (index === 0 && !/^\s*[\d.-]/.test(line))) continue;
+    const [time = "", name = ""] = line.split(",").map((cell) => cell.trim());
+    const at = Number(time);
+    const model = models.indexOf(name);
+    if (time === "" || !Number.isFinite(at))
+      check.refuse(`line ${index + 1}`, line, "a time in milliseconds, a comma and a model");
+    if (model < 0) check.refuse(`line ${index + 1}`, name, `one of ${models.join(", ")}`);
+    rows.push({ at, model });
+  }
+  rows.sort((a, b) => a.at - b.at);
+  return {
+    times: Float64Array.from(rows, ({ at }) => at),
+    models: Uint16Array.from(rows, ({ model }) => model),
+  };
+}
+
+function exponential(random: Random): number {
+  return -Math.log(1 - random());
+}
+
+/** Marsaglia & Tsang (2000), with the boost for shapes below 1. */
+function gamma(shape: number, random: Random): number {
+  if (shape < 1) {
+    const boost = (1 - random()) ** (1 / shape);
+    return gamma(shape + 1, random) * boost;
+  }
+  const d = shape - 1 / 3;
+  const c = 1 / Math.sqrt(9 * d);
+  for (;;) {
+    const x = Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+    const v = (1 + c * x) ** 3;
+    if (v > 0 && Math.log(1 - random()) < (x * x) / 2 + d - d * v + d * Math.log(v)) return d * v;
+  }
+}

@@ -1,0 +1,302 @@
+// Runs a scheduler against a trace on virtual time: devices that take as long as they are said to, and that may fail.
+import type { Random } from "@holdfast/core";
+import { seededRandom } from "@holdfast/core";
+import type { Device } from "../device.ts";
+import type { ScheduledRequest, SchedulerCommand, SchedulerEvent } from "../scheduler/contract.ts";
+import { IndexedHeap } from "../scheduler/indexed-heap.ts";
+import type { Trace } from "./arrivals.ts";
+import type { SimulatedModel } from "./model.ts";
+import type { Policy, PolicyCommand } from "./policies/baseline.ts";
+
+export interface SimulationOptions {
+  readonly scheduler: Policy;
+  readonly trace: Trace;
+  readonly models: readonly SimulatedModel[];
+  readonly devices: readonly Device[];
+  /** Models that each device has loaded at the start. @defaultValue all */
+  readonly loaded?: (device: Device) => readonly string[];
+  /** Batches take up to this share longer, uniformly drawn. @defaultValue 0 */
+  readonly jitter?: number;
+  /** Each device fails after an exponentially drawn time with this mean, and is back after the second one. */
+  readonly failures?: { readonly everyMs: number; readonly forMs: number };
+  /** For jitter and failures. @defaultValue 1 */
+  readonly seed?: number;
+  /** Keeps what every device did, for a chart. @defaultValue false */
+  readonly timeline?: boolean;
+  /** Told of every event and what was answered to it, to be checked. */
+  readonly onEvent?: (
+    event: SchedulerEvent<ScheduledRequest>,
+    commands: readonly PolicyCommand[],
+    now: number,
+  ) => void;
+}
+
+/** A batch that ran. Times in milliseconds from the start. */
+export interface TimelineBatch {
+  readonly device: string;
+  readonly model: string;
+  readonly units: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface SimulationResult {
+  readonly requests: number;
+  /** Ended within their deadlines. */
+  readonly good: number;
+  /** Ended too late. */
+  readonly late: number;
+  /** Dropped early, refused or lost. */
+  readonly dropped: number;
+  /** `good ÷ requests`. */
+  readonly goodShare: number;
+  /** From the first arrival to the last end. */
+  readonly spanMs: number;
+  /** How many devices were busy on average. */
+  readonly busyDevices: number;
+  readonly batches: number;
+  /** Requests in a batch, on average. */
+  readonly meanBatch: number;
+  /** Of those that ended, in milliseconds, ascending. */
+  readonly latencies: Float64Array;
+  readonly timeline: readonly TimelineBatch[];
+}
+
+interface Request extends ScheduledRequest {
+  readonly arrivedAt: number;
+}
+
+/** Something that will happen. */
+interface Coming {
+  readonly at: number;
+  readonly order: number;
+  readonly happen: () => void;
+  /** Not any more. */
+  cancelled: boolean;
+}
+
+/**
+ * Runs a simulation to its end. Deterministic: the same options give the same result.
+ *
+ * @example
+ * ```ts
+ * import { Scheduler } from "@holdfast/gpu-pool";
+ * import { drawTrace, simulate } from "@holdfast/gpu-pool/sim";
+ *
+ * const model = { key: "m@1", times: { perItemMs: 1, fixedMs: 5 }, sloMs: 50 };
+ * const { goodShare } = simulate({
+ *   scheduler: new Scheduler({ models: [{ ...model, maxBatch: 32 }], queueLimit: 10_000 }),
+ *   trace: drawTrace({ count: 1_000, ratePerSecond: 300, seed: 1 }),
+ *   models: [model],
+ *   devices: [{ id: "gpu-0", capacity: 1 }],
+ * });
+ * goodShare; // => 1
+ * ```
+ */
+export function simulate(options: SimulationOptions): SimulationResult {
+  return new Simulation(options).run();
+}
+
+class Simulation {
+  readonly #models: ReadonlyMap<string, SimulatedModel>;
+  readonly #coming = new IndexedHeap<Coming>(comesBefore);
+  readonly #running = new Map<number, { readonly batch: TimelineBatch; readonly end: Coming }>();
+  readonly #loading = new Map<string, Coming>();
+  readonly #random: Random;
+  readonly #latencies: number[] = [];
+  readonly #timeline: TimelineBatch[] = [];
+  #now = 0;
+  #order = 0;
+  #open = 0;
+  #good = 0;
+  #late = 0;
+  #dropped = 0;
+  #busyMs = 0;
+  #batches = 0;
+  #ended = 0;
+  #inBatches = 0;
+  #nextArrival = 0;
+
+  constructor(private readonly options: SimulationOptions) {
+    this.#models = new Map(options.models.map((model) => [model.key, model]));
+    this.#random = seededRandom(options.seed ?? 1);
+  }
+
+  run(): SimulationResult {
+    const { trace, scheduler, devices } = this.options;
+    for (const device of devices) this.#up(device);
+    const { times } = trace;
+    for (;;) {
+      const arrival = times[this.#nextArrival] ?? Infinity;
+      const isOver = arrival === Infinity && this.#open === 0;
+      if (isOver) break;
+      const coming = this.#coming.first;
+      const next = Math.min(arrival, coming?.at ?? Infinity, scheduler.nextWake);
+      if (next === Infinity) break;
+      this.#now = Math.max(this.#now, next);
+      // What has ended makes room for what comes; a timer is the last word.
+      if (coming !== undefined && coming.at <= next) {
+        this.#coming.remove(coming);
+        if (!coming.cancelled) coming.happen();
+      } else if (arrival <= next) this.#arrive();
+      else this.#tell({ type: "timer" });
+    }
+    return this.#result();
+  }
+
+  #arrive(): void {
+    const { trace, models } = this.options;
+    const { key, sloMs } = models[trace.models[this.#nextArrival]!]!;
+    const id = this.#nextArrival + 1;
+    this.#nextArrival += 1;
+    this.#open += 1;
+    const request: Request = {
+      id,
+      model: key,
+      priority: 0,
+      deadline: this.#now + sloMs,
+      arrivedAt: this.#now,
+    };
+    this.#tell({ type: "request", request });
+  }
+
+  #tell(event: SchedulerEvent<ScheduledRequest>): void {
+    const commands = this.options.scheduler.handle(event, this.#now);
+    this.options.onEvent?.(event, commands, this.#now);
+    for (const command of commands) this.#follow(command);
+  }
+
+  #follow(command: PolicyCommand): void {
+    switch (command.type) {
+      case "run":
+        this.#run(command);
+        break;
+      case "drop":
+      case "refuse":
+      case "lost":
+        this.#open -= 1;
+        this.#dropped += 1;
+        break;
+      case "load":
+        this.#load(command.device, command.model);
+        break;
+      case "unload":
+        this.#later(0, () => this.#tell({ ...command, type: "unloaded" }));
+        break;
+      case "preempt":
+        this.#preempt(command.batch);
+        break;
+      case "stop":
+      case "granted":
+      case "revoked":
+        break;
+    }
+  }
+
+  #run(command: SchedulerCommand<ScheduledRequest> & { readonly type: "run" }): void {
+    const { perItemMs, fixedMs } = this.#models.get(command.model)!.times;
+    const units = command.requests.reduce((sum, { size }) => sum + (size ?? 1), 0);
+    const longer = 1 + (this.options.jitter ?? 0) * (this.options.jitter ? this.#random() : 0);
+    const ms = (perItemMs * units + fixedMs) * longer;
+    const batch = {
+      device: command.device,
+      model: command.model,
+      units,
+      start: this.#now,
+      end: this.#now + ms,
+    };
+    const end = this.#later(ms, () => {
+      this.#running.delete(command.batch);
+      this.#finish(command.requests as readonly Request[]);
+      this.#account(batch, this.#now);
+      this.#tell({ type: "batch-done", batch: command.batch });
+    });
+    this.#running.set(command.batch, { batch, end });
+  }
+
+  #preempt(id: number): void {
+    const { batch, end } = this.#running.get(id)!;
+    end.cancelled = true;
+    this.#running.delete(id);
+    this.#account(batch, this.#now);
+  }
+
+  #finish(requests: readonly Request[]): void {
+    this.#batches += 1;
+    for (const { deadline, arrivedAt } of requests) {
+      this.#open -= 1;
+      this.#inBatches += 1;
+      this.#latencies.push(this.#now - arrivedAt);
+      // The last digit of a sum of times is no reason to call it late.
+      if (this.#now <= deadline + 1e-6) this.#good += 1;
+      else this.#late += 1;
+    }
+  }
+
+  #account(batch: TimelineBatch, end: number): void {
+    this.#busyMs += end - batch.start;
+    this.#ended = Math.max(this.#ended, end);
+    if (this.options.timeline === true) this.#timeline.push({ ...batch, end });
+  }
+
+  #load(device: string, model: string): void {
+    const key = `${device} ${model}`;
+    const done = this.#later(this.#models.get(model)!.loadMs ?? 0, () => {
+      this.#loading.delete(key);
+      this.#tell({ type: "loaded", device, model });
+    });
+    this.#loading.set(key, done);
+  }
+
+  #up(device: Device): void {
+    const { loaded, failures } = this.options;
+    this.#tell({ type: "device-up", device, ...(loaded ? { loaded: loaded(device) } : {}) });
+    if (failures !== undefined)
+      this.#later(-Math.log(1 - this.#random()) * failures.everyMs, () => this.#fail(device, failures.forMs));
+  }
+
+  #fail(device: Device, forMs: number): void {
+    for (const [id, { batch, end }] of this.#running) {
+      if (batch.device !== device.id) continue;
+      end.cancelled = true;
+      this.#running.delete(id);
+      this.#account(batch, this.#now);
+    }
+    for (const [key, end] of this.#loading) {
+      if (!key.startsWith(`${device.id} `)) continue;
+      end.cancelled = true;
+      this.#loading.delete(key);
+    }
+    this.#tell({ type: "device-down", device: device.id });
+    this.#later(forMs, () => this.#up(device));
+  }
+
+  #later(ms: number, happen: () => void): Coming {
+    this.#order += 1;
+    const coming = { at: this.#now + ms, order: this.#order, happen, cancelled: false };
+    this.#coming.put(coming);
+    return coming;
+  }
+
+  #result(): SimulationResult {
+    const requests = this.options.trace.times.length;
+    const spanMs = this.#ended - (this.options.trace.times[0] ?? 0);
+    return {
+      requests,
+      good: this.#good,
+      late: this.#late,
+      dropped: this.#dropped,
+      goodShare: this.#good / requests,
+      spanMs,
+      busyDevices: this.#busyMs / spanMs,
+      batches: this.#batches,
+      meanBatch: this.#inBatches / Math.max(1, this.#batches),
+      latencies: Float64Array.from(this.#latencies).sort(),
+      timeline: this.#timeline,
+    };
+  }
+}
+
+function comesBefore(a: Coming, b: Coming): boolean {
+  return a.at === b.at ? a.order < b.order : a.at < b.at;
+}

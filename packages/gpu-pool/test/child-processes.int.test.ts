@@ -1,0 +1,140 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { GpuPool, GpuPoolOptions, ModelOptions, WorkerAdapter } from "@holdfast/gpu-pool";
+import { gpuPool } from "@holdfast/gpu-pool";
+import { childProcesses } from "@holdfast/gpu-pool/child-processes";
+import { workerThreads } from "@holdfast/gpu-pool/worker-threads";
+import { afterEach, describe, expect, it } from "vitest";
+
+const module = new URL("fixtures/batch-models.mjs", import.meta.url);
+const NAMES = ["together", "picky", "exact", "hungry", "sticky"];
+const PLAIN = ["wait", "pid", "device", "buffer", "freeze", "exit", "leak"];
+
+const pools: GpuPool[] = [];
+afterEach(async () => {
+  await Promise.all(pools.splice(0).map((pool) => pool.close({ within: 0 })));
+});
+
+function open(workers: WorkerAdapter, options: Partial<GpuPoolOptions> = {}): GpuPool {
+  const models: ModelOptions[] = [
+    ...NAMES.map((name) => ({ name, maxBatch: 8, maxDelay: 30 })),
+    ...PLAIN.map((name) => ({ name })),
+  ];
+  const pool = gpuPool({ workers, models, ...options });
+  pools.push(pool);
+  return pool;
+}
+
+const processes = (count = 1): WorkerAdapter =>
+  childProcesses({ module, devices: count, execArgv: ["--max-old-space-size=64"] });
+
+const gone = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch {
+    return true;
+  }
+};
+
+describe.each([
+  ["worker threads", () => workerThreads({ module, count: 1 })],
+  ["child processes", () => processes()],
+])("batches in %s", (_name, workers) => {
+  it("run together, each answered by itself", async () => {
+    const pool = open(workers());
+    const answers = await Promise.all([1, 2, 3, 4].map((input) => pool.run("together", input)));
+    expect(answers).toEqual([1, 2, 3, 4].map((input) => ({ input, batch: 4 })));
+  });
+
+  it("a bad item fails alone, whether the model names it or just throws", async () => {
+    const pool = open(workers());
+    for (const model of ["exact", "picky"]) {
+      const settled = await Promise.allSettled(["a", "bad", "c"].map((input) => pool.run(model, input)));
+      expect(settled.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+      expect(settled[1]).toMatchObject({ reason: { code: "MODEL_FAILED", message: "no such colour" } });
+    }
+  });
+
+  it("[server#4023] those that do not fit are halved until they do, and all are answered", async () => {
+    const pool = open(workers());
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, (_, input) => pool.run("hungry", input) as Promise<{ batch: number }>),
+    );
+    expect(answers.map(({ batch }) => batch).every((size) => size <= 3)).toBe(true);
+    // It has learnt: the next ones fit at once.
+    const again = await Promise.all([1, 2].map((input) => pool.run("hungry", input)));
+    expect(again).toEqual([1, 2].map((input) => ({ input, batch: 2 })));
+  });
+
+  it("[server#3627] a worker whose context is broken is replaced, and the others are served by the next", async () => {
+    const pool = open(workers());
+    await expect(pool.run("sticky", "bad")).rejects.toMatchObject({ message: /device-side assert/ });
+    expect(await pool.run("sticky", "good")).toBe("good");
+    expect(pool.snapshot().devices).toMatchObject([{ status: "up", failuresInARow: 0 }]);
+  });
+});
+
+describe("child processes", () => {
+  it("answer hundreds of requests, each its own, over several processes", async () => {
+    const pool = open(processes(2));
+    const answers = await Promise.all(
+      Array.from({ length: 300 }, (_, input) => pool.run("buffer", Uint8Array.of(input % 200))),
+    );
+    expect(answers).toEqual(Array.from({ length: 300 }, (_, input) => Uint8Array.of((input % 200) + 1)));
+  });
+
+  it("are told which device they are, and what else their environment says", async () => {
+    const pool = open(
+      childProcesses({
+        module,
+        devices: [{ id: "gpu-7", capacity: 1, type: "H100", memoryBytes: 8e10 }],
+        env: ({ id }) => ({ MOST: id.slice(4) }),
+      }),
+    );
+    expect(await pool.run("device", 0)).toBe("gpu-7");
+    const answers = await Promise.all(Array.from({ length: 7 }, (_, input) => pool.run("hungry", input)));
+    expect(answers[0]).toEqual({ input: 0, batch: 7 });
+  });
+
+  it("that are killed under load cost only what they ran, and are replaced", async () => {
+    const pool = open(processes(2), { quarantineAfter: 100 });
+    const pid = (await pool.run("pid", 0)) as number;
+    const settled = Promise.allSettled(Array.from({ length: 20 }, () => pool.run("wait", 20)));
+    await sleep(50);
+    process.kill(pid, "SIGKILL");
+    const failed = (await settled).filter(({ status }) => status === "rejected");
+    expect(failed.length).toBeLessThanOrEqual(1);
+    for (const one of failed) expect(one).toMatchObject({ reason: { code: "WORKER_CRASHED" } });
+    await expect.poll(() => pool.snapshot().capacity, { timeout: 10_000 }).toBe(2);
+    expect(gone(pid)).toBe(true);
+  });
+
+  it("that are frozen are ended when their request's time is over, and replaced", async () => {
+    const pool = open(processes(), { heartbeat: 200, cancelGrace: 100 });
+    const pid = (await pool.run("pid", 0)) as number;
+    await expect(pool.run("freeze", 0, { deadline: 500 })).rejects.toMatchObject({
+      code: "DEADLINE_EXCEEDED",
+    });
+    expect(await pool.run("wait", 1)).toBe(1);
+    expect(gone(pid)).toBe(true);
+  });
+
+  it("that leak die alone, and their memory with them", async () => {
+    const pool = open(processes());
+    await expect(pool.run("leak", 0)).rejects.toMatchObject({ code: "WORKER_CRASHED" });
+    expect(await pool.run("wait", 1)).toBe(1);
+  });
+
+  it("leave no process behind when the pool closes", async () => {
+    const pool = open(processes(2));
+    await pool.ready();
+    const pid = (await pool.run("pid", 0)) as number;
+    await pool.close({ within: "1s" });
+    expect(gone(pid)).toBe(true);
+  });
+
+  it("refuse options that cannot work", () => {
+    expect(() => childProcesses({ module, devices: 0 })).toThrow(/"devices"/);
+    expect(() => childProcesses({ module: "file" as unknown as URL, devices: 1 })).toThrow(/a URL/);
+  });
+});

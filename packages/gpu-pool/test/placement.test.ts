@@ -1,0 +1,228 @@
+import type { ScheduledModel } from "@holdfast/gpu-pool";
+import { describe, expect, it } from "vitest";
+import { row } from "../../../tools/systems/row.mjs";
+import { SchedulerBench, told } from "./fixtures/scheduler-bench.ts";
+
+const model = (key: string, memoryBytes = 4, more: Partial<ScheduledModel> = {}): ScheduledModel => ({
+  key,
+  memoryBytes,
+  loadMs: 100,
+  ...more,
+});
+
+function bench(models: readonly ScheduledModel[]): SchedulerBench {
+  return new SchedulerBench({ models });
+}
+
+describe("Scheduler, placement", () => {
+  it("[ray#35911] loads a cold model on the emptiest device, once, and runs what waited for it", () => {
+    const one = bench([model("m@1"), model("n", 4)]);
+    one.up("a", { memoryBytes: 8, loaded: ["n"] });
+    one.up("b", { memoryBytes: 8, loaded: [] });
+    expect(told(one.ask(1))).toEqual(["load m@1 on b"]);
+    expect(told(one.ask(2))).toEqual([]);
+    expect(told(one.says("loaded", "b", "m@1"))).toEqual(["run 1 on b"]);
+    expect(told(one.done(1))).toEqual(["run 2 on b"]);
+  });
+
+  it("[modelmesh-serving#396] never loads past what is free, also when less is free than was thought", () => {
+    const one = bench([model("m@1"), model("n")]);
+    one.up("a", { memoryBytes: 8, loaded: [] });
+    one.ask(1);
+    one.says("loaded", "a", "m@1");
+    one.scheduler.handle({ type: "memory", device: "a", freeBytes: 3 }, 0);
+    // n would have fitted by the books. The model that is in use is not put out for it either.
+    expect(told(one.ask(2, { model: "n" }))).toEqual([]);
+    expect(told(one.done(1))).toEqual(["unload m@1 on a"]);
+    expect(told(one.says("unloaded", "a", "m@1"))).toEqual(["load n on a"]);
+  });
+
+  it("[server#3583] evicts what costs least to miss: reload time by rate by size, never what is in use", () => {
+    const one = bench([model("m@1", 4, { loadMs: 500 }), model("rare"), model("used"), model("new", 4)]);
+    one.up("a", { memoryBytes: 12, loaded: ["m@1", "rare", "used"], capacity: 4 });
+    for (let id = 1; id <= 5; id += 1) {
+      one.ask(id);
+      one.done(id);
+    }
+    one.ask(6, { model: "rare" });
+    one.done(6);
+    one.ask(7, { model: "used" });
+    expect(told(one.ask(8, { model: "new" }))).toEqual(["unload rare on a"]);
+    expect(told(one.says("unloaded", "a", "rare"))).toEqual(["load new on a"]);
+  });
+
+  it("[ollama#17408] a model that is wanted again while it is evicted is loaded again, and nothing hangs", () => {
+    const one = bench([model("m@1"), model("n")]);
+    one.up("a", { memoryBytes: 4, loaded: ["n"] });
+    expect(told(one.ask(1))).toEqual(["unload n on a"]);
+    expect(told(one.ask(2, { model: "n" }))).toEqual([]);
+    expect(told(one.says("unloaded", "a", "n"))).toEqual(["load m@1 on a"]);
+    one.now = 100;
+    expect(told(one.says("loaded", "a", "m@1"))).toEqual(["run 1 on a"]);
+    // Nobody waits for m any more: n takes its place.
+    expect(told(one.done(1))).toEqual(["unload m@1 on a"]);
+    expect(told(one.says("unloaded", "a", "m@1"))).toEqual(["load n on a"]);
+    expect(told(one.says("loaded", "a", "n"))).toEqual(["run 2 on a"]);
+  });
+
+  it("[ollama#5724] a swap does not hold up the models that stay", () => {
+    const one = bench([model("m@1"), model("n"), model("stays")]);
+    one.up("a", { memoryBytes: 8, loaded: ["n", "stays"] });
+    expect(told(one.ask(1))).toEqual(["unload n on a"]);
+    expect(told(one.ask(2, { model: "stays" }))).toEqual(["run 2 on a"]);
+    expect(told(one.says("unloaded", "a", "n"))).toEqual(["load m@1 on a"]);
+    one.done(2);
+    expect(told(one.ask(3, { model: "stays" }))).toEqual(["run 3 on a"]);
+  });
+
+  it("[ollama#11997] knows that the memory of a device that went down is free", () => {
+    const one = bench([model("m@1"), model("n")]);
+    one.up("a", { memoryBytes: 4, loaded: ["n"] });
+    one.down("a");
+    one.up("a", { memoryBytes: 4, loaded: [] });
+    expect(told(one.ask(1))).toEqual(["load m@1 on a"]);
+  });
+
+  it("[server#3320] a thousand loads and unloads leave the books as they were", () => {
+    const one = bench([model("m@1"), model("n")]);
+    one.up("a", { memoryBytes: 4, loaded: ["n"] });
+    for (let turn = 0; turn < 1_000; turn += 1) {
+      const [wanted, other] = turn % 2 === 0 ? ["m@1", "n"] : ["n", "m@1"];
+      one.now += 1_000;
+      expect(told(one.ask(turn, { model: wanted! }))).toEqual([`unload ${other} on a`]);
+      expect(told(one.says("unloaded", "a", other!))).toEqual([`load ${wanted} on a`]);
+      expect(told(one.says("loaded", "a", wanted!))).toEqual([`run ${turn} on a`]);
+      one.done(turn);
+    }
+    expect([one.scheduler.waiting, one.scheduler.running]).toEqual([0, 0]);
+  });
+
+  it("[ray#65691] gives a hot model another device, and not for a moment's crowd", () => {
+    const one = bench([model("m@1", 4, { times: { perItemMs: 20, fixedMs: 0 } }), model("n")]);
+    one.up("a", { memoryBytes: 8, loaded: ["m@1"] });
+    one.up("b", { memoryBytes: 8, loaded: [] });
+    const loads: string[] = [];
+    const note = (lines: readonly string[]): void =>
+      void loads.push(...lines.filter((line) => line.startsWith("load")));
+    // Half of what one device can do: it stays one.
+    for (let id = 0; id < 100; id += 1) {
+      note(told(one.ask(id)));
+      one.now += 20;
+      note(told(one.done(id)));
+      one.now += 20;
+    }
+    expect(loads).toEqual([]);
+    // Twice of it.
+    for (let id = 1_000; id < 1_080; id += 1) {
+      note(told(one.ask(id)));
+      one.now += 10;
+      if (id % 2 === 0) for (const { ids } of one.running) note(told(one.done(ids[0]!)));
+    }
+    expect(loads).toEqual(["load m@1 on b"]);
+  });
+
+  it("tries a load that failed on another device, and gives the model up after three", () => {
+    const one = bench([model("m@1")]);
+    one.up("a", { memoryBytes: 8, loaded: [] });
+    one.up("b", { memoryBytes: 8, loaded: [] });
+    expect(told(one.ask(1))).toEqual(["load m@1 on a"]);
+    expect(told(one.says("load-failed", "a", "m@1"))).toEqual(["load m@1 on b"]);
+    // No device is left until they have cooled down.
+    expect(told(one.says("load-failed", "b", "m@1"))).toEqual([]);
+    one.now = 4_000;
+    expect(told(one.up("c", { memoryBytes: 8, loaded: [] }))).toEqual(["load m@1 on c"]);
+    expect(told(one.says("load-failed", "c", "m@1"))).toEqual(["drop 1 unloadable"]);
+  });
+
+  it("takes nothing more on a device that is drained, and lets it end what it runs", () => {
+    const one = bench([model("m@1")]);
+    one.up("a");
+    one.ask(1);
+    one.scheduler.handle({ type: "device-drain", device: "a" }, 0);
+    expect(told(one.ask(2))).toEqual([]);
+    expect(told(one.done(1))).toEqual([]);
+    expect(told(one.up("b"))).toEqual(["run 2 on b"]);
+  });
+
+  it("sends requests with one affinity key where the last of them ran, while there is room", () => {
+    const one = bench([model("m@1")]);
+    one.up("a");
+    one.up("b");
+    one.ask(1);
+    one.ask(2, { affinity: "session" });
+    one.done(1);
+    one.done(2);
+    expect(told(one.ask(3, { affinity: "session" }))).toEqual(["run 3 on b"]);
+    // A preference, not a condition.
+    expect(told(one.ask(4, { affinity: "session" }))).toEqual(["run 4 on a"]);
+  });
+});
+
+describe("Scheduler, devices of different types", () => {
+  const mixed = (): SchedulerBench => {
+    const one = bench([model("m@1", 0)]);
+    one.up("gpu", { type: "gpu" });
+    one.ask(1);
+    one.now = 10;
+    one.done(1);
+    one.up("cpu", { type: "cpu" });
+    // It has been seen: the CPU takes 100 ms.
+    one.ask(2);
+    one.ask(3);
+    one.now = 20;
+    one.done(2);
+    one.now = 110;
+    one.done(3);
+    return one;
+  };
+
+  it("keeps to the quick ones while waiting for them is quicker", () => {
+    const one = mixed();
+    expect(told(one.ask(4))).toEqual(["run 4 on gpu"]);
+    expect(told(one.ask(5))).toEqual([]);
+    expect(told(one.done(4))).toEqual(["run 5 on gpu"]);
+  });
+
+  it(
+    row(185, "spills to the slow ones once that is quicker than to wait, and the deadline allows it"),
+    () => {
+      const one = mixed();
+      one.ask(4);
+      const lines: string[] = [];
+      for (let id = 5; id < 40; id += 1) lines.push(...told(one.ask(id)));
+      expect(lines).toContain("run 5 on cpu");
+    },
+  );
+
+  it("runs on the slow ones what nothing else has loaded", () => {
+    const one = mixed();
+    one.down("gpu");
+    expect(told(one.ask(4))).toEqual(["run 4 on cpu"]);
+  });
+});
+
+describe("Scheduler, leases", () => {
+  it("[server#3583] keeps a model loaded that somebody holds, and loads one that is not there", () => {
+    const one = bench([model("m@1"), model("n")]);
+    const tell = one.scheduler;
+    one.up("a", { memoryBytes: 4, loaded: ["n"] });
+    expect(told(tell.handle({ type: "acquire", lease: 1, model: "n" }, 0))).toEqual(["granted 1 on a"]);
+    expect(told(one.ask(1))).toEqual([]);
+    expect(told(tell.handle({ type: "release", lease: 1 }, 0))).toEqual(["unload n on a"]);
+    one.says("unloaded", "a", "n");
+    one.says("loaded", "a", "m@1");
+    one.done(1);
+    expect(told(tell.handle({ type: "acquire", lease: 2, model: "n" }, 0))).toEqual(["unload m@1 on a"]);
+    expect(told(one.says("unloaded", "a", "m@1"))).toEqual(["load n on a"]);
+    expect(told(one.says("loaded", "a", "n"))).toEqual(["granted 2 on a"]);
+  });
+
+  it("tells the holder when the device goes down, and forgets a lease that is given back twice", () => {
+    const one = bench([model("m@1")]);
+    one.up("a");
+    one.scheduler.handle({ type: "acquire", lease: 1, model: "m@1" }, 0);
+    expect(told(one.down("a"))).toEqual(["revoked 1 on a"]);
+    expect(told(one.scheduler.handle({ type: "release", lease: 1 }, 0))).toEqual([]);
+    expect(told(one.scheduler.handle({ type: "release", lease: 1 }, 0))).toEqual([]);
+  });
+});

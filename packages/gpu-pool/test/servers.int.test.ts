@@ -1,0 +1,204 @@
+import type { GpuPool, GpuPoolOptions, WorkerAdapter } from "@holdfast/gpu-pool";
+import { gpuPool } from "@holdfast/gpu-pool";
+import type { ServersOptions } from "@holdfast/gpu-pool/servers";
+import { kserveServers, ollamaServers, openAiServers } from "@holdfast/gpu-pool/servers";
+import { afterEach, describe, expect, it } from "vitest";
+import type { Fault, ModelServer } from "./fixtures/model-servers.ts";
+import { modelServer } from "./fixtures/model-servers.ts";
+
+interface Case {
+  readonly kind: "kserve" | "ollama" | "openai";
+  readonly adapter: (options: ServersOptions) => WorkerAdapter;
+  /** An input that comes to something, and what the answer must contain. */
+  readonly input: (fault: Fault) => unknown;
+  readonly answer: unknown;
+  readonly refusal: string;
+  readonly loads: readonly string[];
+}
+
+const cases: readonly Case[] = [
+  {
+    kind: "kserve",
+    adapter: kserveServers,
+    input: (fault) => ({
+      inputs: [{ name: "in", shape: [2], datatype: "FP32", data: [1, 2], parameters: { fault } }],
+    }),
+    answer: { model_name: "known", outputs: [{ data: [2, 4] }] },
+    refusal: "CUDA kernel not found",
+    loads: ["POST /v2/repository/models/known/load", "GET /v2/models/known/ready"],
+  },
+  {
+    kind: "ollama",
+    adapter: ollamaServers,
+    input: (fault) => ({ prompt: "one two", options: { fault } }),
+    answer: { response: "onetwo", done: true, eval_count: 3 },
+    refusal: "llama runner process has terminated",
+    loads: ["POST /api/generate"],
+  },
+  {
+    kind: "openai",
+    adapter: openAiServers,
+    input: (fault) => ({ messages: [{ role: "user", content: "one two" }], user: fault }),
+    answer: { choices: [{ message: { content: "one two" } }] },
+    refusal: "the server is overloaded",
+    loads: ["GET /v1/models"],
+  },
+];
+
+const closing: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  await Promise.all(closing.splice(0).map((close) => close()));
+});
+
+async function open(
+  { kind, adapter }: Case,
+  options: Partial<GpuPoolOptions> = {},
+  more: Partial<ServersOptions> = {},
+): Promise<{ pool: GpuPool; server: ModelServer }> {
+  const server = await modelServer(kind);
+  const workers = adapter({ devices: [{ id: "server-0", url: server.url, capacity: 8 }], ...more });
+  const pool = gpuPool({ workers, models: [{ name: "known" }], ...options });
+  closing.push(
+    () => pool.close({ within: 0 }),
+    () => server.stop().catch(() => {}),
+  );
+  return { pool, server };
+}
+
+describe.each(cases)("$kind servers", (one) => {
+  it("are asked whether they are there, load the model, and answer", async () => {
+    const { pool, server } = await open(one);
+    expect(await pool.run("known", one.input("none"))).toMatchObject(one.answer as object);
+    expect(server.log.slice(1, 1 + one.loads.length)).toEqual(one.loads);
+  });
+
+  it("run as many requests at a time as they may", async () => {
+    const { pool } = await open(one);
+    const answers = await Promise.all(Array.from({ length: 30 }, () => pool.run("known", one.input("none"))));
+    expect(answers).toHaveLength(30);
+  });
+
+  it("fail a request alone that they refuse, in their own words, or answer with nonsense", async () => {
+    const { pool } = await open(one);
+    await expect(pool.run("known", one.input("refuse"))).rejects.toMatchObject({
+      code: "MODEL_FAILED",
+      reason: "HTTP_500",
+      message: one.refusal,
+    });
+    await expect(pool.run("known", one.input("garbage"))).rejects.toMatchObject({
+      code: "MODEL_FAILED",
+      reason: "BAD_ANSWER",
+    });
+    expect(await pool.run("known", one.input("none"))).toMatchObject(one.answer as object);
+    expect(pool.snapshot().devices).toMatchObject([{ status: "up", failuresInARow: 0 }]);
+  });
+
+  it("see the connection closed when a request is taken back", async () => {
+    const { pool, server } = await open(one);
+    await pool.ready();
+    const stop = new AbortController();
+    const answer = pool.run("known", one.input("hang"), { signal: stop.signal });
+    await expect.poll(() => pool.snapshot().running).toBe(1);
+    await expect.poll(() => server.log.length).toBeGreaterThan(one.loads.length + 1);
+    stop.abort("enough");
+    await expect(answer).rejects.toBe("enough");
+    await expect.poll(() => server.abandoned()).toBe(1);
+    await expect.poll(() => pool.snapshot().running).toBe(0);
+  });
+
+  it("that break off take down what they run, and are asked again", async () => {
+    const { pool } = await open(one);
+    await expect(pool.run("known", one.input("cut"))).rejects.toMatchObject({ code: "WORKER_CRASHED" });
+    expect(await pool.run("known", one.input("none"))).toMatchObject(one.answer as object);
+  });
+
+  it("that are stopped are down until they listen again", async () => {
+    const { pool, server } = await open(one);
+    await pool.run("known", one.input("none"));
+    await server.stop();
+    await expect(pool.run("known", one.input("none"))).rejects.toMatchObject({ code: "WORKER_CRASHED" });
+    await server.restart();
+    expect(await pool.run("known", one.input("none"))).toMatchObject(one.answer as object);
+  });
+
+  it("that do not have the model stay down, and say why", async () => {
+    const { pool } = await open(one, { models: [{ name: "unknown" }] });
+    await expect.poll(() => pool.snapshot().devices[0]!.lastFailure).toMatch(/unknown/);
+  });
+
+  it("are sent the headers that were given", async () => {
+    const seen: (string | null)[] = [];
+    const { pool } = await open(
+      one,
+      {},
+      {
+        headers: { authorization: "Bearer 1" },
+        fetch: (input, init) => {
+          seen.push(new Headers(init?.headers).get("authorization"));
+          return fetch(input, init);
+        },
+      },
+    );
+    await pool.run("known", one.input("none"));
+    expect(new Set(seen)).toEqual(new Set(["Bearer 1"]));
+  });
+});
+
+describe("answers that come bit by bit", () => {
+  it.each([
+    ["ollama", { prompt: "one two three" }, { response: "onetwothree" }],
+    ["ollama", { messages: [{ role: "user", content: "a b c" }] }, { message: { content: "abc" } }],
+    [
+      "openai",
+      { messages: [{ role: "user", content: "one two three" }], stream: true },
+      { text: "onetwothree", finishReason: "stop", usage: { total_tokens: 5 } },
+    ],
+  ] as const)("are progress piece by piece: %s, %j", async (kind, input, answer) => {
+    const { pool } = await open(cases.find((one) => one.kind === kind)!);
+    const pieces: unknown[] = [];
+    expect(await pool.run("known", input, { onProgress: (piece) => pieces.push(piece) })).toMatchObject(
+      answer,
+    );
+    expect(pieces).toHaveLength(3);
+  });
+
+  it("are no answer when they have no end", async () => {
+    const { pool } = await open(cases[2]!);
+    await expect(
+      pool.run("known", { messages: [{ content: "a" }], stream: true, user: "garbage" }),
+    ).rejects.toMatchObject({ reason: "BAD_ANSWER" });
+  });
+});
+
+describe("other endpoints", () => {
+  it("embeddings are asked for by their input", async () => {
+    const ollama = await open(cases[1]!);
+    expect(await ollama.pool.run("known", { input: ["text"] })).toMatchObject({ embeddings: [[1, 2, 3]] });
+    const openai = await open(cases[2]!);
+    expect(await openai.pool.run("known", { input: "text" })).toMatchObject({ object: "list" });
+  });
+
+  it("models are unloaded when another needs their memory, and when the pool closes", async () => {
+    const server = await modelServer("ollama");
+    closing.push(() => server.stop());
+    const pool = gpuPool({
+      workers: ollamaServers({ devices: [{ id: "o", url: server.url, capacity: 1, memoryBytes: 10 }] }),
+      models: [
+        { name: "first", memoryBytes: 6 },
+        { name: "second", memoryBytes: 6 },
+      ],
+    });
+    await pool.ready();
+    expect([...server.loaded]).toEqual(["first"]);
+    await pool.run("second", { prompt: "x" });
+    expect([...server.loaded]).toEqual(["second"]);
+    await pool.close({ within: "1s" });
+    expect([...server.loaded]).toEqual([]);
+  });
+
+  it("a version that is not the first is asked for by its number", async () => {
+    const { pool, server } = await open(cases[0]!, { models: [{ name: "known", version: "3" }] });
+    expect(await pool.run("known@3", cases[0]!.input("none"))).toMatchObject({ model_version: "3" });
+    expect(server.log.at(-1)).toBe("POST /v2/models/known/versions/3/infer");
+  });
+});
