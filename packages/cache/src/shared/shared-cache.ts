@@ -1,5 +1,5 @@
 // The cache of one process among several: memory first, then what all share, then one load for the whole fleet.
-import { asError, channel, ClosedError, hasCode, notify, optionsOf, TimeoutError } from "@holdfast/core";
+import { asError, channel, ClosedError, hasCode, notify, TimeoutError } from "@holdfast/core";
 import type {
   Cache,
   Cacheable,
@@ -20,16 +20,16 @@ import { within } from "../load/within.ts";
 import type { Entry } from "../memory/entry.ts";
 import { MemoryTier } from "../memory/memory-tier.ts";
 import type { CacheSettings } from "../settings.ts";
-import { checkTags } from "../settings.ts";
 import { AloneLoads } from "./alone-loads.ts";
-import { Follower } from "./follower.ts";
 import type { LeasedLoad } from "./leased-loads.ts";
 import { LeasedLoads } from "./leased-loads.ts";
 import type { Seen } from "./looks.ts";
 import { Looks } from "./looks.ts";
 import { Ongoing } from "./ongoing.ts";
 import { Owed } from "./owed.ts";
-import type { CacheChanges, CacheRegion } from "./store.ts";
+import { SharedChanges } from "./shared-changes.ts";
+import type { CacheRegion } from "./store.ts";
+import { Trust } from "./trust.ts";
 
 /** How a cache shares, checked. */
 export interface SharedSettings<Value> {
@@ -49,18 +49,16 @@ const storeFailed = /* @__PURE__ */ channel<CacheStoreEvent>("cache", "store");
 export class SharedCache<Key extends CacheKey, Value extends Cacheable> implements Cache<Key, Value> {
   readonly name: string;
   readonly #memory: MemoryTier<Key, Value>;
-  readonly #region: CacheRegion;
   readonly #loader: Loader<Key, Value>;
   readonly #leased: LeasedLoads<Key, Value>;
   readonly #alone: AloneLoads<Key, Value>;
-  readonly #follower: Follower;
+  readonly #trust: Trust<Value>;
+  readonly #changes: SharedChanges<Key, Value>;
   readonly #ongoing = new Ongoing();
   readonly #owed: Owed;
   readonly #looks: Looks<Key, Value>;
   readonly #renewing = new Set<string>();
   readonly #counts = { hits: 0, staleHits: 0, misses: 0, sharedHits: 0, storeFailures: 0 };
-  /** What was verified before this generation has to be verified again. */
-  #verifiedFrom = 0;
   #closed = false;
 
   constructor(
@@ -69,7 +67,6 @@ export class SharedCache<Key extends CacheKey, Value extends Cacheable> implemen
     private readonly shared: SharedSettings<Value>,
   ) {
     this.name = settings.name;
-    this.#region = shared.region;
     this.#memory = new MemoryTier(options, settings);
     this.#loader = new Loader(options, settings);
     this.#owed = new Owed(shared.region, settings.clock);
@@ -91,12 +88,24 @@ export class SharedCache<Key extends CacheKey, Value extends Cacheable> implemen
       shared,
     });
     this.#alone = new AloneLoads(this.#loader, this.#memory, settings, shared.coherenceMs);
-    this.#follower = new Follower({
+    this.#trust = new Trust({
       region: shared.region,
       clock: settings.clock,
       coherenceMs: shared.coherenceMs,
-      apply: (changes) => this.#apply(changes),
+      memory: this.#memory,
+      ongoing: this.#ongoing,
       reads: () => this.#counts.hits + this.#counts.staleHits + this.#counts.misses,
+    });
+    this.#changes = new SharedChanges({
+      write: options.write,
+      settings,
+      shared,
+      memory: this.#memory,
+      leased: this.#leased,
+      alone: this.#alone,
+      ongoing: this.#ongoing,
+      owed: this.#owed,
+      trust: this.#trust,
     });
   }
 
@@ -111,7 +120,7 @@ export class SharedCache<Key extends CacheKey, Value extends Cacheable> implemen
         entry.checkedAt === this.#memory.generations.latest
       ) {
         const now = this.settings.clock.monotonic();
-        if (now < entry.quietUntil && now < this.#follower.until) {
+        if (now < entry.quietUntil && now < this.#trust.until) {
           this.#counts.hits += 1;
           return Promise.resolve(entry.value);
         }
@@ -129,7 +138,7 @@ export class SharedCache<Key extends CacheKey, Value extends Cacheable> implemen
   peek(key: Key): Value | undefined {
     const now = this.settings.clock.monotonic();
     const entry = this.#memory.find(textOfKey(key), now);
-    return entry !== undefined && now < entry.freshUntil && this.#isTrusted(entry, now)
+    return entry !== undefined && now < entry.freshUntil && this.#trust.isGood(entry, now)
       ? entry.value
       : undefined;
   }
@@ -152,86 +161,27 @@ export class SharedCache<Key extends CacheKey, Value extends Cacheable> implemen
 
   async set(key: Key, value: Value, options: SetOptions = {}): Promise<void> {
     this.#checkOpen();
-    const id = textOfKey(key);
-    const tags = options.tags === undefined ? this.#memory.tagsOf(value, key) : checkTags(options.tags);
-    const ttlMs = this.#memory.ttlOf(value, key, options.ttl);
-    const payload = await this.shared.codec.encode(value);
-    const { latest: generation } = this.#memory.generations;
-    const from = this.settings.clock.monotonic();
-    this.#forget(id);
-    const version = await this.#told(id, () =>
-      this.#region.set(id, this.#leased.sharedValue({ payload, tags, ttlMs, loadMs: 0 })),
-    );
-    const isNewest = version > (this.#memory.peek(id)?.version ?? 0);
-    this.#ongoing.outdate(id);
-    if (!isNewest || ttlMs <= 0) return;
-    const entry = this.#memory.entryOf({ value, tags, generation, version, loadMs: 0, from, ttlMs });
-    this.#memory.put(key, id, entry);
+    await this.#changes.set(key, textOfKey(key), value, options);
   }
 
   async put(key: Key, value: Value, options: SetOptions = {}): Promise<void> {
     this.#checkOpen();
-    const id = textOfKey(key);
-    const { write } = this.options;
-    if (write === undefined)
-      optionsOf("put").refuse("write", undefined, "a function of the cache, which changes the source");
-    const tags = options.tags === undefined ? this.#memory.tagsOf(value, key) : checkTags(options.tags);
-    const ttlMs = this.#memory.ttlOf(value, key, options.ttl);
-    const payload = await this.shared.codec.encode(value);
-    await this.#payDebts();
-    const fence = await this.#region.beginWrite(id, this.shared.leaseMs);
-    const stopRenewing = this.#leased.renewing(id, fence);
-    const end = async (isWritten: boolean): Promise<void> => {
-      stopRenewing();
-      this.#forget(id);
-      const shared = this.#leased.sharedValue({ payload, tags, ttlMs, loadMs: 0 });
-      await this.#told(id, () => this.#region.endWrite(id, fence, isWritten ? shared : undefined));
-      this.#forget(id);
-    };
-    try {
-      await write?.(key, value);
-    } catch (error) {
-      // It may have happened all the same; what the store fails with matters less.
-      await end(false).catch(() => {});
-      throw error;
-    }
-    await end(true);
+    await this.#changes.put(key, textOfKey(key), value, options);
   }
 
   async invalidate(key: Key): Promise<void> {
     this.#checkOpen();
-    const id = textOfKey(key);
-    // At once, and of what was read from the store before it knew.
-    this.#forget(id);
-    await this.#told(id, () => this.#region.invalidate(id));
-    this.#forget(id);
+    await this.#changes.invalidate(textOfKey(key));
   }
 
   async invalidateTag(tag: string): Promise<void> {
     this.#checkOpen();
-    checkTags([tag]);
-    this.#memory.generations.invalidate(tag);
-    try {
-      await this.#region.invalidateTag(tag);
-    } catch (error) {
-      this.#owed.addTag(tag);
-      throw error;
-    } finally {
-      this.#memory.generations.invalidate(tag);
-    }
+    await this.#changes.invalidateTag(tag);
   }
 
   async clear(): Promise<void> {
     this.#checkOpen();
-    this.#forgetAll();
-    try {
-      await this.#region.clear();
-    } catch (error) {
-      this.#owed.addAll();
-      throw error;
-    } finally {
-      this.#forgetAll();
-    }
+    await this.#changes.clear();
   }
 
   invalidateOn<Event>(
@@ -256,7 +206,7 @@ export class SharedCache<Key extends CacheKey, Value extends Cacheable> implemen
         hits: sharedHits,
         failures: storeFailures,
         owed: this.#owed.size,
-        isTrusted: this.settings.clock.monotonic() < this.#follower.until,
+        isTrusted: this.settings.clock.monotonic() < this.#trust.until,
       },
     };
   }
@@ -265,7 +215,7 @@ export class SharedCache<Key extends CacheKey, Value extends Cacheable> implemen
     if (this.#closed) return;
     this.#closed = true;
     const closed = new ClosedError(`the cache ${this.name}`);
-    this.#follower.close();
+    this.#trust.close();
     this.#memory.clear();
     this.#alone.abandonAll(closed);
     this.#leased.abandonAll(closed);
@@ -281,10 +231,10 @@ export class SharedCache<Key extends CacheKey, Value extends Cacheable> implemen
   async #consider(key: Key, id: string, signal: AbortSignal | undefined): Promise<Value | undefined> {
     this.#checkOpen();
     signal?.throwIfAborted();
-    this.#follower.wake();
+    this.#trust.wake();
     const now = this.settings.clock.monotonic();
     const entry = this.#memory.find(id, now);
-    if (entry === undefined || !this.#isTrusted(entry, now)) return this.#ask(key, id, signal);
+    if (entry === undefined || !this.#trust.isGood(entry, now)) return this.#ask(key, id, signal);
     entry.usedAt = now;
     if (now < Math.max(entry.freshUntil, entry.quietUntil)) {
       this.#counts.hits += 1;
@@ -354,53 +304,6 @@ export class SharedCache<Key extends CacheKey, Value extends Cacheable> implemen
     }
   }
 
-  /** Whether it may be given to somebody without asking the store. */
-  #isTrusted(entry: Entry<Value>, now: number): boolean {
-    if (entry.generation < this.#verifiedFrom || !this.#memory.isGood(entry)) return false;
-    // What was loaded without the store ends by itself.
-    return entry.version === 0 || now < this.#follower.until;
-  }
-
-  #apply({ isReset, keys, tags }: CacheChanges): void {
-    if (isReset) {
-      this.#verifiedFrom = this.#memory.generations.advance();
-      this.#ongoing.outdateAll();
-    }
-    for (const tag of tags) this.#memory.generations.invalidate(tag);
-    for (const [id, version] of keys) {
-      this.#ongoing.outdate(id);
-      const entry = this.#memory.peek(id);
-      if (entry !== undefined && entry.version < version) distrust(entry);
-    }
-  }
-
-  #forget(id: string): void {
-    this.#memory.delete(id);
-    this.#ongoing.outdate(id);
-    this.#alone.doom(id);
-  }
-
-  #forgetAll(): void {
-    this.#verifiedFrom = this.#memory.generations.advance();
-    this.#memory.clear();
-    this.#ongoing.outdateAll();
-    this.#alone.doomAll();
-  }
-
-  /** Changes the store's state of a key; what it does not acknowledge is owed as an invalidation. */
-  async #told<T>(id: string, change: () => Promise<T>): Promise<T> {
-    try {
-      return await change();
-    } catch (error) {
-      this.#owed.addKey(id);
-      throw error;
-    }
-  }
-
-  async #payDebts(): Promise<void> {
-    if (!this.#owed.isEmpty) await this.#owed.pay();
-  }
-
   /** In the background, unless somebody does so already. */
   #renew(key: Key, id: string, entry: Entry<Value>): void {
     if (this.options.load === undefined || this.#renewing.has(id)) return;
@@ -468,10 +371,4 @@ export class SharedCache<Key extends CacheKey, Value extends Cacheable> implemen
   #checkOpen(): void {
     if (this.#closed) throw new ClosedError(`the cache ${this.name}`);
   }
-}
-
-/** It has to be held against the store before anybody is given it. */
-function distrust(entry: Entry<unknown>): void {
-  entry.generation = -1;
-  entry.checkedAt = -1;
 }
