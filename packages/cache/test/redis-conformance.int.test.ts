@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { createCache, sharedTier } from "@holdfast/cache";
 import { redisCacheStore } from "@holdfast/cache/redis";
 import { cacheStoreConformance } from "@holdfast/cache/testing";
 import { REDIS_CLIENT_OPTIONS } from "@holdfast/core/redis";
@@ -27,6 +28,29 @@ describe.skipIf(redisUrl === "")("redisCacheStore", () => {
       unitMs: 400,
     },
   );
+
+  it("listens once on each connection, however many caches there are, and not at all when they are closed", async () => {
+    const subscriber = client.duplicate();
+    const store = redisCacheStore({ client, subscriber, prefix: keys.prefix });
+    const share = sharedTier({ store, coherence: "10s" });
+    const before = client.listenerCount("close");
+    const caches = Array.from({ length: 20 }, (_, index) =>
+      createCache<string, string>({ name: `c${index}`, share }),
+    );
+    expect([client.listenerCount("close") - before, subscriber.listenerCount("message")]).toEqual([1, 1]);
+    // Told by the subscription, long before the next question.
+    const other = createCache<string, string>({
+      name: "c7",
+      share: sharedTier({ store: redisCacheStore({ client, prefix: keys.prefix }) }),
+    });
+    await other.set("k", "old");
+    for (let read = 0; read < 3; read += 1) expect(await caches[7]!.get("k")).toBe("old");
+    await other.set("k", "new");
+    await expect.poll(() => caches[7]!.get("k"), { timeout: 2_000 }).toBe("new");
+    await Promise.all([...caches, other].map((cache) => cache.close()));
+    expect([client.listenerCount("close") - before, subscriber.listenerCount("message")]).toEqual([0, 0]);
+    subscriber.disconnect();
+  });
 
   it("leaves no key without a time to live", async () => {
     const found = await client.keys(`*${keys.prefix}*`);

@@ -1,6 +1,6 @@
 // Shared values in Redis: what all callers ask in one tick is answered by one run of one script.
 import type { Clock, Duration } from "@holdfast/core";
-import { notify, optionsOf } from "@holdfast/core";
+import { optionsOf } from "@holdfast/core";
 import type { RedisClient, RedisRunner, RedisScript, TickBatch } from "@holdfast/core/redis";
 import { hashTagOf, keyPrefix, redisRunner, redisScript, tickBatch } from "@holdfast/core/redis";
 import type {
@@ -17,14 +17,8 @@ import type {
   SharedValue,
 } from "../shared/store.ts";
 import CACHE_LUA from "./cache.lua";
-
-/** A connection of ioredis for subscriptions: `client.duplicate()`. */
-export interface RedisSubscriber {
-  subscribe(channel: string): Promise<unknown>;
-  unsubscribe(channel: string): Promise<unknown>;
-  on(event: "message", listener: (channel: string, message: string) => void): unknown;
-  off(event: "message", listener: (channel: string, message: string) => void): unknown;
-}
+import type { RedisSubscriber } from "./redis-news.ts";
+import { RedisNews } from "./redis-news.ts";
 
 export interface RedisCacheStoreOptions {
   /** `Redis` or `Cluster` of ioredis, best made with `REDIS_CLIENT_OPTIONS`. Stays open: it is its owner's. */
@@ -102,28 +96,27 @@ export function redisCacheStore(options: RedisCacheStoreOptions): CacheStore {
     { min: 1, max: 256 },
     options.client.isCluster === true ? clusterSlots : 1,
   );
-  return new RedisCacheStore(options.client, runner, subscriber, place, slots);
+  return new RedisCacheStore(new RedisNews(options.client, subscriber), runner, place, slots);
 }
 
 class RedisCacheStore implements CacheStore {
   readonly traits: CacheStoreTraits = { shared: true, clock: "server" };
 
   constructor(
-    private readonly client: RedisClient,
+    private readonly news: RedisNews,
     private readonly runner: RedisRunner,
-    private readonly subscriber: RedisSubscriber | undefined,
     private readonly prefix: string,
     private readonly slots: number,
   ) {}
 
   open(name: string): CacheRegion {
-    const { client, runner, subscriber, prefix, slots } = this;
+    const { news, runner, prefix, slots } = this;
     // Caches are spread over the nodes, and so are the parts of each.
     const parts = Array.from({ length: slots }, (_, slot) => {
       const text = `${slot}:${name}`;
       return new Part(`${prefix}${hashTagOf(text, ALL_SLOTS)}${text}`, runner);
     });
-    return new RedisRegion(parts, client, subscriber);
+    return new RedisRegion(parts, news);
   }
 
   async close(): Promise<void> {
@@ -183,8 +176,7 @@ class Part {
 class RedisRegion implements CacheRegion {
   constructor(
     private readonly parts: readonly Part[],
-    private readonly client: RedisClient,
-    private readonly subscriber: RedisSubscriber | undefined,
+    private readonly news: RedisNews,
   ) {}
 
   async read({ id, have, lease, leaseMs, holder, instead, idleMs }: CacheRead): Promise<CacheReading> {
@@ -254,23 +246,11 @@ class RedisRegion implements CacheRegion {
     };
   }
 
-  watch({ changed, lost }: RegionWatcher): () => void {
-    const { client, subscriber } = this;
-    client.on?.("close", lost);
-    const stop = (): void => void client.off?.("close", lost);
-    if (subscriber === undefined) return stop;
-    const channels = new Set(this.parts.map(({ channel }) => channel));
-    const heard = (channel: string): void => {
-      if (channels.has(channel)) notify(changed, undefined);
-    };
-    subscriber.on("message", heard);
-    // What it cannot subscribe to it does not hear: the questions at intervals go on.
-    for (const channel of channels) void subscriber.subscribe(channel).catch(() => {});
-    return () => {
-      stop();
-      subscriber.off("message", heard);
-      for (const channel of channels) void subscriber.unsubscribe(channel).catch(() => {});
-    };
+  watch(watcher: RegionWatcher): () => void {
+    return this.news.watch(
+      this.parts.map(({ channel }) => channel),
+      watcher,
+    );
   }
 
   #run(verb: string, id: string, ...words: readonly (string | number)[]): Promise<unknown> {
