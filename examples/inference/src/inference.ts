@@ -91,6 +91,8 @@ export async function startInference(options: InferenceOptions): Promise<Inferen
     name: "pictures",
     workers: workerThreads({ module: options.models, count: threads, resourceLimits: THREAD_LIMITS }),
     models: [upscaler, denoiser, stylist, landscaper],
+    // A thread looks up once in a while; on a busy machine that is not at once.
+    cancelGrace: "2s",
     clock,
   });
   // A thread of its own: an upload is looked at while all the others are busy with pictures.

@@ -60,8 +60,12 @@ export class RedisNews {
   }
 
   #subscribe(channel: string): void {
-    // A connection that is not ready says so: it is done when it is. Until then the questions at intervals go on.
-    this.subscriber?.subscribe(channel).catch(() => {});
+    this.subscriber?.subscribe(channel).then(
+      // What was said before nobody has heard.
+      () => this.#heard(channel),
+      // A connection that is not ready says so: it is done when it is. Until then the questions at intervals go on.
+      () => {},
+    );
   }
 
   readonly #subscribeAll = (): void => {
