@@ -2,11 +2,15 @@
 //
 // Words. *Claim*: a worker takes ready tasks and receives a lease on each. *Fence*: the fencing token of a lease,
 // higher than that of any lease on this ID before; never the attempt. *Settle*: whoever holds a lease ends it.
-// *Live*: scheduled, ready or running. *Ended*: completed, failed or cancelled.
+// *Live*: scheduled, waiting, ready or running. *Ended*: completed, failed or cancelled.
 //
-// Order. Ready tasks are claimed by priority, the highest first, then in the order they were added, whatever has
-// happened to them since. Tasks of one group run one at a time, in the order they were added: one that is delayed or
-// waits for another try holds up those behind it.
+// Order. Ready tasks are claimed by priority, the highest first, then by turn, whatever has happened to them since. A
+// task is given its turn when it is added: those of one tenant, and those of none together, have turns in the order they
+// were added; tenants of one priority take turns by their weights (start-time fair queueing: Goyal, Vin, Cheng 1996).
+// So without tenants turns are the order in which tasks were added. Of equal turns either may be first.
+//
+// Groups. The first `concurrency` live tasks of a group, in the order they were added, are those that may run: one that
+// is delayed, waits, or is to be tried again keeps its place. A group with a rate starts tasks as a token bucket allows.
 import type { Payload } from "./payload.ts";
 import type { TaskEvent, TaskFailure, TaskState, TaskStatus } from "./task-status.ts";
 
@@ -33,19 +37,54 @@ export interface NewTask {
   readonly maxAttempts: number;
   /** How often its lease may be lost; once more, and it fails. */
   readonly maxLeaseLosses: number;
+  /** If it has not been started by then, it is cancelled for the reason {@link EXPIRED}. Redriven, it expires no more. */
+  readonly expireMs?: number;
+  /** Handed out with each claim, as it is; at most 4 KiB. The store does not look into it. */
+  readonly meta?: string;
   /** At most one live task has this key. */
   readonly dedupKey?: string;
-  /** Tasks of a group run one at a time, in order. */
   readonly group?: string;
+  /** Of its group, for all its tasks: what was said last counts. One at a time, at any rate, if nothing was said. */
+  readonly groupLimit?: GroupLimit;
+  /** Whose turn it takes. */
+  readonly tenant?: string;
+  /** The tenant's share, from 1 to {@link MAX_WEIGHT}, in the turn of this task. 1 if nothing is said. */
+  readonly weight?: number;
+  /** A live task, which may wait for this one as one of its children. It may be added in the same call, before it. */
+  readonly parent?: string;
+  /** Begins as `waiting` until no child of it is live; at once ready if the same call adds none. */
+  readonly waitsForChildren?: boolean;
   /** How long it is kept once it is completed or cancelled. */
   readonly keepMs: number;
   /** How long it is kept once it has failed. */
   readonly keepFailedMs: number;
 }
 
-/** What became of a new task. `duplicate`: a live task has its key, and that one's `id`. `exists`: its ID is taken. */
+/** How the tasks of a group run. */
+export interface GroupLimit {
+  /** At a time, from 1. */
+  readonly concurrency: number;
+  /** Starts: a token bucket of `tasks`, filled evenly in `perMs`. A start that is given back has used its token. */
+  readonly rate?: { readonly tasks: number; readonly perMs: number };
+}
+
+/** The largest weight of a tenant. */
+export const MAX_WEIGHT = 60;
+
+/** How far a task moves the next turn of its tenant. Whole numbers, so that all stores agree. */
+export function turnCost(weight: number): number {
+  return Math.max(1, Math.round(MAX_WEIGHT / weight));
+}
+
+/** Why a task was cancelled that was not started in time. */
+export const EXPIRED = "expired";
+
+/**
+ * What became of a new task. `duplicate`: a live task has its key, and that one's `id`. `exists`: its ID is taken.
+ * `no_parent`: its parent is not there, or has ended.
+ */
 export interface EnqueueOutcome {
-  readonly outcome: "enqueued" | "duplicate" | "exists";
+  readonly outcome: "enqueued" | "duplicate" | "exists" | "no_parent";
   readonly id: string;
 }
 
@@ -77,6 +116,9 @@ export interface ClaimedTask extends LeaseRef {
   readonly maxAttempts: number;
   /** What the worker that made the try before wants to know; 0 at first. */
   readonly backoffState: number;
+  readonly meta?: string;
+  /** How many checkpoints it has: there is nothing to be fetched when it has none. */
+  readonly checkpoints: number;
 }
 
 /** How the holder of a lease ends it. */
@@ -87,6 +129,17 @@ export type Settlement = LeaseRef &
     | { readonly kind: "fail"; readonly error: TaskFailure; readonly retry?: RetryPlan }
     /** Given back unfinished: ready again at once in its old place, and no try is used up. */
     | { readonly kind: "release" }
+    /**
+     * Given back until something happens; no try is used up and its place is kept. With an `event`: until a checkpoint
+     * of that name is there. With `children`: until no child is live. With `delayMs`: no longer than that. What has
+     * happened already makes it ready at once.
+     */
+    | {
+        readonly kind: "suspend";
+        readonly event?: string;
+        readonly children?: boolean;
+        readonly delayMs?: number;
+      }
   );
 
 /** When to try again, as the worker's backoff decided. */
@@ -103,6 +156,28 @@ export type WriteOutcome =
   | { readonly written: true }
   | { readonly written: false; readonly cause: "lease_lost" }
   | { readonly written: false; readonly cause: "cancelled"; readonly reason: string };
+
+/** Something a task must not do again, or has been told: a name and what came of it. Kept as long as the task. */
+export interface Checkpoint {
+  readonly name: string;
+  readonly value: Payload;
+}
+
+/** What became of an event for a task. `duplicate`: it has a checkpoint of that name. */
+export type SignalOutcome = "delivered" | "duplicate" | "ended" | "unknown";
+
+/** When tasks are to be added by themselves: the store keeps it, whoever asks it {@link QueueStore.fire | fires} it. */
+export interface Schedule {
+  /** Unique in the queue. */
+  readonly key: string;
+  /** What it says, which the store does not look into; at most 64 KiB. */
+  readonly text: string;
+  /** Milliseconds since the epoch. */
+  readonly nextAt: number;
+}
+
+/** What became of a wish to fire a schedule. `stale`: somebody else has, or it is another one by now. */
+export type FireOutcome = "fired" | "stale" | "full";
 
 /** What a worker says about a task while it runs it. */
 export type TaskReport =
@@ -133,6 +208,26 @@ export type RedriveOutcome = "redriven" | "not_failed" | "duplicate" | "unknown"
 
 /** Tasks by state. */
 export type QueueStats = Readonly<Record<TaskState, number>>;
+
+/** What has happened in a queue since its first task. Differences of two are a rate. */
+export interface QueueMeter {
+  /** Tasks added. */
+  readonly added: number;
+  /** Leases given. */
+  readonly started: number;
+  readonly completed: number;
+  readonly failed: number;
+  readonly cancelled: number;
+  /** Tries that failed and were not the last. */
+  readonly retried: number;
+  /** Of all first starts together: from when the task was added, or its delay was over, to its start. */
+  readonly waitedMs: number;
+  /** Of all completions together: from the task's last start to its end. */
+  readonly ranMs: number;
+  /** When the task was added that is to be claimed next; absent when there is none. */
+  readonly headAddedAt?: number;
+  readonly paused: boolean;
+}
 
 /**
  * Stores tasks. The suite in `@holdfast/queue/testing` says in tests what this says in words. Lists are answered in
@@ -167,7 +262,21 @@ export interface QueueStore {
   /** Records progress and log lines. */
   report(queue: string, requests: readonly ReportRequest[]): Promise<readonly WriteOutcome[]>;
 
-  /** Ends live tasks. One that runs has ended at once: its lease is revoked. */
+  /** Records checkpoints in order, in one step. A name that is there stays as it is. */
+  checkpoint(queue: string, lease: LeaseRef, checkpoints: readonly Checkpoint[]): Promise<WriteOutcome>;
+
+  /** All checkpoints of a task, in the order they were recorded; none when there is no such task. */
+  checkpoints(queue: string, id: string): Promise<readonly Checkpoint[]>;
+
+  /** Records a checkpoint from outside; if the task waits for it, it is ready. */
+  signal(queue: string, id: string, checkpoint: Checkpoint): Promise<SignalOutcome>;
+
+  /** The children of a task that are not forgotten, in the order they were added. */
+  children(queue: string, id: string): Promise<readonly TaskStatus[]>;
+
+  /**
+   * Ends live tasks, and their live children, and theirs. One that runs has ended at once: its lease is revoked.
+   */
   cancel(queue: string, ids: readonly string[], reason: string): Promise<readonly CancelOutcome[]>;
 
   get(queue: string, ids: readonly string[]): Promise<readonly (TaskStatus | undefined)[]>;
@@ -203,6 +312,32 @@ export interface QueueStore {
   discard(queue: string, ids: readonly string[]): Promise<readonly boolean[]>;
 
   stats(queue: string): Promise<QueueStats>;
+
+  meter(queue: string): Promise<QueueMeter>;
+
+  /** Up to `max` tasks in a state: roughly those that change next, of ended ones roughly those that ended last. */
+  list(queue: string, state: TaskState, max: number): Promise<readonly TaskStatus[]>;
+
+  /** Whether anything can be claimed, by anybody, from now on. What runs goes on. */
+  pause(queue: string, paused: boolean): Promise<void>;
+
+  /** Adds a schedule or replaces one; one with the same text is left as it is. At most 1,000: answers whether it is there. */
+  setSchedule(queue: string, schedule: Schedule): Promise<boolean>;
+
+  /** Whether there was one. */
+  removeSchedule(queue: string, key: string): Promise<boolean>;
+
+  /** All schedules, the one that is next first. */
+  schedules(queue: string): Promise<readonly Schedule[]>;
+
+  /** Adds a task and moves its schedule on, in one step, if that still has this text and time; else changes nothing. */
+  fire(
+    queue: string,
+    schedule: Schedule,
+    nextAt: number,
+    task: NewTask,
+    options: { readonly limit: number },
+  ): Promise<FireOutcome>;
 
   /** Ends all waits; every later call rejects with `CLOSED`. */
   close(): Promise<void>;

@@ -4,6 +4,13 @@
 export type TaskPhase =
   /** Waits for its time: a delay, or the wait before another try. */
   | { readonly state: "scheduled"; readonly dueAt: number }
+  /** For an event (a checkpoint of that name), its children, or whichever is first; not for longer than `dueAt`. */
+  | {
+      readonly state: "waiting";
+      readonly event?: string;
+      readonly children?: boolean;
+      readonly dueAt?: number;
+    }
   | { readonly state: "ready" }
   | {
       readonly state: "running";
@@ -31,6 +38,8 @@ export type TaskStatus = TaskPhase & {
   readonly name: string;
   readonly priority: number;
   readonly group?: string;
+  readonly tenant?: string;
+  readonly parent?: string;
   readonly enqueuedAt: number;
   /** The latest try, from 1; 0 before the first. A try whose lease was lost is made again under the same number. */
   readonly attempt: number;
@@ -52,6 +61,17 @@ export type TaskEventBody =
   | { readonly type: "progress"; readonly value: unknown }
   | { readonly type: "log"; readonly line: string }
   | { readonly type: "retrying"; readonly delayMs: number; readonly error: TaskFailure }
+  /** Something it must not do again is done, and recorded under this name. */
+  | { readonly type: "checkpoint"; readonly name: string }
+  /** It was told something, recorded as a checkpoint of this name. */
+  | { readonly type: "signalled"; readonly name: string }
+  /** Given back until something happens. */
+  | {
+      readonly type: "suspended";
+      readonly event?: string;
+      readonly children?: boolean;
+      readonly delayMs?: number;
+    }
   /** A worker that closes has given it back. */
   | { readonly type: "released" }
   /** Its worker stopped renewing its lease. */
