@@ -1,4 +1,5 @@
 // @holdfast/queue: tasks with an ID at once, leases with fencing tokens, and everything one may ask about them.
+export type { Enqueued, EnqueuedTask, EnqueueItem, EnqueueOptions } from "./enqueue-options.ts";
 export {
   InvalidPayloadError,
   NoHandlerError,
@@ -21,16 +22,9 @@ export type { MemoryBounds } from "./memory/queue-state.ts";
 export { queueMetrics } from "./metrics.ts";
 export { decodePayload, encodePayload } from "./payload.ts";
 export type { Payload } from "./payload.ts";
-export { queue, QUEUE_DEFAULTS } from "./queue.ts";
-export type {
-  EnqueuedTask,
-  Enqueued,
-  EnqueueItem,
-  EnqueueOptions,
-  Queue,
-  QueueOptions,
-  WaitOptions,
-} from "./queue.ts";
+export { queue } from "./queue.ts";
+export { QUEUE_DEFAULTS } from "./queue-contract.ts";
+export type { Queue, QueueOptions, WaitOptions } from "./queue-contract.ts";
 export type * from "./store.ts";
 export { defineTask, TASK_DEFAULTS } from "./task.ts";
 export type { TaskDefinition, TaskOptions } from "./task.ts";

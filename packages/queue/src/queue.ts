@@ -1,160 +1,19 @@
-// The queue as its users see it: tasks in, an ID at once, and everything one may ask about them.
-import type { Clock, Duration } from "@holdfast/core";
+// A queue over a store: tasks in, an ID at once, and everything one may ask about them.
+import type { Clock } from "@holdfast/core";
 import { ClosedError, optionsOf, systemClock } from "@holdfast/core";
-import {
-  QueueFullError,
-  TaskCancelledError,
-  TaskExistsError,
-  TaskFailedError,
-  TaskNotFoundError,
-} from "./errors.ts";
-import { decodePayload, encodePayload } from "./payload.ts";
-import type { EnqueueOutcome, NewTask, QueueStats, QueueStore } from "./store.ts";
+import type { Enqueued, EnqueuedTask, EnqueueItem, EnqueueOptions } from "./enqueue-options.ts";
+import { QueueFullError, TaskCancelledError, TaskFailedError, TaskNotFoundError } from "./errors.ts";
+import { ended, eventsOf } from "./following.ts";
+import type { NewTaskSettings } from "./new-task.ts";
+import { enqueuedOf, newTask } from "./new-task.ts";
+import { decodePayload } from "./payload.ts";
+import type { Queue, QueueOptions, WaitOptions } from "./queue-contract.ts";
+import { QUEUE_DEFAULTS } from "./queue-contract.ts";
+import type { QueueStats, QueueStore } from "./store.ts";
 import type { TaskDefinition } from "./task.ts";
-import type { TaskIdMaker } from "./task-id.ts";
 import { uuidV7 } from "./task-id.ts";
 import type { TaskEvent, TaskStatus } from "./task-status.ts";
-import { hasEnded } from "./task-status.ts";
 
-export interface QueueOptions {
-  /** Letters, digits, dots, hyphens, underscores; at most 100. */
-  readonly name: string;
-  readonly store: QueueStore;
-  /** Most live tasks; what would go beyond is refused with a {@link QueueFullError}. @defaultValue 100_000 */
-  readonly limit?: number;
-  /** Largest input and largest result, in bytes. @defaultValue 1_048_576 (1 MiB) */
-  readonly maxPayloadBytes?: number;
-  /** What a refused caller is told to wait. @defaultValue "1s" */
-  readonly retryAfter?: Duration;
-  /** @defaultValue uuidV7() */
-  readonly taskId?: TaskIdMaker;
-  /** For IDs, and for the workers of this queue. @defaultValue systemClock */
-  readonly clock?: Clock;
-}
-
-export interface EnqueueOptions {
-  /** An ID of the caller's own: a second task with it is refused with a {@link TaskExistsError}. */
-  readonly id?: string;
-  /** Not before this long from now. @defaultValue 0 */
-  readonly delay?: Duration;
-  /** Higher goes first. Integer from -1,000 to 1,000. @defaultValue 0 */
-  readonly priority?: number;
-  /** At most one live task has this key: a second one is not added, and answers with the first one's ID. */
-  readonly dedupKey?: string;
-  /**
-   * Tasks of a group run one at a time, in the order they were added: one that is delayed or waits for another try
-   * holds up those behind it.
-   */
-  readonly group?: string;
-  /** Aborts before the task is sent. One that was sent may have been added, whatever the abort. */
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** One of many tasks to be added together. */
-export interface EnqueueItem<Input> extends Omit<EnqueueOptions, "signal"> {
-  readonly input: Input;
-}
-
-/** What became of a task that was to be added. */
-export interface Enqueued {
-  readonly id: string;
-  /** Whether a live task with the same dedup key was there already; `id` is that task's. */
-  readonly duplicate: boolean;
-}
-
-/** What waits take. */
-export interface WaitOptions {
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** A task that is enqueued through a {@link Queue}: what goes in is known, what comes out does not matter. */
-export type EnqueuedTask<Input> = TaskDefinition<Input, unknown, never, unknown>;
-
-/** Adds tasks and follows them. Makes no connection and holds no timer of its own. */
-export interface Queue extends AsyncDisposable {
-  readonly name: string;
-  readonly store: QueueStore;
-  readonly maxPayloadBytes: number;
-  readonly clock: Clock;
-
-  /**
-   * Adds a task; resolves with its ID once the store has it.
-   *
-   * @throws InvalidPayloadError, PayloadTooLargeError, UnserializableError, QueueFullError, TaskExistsError
-   */
-  enqueue<Input>(task: EnqueuedTask<Input>, input: Input, options?: EnqueueOptions): Promise<Enqueued>;
-
-  /**
-   * Adds tasks, in order, in one step. Nothing is added when one of them is not valid or they do not all fit. One
-   * whose ID is taken does not keep the others out: they have been added when this throws a {@link TaskExistsError}.
-   *
-   * @throws as {@link enqueue} does.
-   */
-  enqueueMany<Input>(
-    task: EnqueuedTask<Input>,
-    items: readonly EnqueueItem<Input>[],
-    options?: WaitOptions,
-  ): Promise<readonly Enqueued[]>;
-
-  /** @throws TaskNotFoundError */
-  status(id: string): Promise<TaskStatus>;
-
-  /**
-   * Waits until the task has ended and answers its result.
-   *
-   * @throws TaskFailedError, TaskCancelledError, TaskNotFoundError, or the signal's reason.
-   */
-  wait<Output>(
-    task: TaskDefinition<never, unknown, never, Output>,
-    id: string,
-    options?: WaitOptions,
-  ): Promise<Output>;
-
-  /** The result of a completed task as it was stored; `undefined` while there is none. @throws TaskNotFoundError */
-  result(id: string): Promise<{ readonly value: unknown } | undefined>;
-
-  /**
-   * What happens to a task, from the event after number `after` (default 0: from the start) until it has ended.
-   * Reads on when its reader does: a slow reader holds nothing up and costs no memory, but may miss events that are
-   * no longer kept, which shows as a gap in their numbers.
-   *
-   * @throws TaskNotFoundError, also when the task is forgotten meanwhile, or the signal's reason.
-   */
-  events(
-    id: string,
-    options?: { readonly after?: number | undefined; readonly signal?: AbortSignal | undefined },
-  ): AsyncGenerator<TaskEvent, void, undefined>;
-
-  /**
-   * Ends a task that has not ended. One that runs is told through its handler's signal, wherever it runs; whatever
-   * that does, the task is cancelled. Answers whether it was this call that ended it.
-   *
-   * @throws TaskNotFoundError
-   */
-  cancel(id: string, reason?: string): Promise<boolean>;
-
-  stats(): Promise<QueueStats>;
-
-  /** Failed tasks, the oldest failure first: at most `max` (default 100), behind the one with the ID `after`. */
-  deadLetters(page?: { readonly max?: number; readonly after?: string }): Promise<readonly TaskStatus[]>;
-  /** Makes failed tasks ready again, with all their tries. Answers how many. */
-  redrive(...ids: readonly string[]): Promise<number>;
-  /** Forgets ended tasks. Answers how many. */
-  discard(...ids: readonly string[]): Promise<number>;
-
-  /** Adds no more. The store stays open: it belongs to whoever made it. */
-  close(): Promise<void>;
-}
-
-/** The defaults of `queue`. */
-export const QUEUE_DEFAULTS: {
-  readonly limit: number;
-  readonly maxPayloadBytes: number;
-  readonly retryAfterMs: number;
-} = { limit: 100_000, maxPayloadBytes: 1_048_576, retryAfterMs: 1_000 };
-
-/** Events fetched at a time. */
-const EVENT_PAGE = 100;
 const MAX_BATCH = 10_000;
 const MAX_REASON = 500;
 
@@ -186,7 +45,7 @@ class StoredQueue implements Queue {
   readonly clock: Clock;
   readonly #limit: number;
   readonly #retryAfterMs: number;
-  readonly #taskId: TaskIdMaker;
+  readonly #settings: NewTaskSettings;
   #closed = false;
 
   constructor(options: QueueOptions) {
@@ -201,7 +60,11 @@ class StoredQueue implements Queue {
     this.maxPayloadBytes = check.integer("maxPayloadBytes", bytes, { min: 1 }, maxPayloadBytes);
     this.#limit = check.integer("limit", options.limit, { min: 1 }, limit);
     this.#retryAfterMs = check.duration("retryAfter", options.retryAfter, {}, retryAfterMs);
-    this.#taskId = check.function("taskId", options.taskId) ?? uuidV7();
+    this.#settings = {
+      taskId: check.function("taskId", options.taskId) ?? uuidV7(),
+      now: () => this.clock.now(),
+      maxPayloadBytes: this.maxPayloadBytes,
+    };
   }
 
   async enqueue<Input>(
@@ -237,11 +100,7 @@ class StoredQueue implements Queue {
   ): Promise<Output> {
     const signal = options.signal ?? new AbortController().signal;
     signal.throwIfAborted();
-    let status = await this.status(id);
-    while (!hasEnded(status)) {
-      await this.store.waitForEvents(this.name, id, status.lastSeq, signal);
-      status = await this.status(id);
-    }
+    const status = await ended(this, id, signal);
     if (status.state === "cancelled") throw new TaskCancelledError(id, status.reason);
     if (status.state === "failed") throw new TaskFailedError(id, status.error.code, status.error.message);
     const result = await this.result(id);
@@ -261,19 +120,7 @@ class StoredQueue implements Queue {
     options: { readonly after?: number | undefined; readonly signal?: AbortSignal | undefined } = {},
   ): AsyncGenerator<TaskEvent, void, undefined> {
     const signal = options.signal ?? new AbortController().signal;
-    let after = optionsOf("events").integer("after", options.after, { min: 0 }, 0);
-    for (;;) {
-      signal.throwIfAborted();
-      const page = await this.store.events(this.name, id, after, EVENT_PAGE);
-      if (page === undefined) throw new TaskNotFoundError(id);
-      for (const event of page.events) {
-        after = event.seq;
-        yield event;
-        signal.throwIfAborted();
-      }
-      if (page.ended) return;
-      if (page.events.length === 0) await this.store.waitForEvents(this.name, id, after, signal);
-    }
+    yield* eventsOf(this, id, optionsOf("events").integer("after", options.after, { min: 0 }, 0), signal);
   }
 
   async cancel(id: string, reason: string = "cancelled by its owner"): Promise<boolean> {
@@ -321,7 +168,7 @@ class StoredQueue implements Queue {
   ): Promise<readonly Enqueued[]> {
     signal?.throwIfAborted();
     if (this.#closed) throw new ClosedError(`queue "${this.name}"`);
-    const tasks = items.map((item) => this.#newTask(task, item));
+    const tasks = items.map((item) => newTask(task, item, this.#settings));
     // As the handler will get it, so that what JSON does not carry is found out here.
     if (task.checksInput) for (const { input } of tasks) await task.parseInput(decodePayload(input) as Input);
     signal?.throwIfAborted();
@@ -329,37 +176,4 @@ class StoredQueue implements Queue {
     if (result.full) throw new QueueFullError(this.name, result.live, this.#retryAfterMs);
     return result.outcomes.map(enqueuedOf);
   }
-
-  #newTask<Input>(task: EnqueuedTask<Input>, item: EnqueueItem<Input>): NewTask {
-    const check = optionsOf("enqueue");
-    const { id, dedupKey, group } = item;
-    return {
-      id: id === undefined ? this.#taskId(this.clock.now()) : checkId(id),
-      name: task.name,
-      input: encodePayload(item.input, this.maxPayloadBytes),
-      delayMs: item.delay === undefined ? 0 : check.duration("delay", item.delay),
-      priority:
-        item.priority === undefined
-          ? 0
-          : check.integer("priority", item.priority, { min: -1_000, max: 1_000 }),
-      maxAttempts: task.attempts,
-      maxLeaseLosses: task.leaseLosses,
-      keepMs: task.keepMs,
-      keepFailedMs: task.keepFailedMs,
-      ...(dedupKey === undefined ? {} : { dedupKey: check.string("dedupKey", dedupKey) }),
-      ...(group === undefined ? {} : { group: check.string("group", group) }),
-    };
-  }
-}
-
-function checkId(id: string): string {
-  const check = optionsOf("enqueue");
-  const text = check.string("id", id, 100);
-  if (/^[\w.:-]+$/.test(text)) return text;
-  return check.refuse("id", id, "letters, digits, dots, colons, hyphens and underscores");
-}
-
-function enqueuedOf({ outcome, id }: EnqueueOutcome): Enqueued {
-  if (outcome === "exists") throw new TaskExistsError(id);
-  return { id, duplicate: outcome === "duplicate" };
 }

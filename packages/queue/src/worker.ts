@@ -5,7 +5,7 @@ import PQueue from "p-queue";
 import { NoHandlerError, WorkerClosingError } from "./errors.ts";
 import type { TaskHandler } from "./handler.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
-import type { Queue } from "./queue.ts";
+import type { Queue } from "./queue-contract.ts";
 import { Reporter } from "./reporter.ts";
 import type { ClaimedTask, ClaimRequest, Settlement } from "./store.ts";
 import { answered, workOrTime } from "./store-deadline.ts";
