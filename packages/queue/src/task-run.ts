@@ -3,6 +3,7 @@ import type { Clock, Random, Timer } from "@holdfast/core";
 import { LeaseLostError, retryAfterOf, TimeoutError } from "@holdfast/core";
 import {
   PayloadTooLargeError,
+  PayloadVersionError,
   TaskCancelledError,
   UnserializableError,
   WorkerClosingError,
@@ -10,16 +11,19 @@ import {
 import { failureOf, isPermanent } from "./failure.ts";
 import type { TaskContext, TaskHandler } from "./handler.ts";
 import type { Payload } from "./payload.ts";
-import { decodePayload, encodePayload } from "./payload.ts";
 import type { Reporter } from "./reporter.ts";
+import type { Queue } from "./queue-contract.ts";
 import type { ClaimedTask, RetryPlan, Settlement, TaskReport, WriteOutcome } from "./store.ts";
+import { readMeta, traceOf } from "./task-meta.ts";
+import { inputOf, resultOf } from "./task-payload.ts";
+import type { TaskTracing } from "./task-tracing.ts";
 
 /** What all runs of a worker share. */
 export interface RunSettings {
   readonly clock: Clock;
   readonly random: Random;
   readonly reporter: Reporter;
-  readonly maxPayloadBytes: number;
+  readonly queue: Pick<Queue, "name" | "payloads" | "tracing">;
   /** How long a handler that was told to stop may take, in milliseconds. */
   readonly graceMs: number;
 }
@@ -34,6 +38,8 @@ type Ending =
 
 const MAX_PROGRESS_BYTES = 8_192;
 const MAX_LINE = 2_000;
+/** How long a task is given back whose input is newer than its handler, in milliseconds. */
+const NEWER_DELAY_MS = 10_000;
 /** The wait before another try when the task's own backoff fails. */
 const FALLBACK_RETRY: RetryPlan = { delayMs: 1_000, backoffState: 0 };
 
@@ -144,20 +150,38 @@ export class TaskRun {
 
   async #handle(): Promise<Ending> {
     try {
-      const { task, run } = this.handler;
-      const input = await task.parseInput(decodePayload(this.claimed.input) as never);
+      const { task } = this.handler;
+      const { payloads, tracing } = this.settings.queue;
+      // A signal is made only where something can wait for it.
+      const signal = payloads.plain ? undefined : this.signal;
+      const input = await inputOf(this.claimed, task, payloads, signal);
       // Told to stop before it began.
       if (this.#stop !== undefined) throw this.#stop.reason;
-      const value = await run(new RunContext(this, input as never));
-      const result = encodePayload(value, this.settings.maxPayloadBytes);
-      // As it will be read, so that what it does not survive is found out here.
-      if (task.checksOutput) await task.parseOutput(decodePayload(result) as never);
+      const value = await (tracing === undefined ? this.#call(input) : this.#traced(tracing, input));
+      const result = await resultOf(value, this.claimed.id, task, payloads, signal);
       if (this.#reported !== undefined) await this.#reported;
       return { kind: "returned", result };
     } catch (thrown) {
       await this.#reported;
       return { kind: "threw", thrown };
     }
+  }
+
+  #call(input: unknown): unknown {
+    return this.handler.run(new RunContext(this, input as never));
+  }
+
+  #traced(tracing: TaskTracing, input: unknown): Promise<unknown> {
+    const { id, name: task, attempt, meta } = this.claimed;
+    const trace = traceOf(readMeta(meta));
+    const about = {
+      queue: this.settings.queue.name,
+      task,
+      id,
+      attempt,
+      ...(trace === undefined ? {} : { trace }),
+    };
+    return tracing.processing(about, async () => this.#call(input));
   }
 
   #end(ending: Ending): void {
@@ -177,6 +201,8 @@ export class TaskRun {
     if (ending.kind === "returned") return { id, fence, kind: "complete", result: ending.result };
     // Whatever it threw, it threw because it was told to stop.
     if (stop?.cause === "closing" || ending.kind === "abandoned") return { id, fence, kind: "release" };
+    if (ending.thrown instanceof PayloadVersionError && ending.thrown.givesBack)
+      return { id, fence, kind: "suspend", delayMs: NEWER_DELAY_MS };
     return this.#failure(ending.thrown);
   }
 

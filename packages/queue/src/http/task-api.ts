@@ -1,8 +1,9 @@
 // Tasks over HTTP: 202 and a Location at once, then poll, long-poll, stream or cancel.
 import type { Handler } from "@holdfast/core";
 import { optionsOf, problemResponse, readJson, RequestError } from "@holdfast/core";
+import type { EnqueueOptions } from "../enqueue-options.ts";
 import { TaskCancelledError, TaskFailedError } from "../errors.ts";
-import type { EnqueueOptions, Queue } from "../queue.ts";
+import type { Queue } from "../queue-contract.ts";
 import type { TaskDefinition } from "../task.ts";
 import { hasEnded } from "../task-status.ts";
 import { eventStream } from "./event-stream.ts";
