@@ -203,9 +203,9 @@ export class RedisQueues implements QueueStore {
   async meter(queue: string): Promise<QueueMeter> {
     const answer = list(await this.#line(queue).ask("meter")) as readonly number[];
     const [added = 0, started = 0, completed = 0, failed = 0, cancelled = 0, retried = 0] = answer;
-    const [waitedMs = 0, ranMs = 0, paused = 0, headAddedAt] = answer.slice(6);
+    const [waitedMs = 0, ranMs = 0, paused = 0, headAddedAt = 0] = answer.slice(6);
     const sums = { added, started, completed, failed, cancelled, retried, waitedMs, ranMs };
-    return { ...sums, ...(headAddedAt == null ? {} : { headAddedAt }), paused: paused === 1 };
+    return { ...sums, ...(headAddedAt === 0 ? {} : { headAddedAt }), paused: paused === 1 };
   }
 
   async list(queue: string, state: TaskState, max: number): Promise<readonly TaskStatus[]> {

@@ -14,7 +14,7 @@ export const STATES = [
 ] as const;
 
 /** When a wait is over that has no end. */
-const NEVER = Number.MAX_SAFE_INTEGER;
+const NEVER = 2 ** 52;
 
 /** A status from the script's answer; 0 stands for no task. */
 export function statusOf(id: string, answer: unknown): TaskStatus | undefined {

@@ -17,9 +17,9 @@ local function offer(id, t)
   has_ready, news.has_work = true, true
 end
 
--- What was said of groups and what they have used: how many at a time, tokens, and in how many milliseconds they come; debt in parts
--- of a token, as of a time: a start makes PER of it and a millisecond takes away RATE, so that all numbers are whole. BLOCKED:
--- there is no token, and until there is one its tasks are not offered.
+-- What was said of groups and what they have used: how many run at a time, tokens, and in how many milliseconds they come; debt
+-- in parts of a token, as of a time: a start makes PER of it and a millisecond takes away RATE, so that all numbers are whole.
+-- BLOCKED: there is no token, and until there is one its tasks are not offered.
 local AT_ONCE, RATE, PER, DEBT, AS_OF, BLOCKED = 1, 2, 3, 4, 5, 6
 local limits = {}
 
@@ -33,7 +33,8 @@ local function limit_of(name)
 end
 
 local function save_limit(name, limit)
-  if limit[AT_ONCE] ~= 1 or limit[RATE] ~= 0 then call('HSET', LIMITS, name, cmsgpack.pack(limit)) else call('HDEL', LIMITS, name) end
+  if limit[AT_ONCE] == 1 and limit[RATE] == 0 then return call('HDEL', LIMITS, name) end
+  call('HSET', LIMITS, name, cmsgpack.pack(limit))
 end
 
 local function forget_limit(name)
@@ -121,7 +122,7 @@ end
 
 local function join_group(id, t, is_redriven)
   local rest_fields = rest_of(t)
-  local name, said = rest_fields[GROUP], rest_fields[LIMIT]
+  local name, said = rest_fields[GROUP], rest_fields[SAID]
   if not name then return end
   local prefix = prefix_of(name)
   local is_new = #members(GROUPS, prefix, 0, 1) == 0

@@ -8,7 +8,7 @@ local function meter()
   local head = call('ZRANGE', READY, 0, 0)[1]
   local answer = { unpack(counts, ADDED, RAN) }
   answer[#answer + 1] = is_paused
-  answer[#answer + 1] = head and find(head)[ENQUEUED]
+  answer[#answer + 1] = head and find(head)[ENQUEUED] or 0
   return answer
 end
 

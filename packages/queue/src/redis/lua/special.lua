@@ -25,7 +25,8 @@ local function next_turn(priority, tenant, cost)
   return turn
 end
 
--- Of what is said in JSON of a new task: key, group and its limit, tenant, parent, whether it waits for children, when it expires.
+-- What is said of a new task: its key, group, group's limit, tenant, parent, whether it waits for children, when it expires.
+
 local function count_new(tasks, first, last)
   local fresh, ids, keys = 0, {}, {}
   for index = first, last do
@@ -63,7 +64,7 @@ local function add_special(id, kind, body, said)
   local t = { SCHEDULED, 1, (said.g or said.e) and 1 or 0, (said.k or said.g or said.p) and 1 or 0, 0, 1, 0, 0,
     now + (said.w and 0 or kind.delay), 0, kind.keep, 0, 0, 1, kind.attempts, kind.losses, now, 0, kind.keep_failed,
     kind.priority, order, next_turn(kind.priority, said.t, kind.cost), body, '', false }
-  t.more = { [NAME] = kind.name, [GROUP] = said.g, [LIMIT] = said.l, [KEY] = said.k, [TENANT] = said.t,
+  t.more = { [NAME] = kind.name, [GROUP] = said.g, [SAID] = said.l, [KEY] = said.k, [TENANT] = said.t,
     [COST] = kind.cost ~= 60 and kind.cost or nil, [PARENT] = said.p, [EXPIRES] = said.e and now + said.e }
   records[id], dirty[id] = t, true
   counts[SCHEDULED], counts[ADDED] = counts[SCHEDULED] + 1, counts[ADDED] + 1

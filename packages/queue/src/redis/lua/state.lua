@@ -40,10 +40,10 @@ local RECORD = '<BBBBI4I4dddddI4I4I4I4I4dddhddI4c0Bc0'
 local WARM_AT, BODY_AT = 53, 115
 -- A larger body is not in the record; the one in the record is empty then.
 local MAX_BODY = 1024
--- Fields of the rest, where there are any but the name. LIMIT: what it said of its group. BORN: the first ORDER of one that was
+-- Fields of the rest, where there are any but the name. SAID: what it said of its group. BORN: the first ORDER of one that was
 -- redriven. PARENT_BORN: that of its parent, which no other task of the same ID has. COUNTED: its parent counts it among its OPEN
 -- children.
-local NAME, GROUP, LIMIT, KEY, TENANT, COST, BORN, PARENT, PARENT_BORN, COUNTED, OPEN = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+local NAME, GROUP, SAID, KEY, TENANT, COST, BORN, PARENT, PARENT_BORN, COUNTED, OPEN = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
 local EXPIRES, EVENT, FOR_CHILDREN, RECORDED, PROGRESS, FAILURE, REASON = 12, 13, 14, 15, 16, 17, 18
 
 -- Words of a command at once: Lua's stack holds 8,000.
@@ -51,7 +51,8 @@ local CHUNK = 2000
 -- Things that happen by themselves in one run, of each kind.
 local MAX_SWEEP = 1000
 local MAX_WORKERS, MAX_REVOKED, MAX_SCHEDULES, MAX_TENANTS = 1000, 1000, 1000, 10000
-local NEVER = 9007199254740991
+-- Beyond all times; 2^52, since clients read larger numbers wrongly.
+local NEVER = 4503599627370496
 -- The order of claims: priorities from -1000 to 1000, the highest first, and turns below 2^42: 7 * 10^10 tasks of one priority
 -- before the queue is empty once.
 local RANK = 4398046511104
