@@ -108,7 +108,8 @@ export function defineTask<Input = unknown, Parsed = Input, Result = unknown, Ou
   };
 }
 
-async function parse(
+/** @throws InvalidPayloadError; the value as it is without a schema. */
+export async function parse(
   schema: StandardSchemaV1 | undefined,
   value: unknown,
   task: string,

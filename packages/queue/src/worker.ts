@@ -100,6 +100,9 @@ class ClaimingWorker implements Worker {
       clock: queue.clock,
       random: check.function("random", options.random) ?? systemRandom,
       reporter: new Reporter(queue, this.#leaseMs),
+      queue,
+      worker: this.name,
+      patienceMs: this.#leaseMs,
       maxPayloadBytes: queue.maxPayloadBytes,
       graceMs: check.duration("grace", options.grace, {}, graceMs),
     };
