@@ -3,6 +3,7 @@ import type { Backoff, Clock, Random, Timer } from "@holdfast/core";
 import { LeaseLostError, retryAfterOf, TimeoutError } from "@holdfast/core";
 import {
   PayloadTooLargeError,
+  PayloadVersionError,
   TaskCancelledError,
   UnserializableError,
   WorkerClosingError,
@@ -10,7 +11,6 @@ import {
 import { failureOf, isPermanent } from "./failure.ts";
 import type { TaskContext, TaskHandler } from "./handler.ts";
 import type { Payload } from "./payload.ts";
-import { decodePayload, encodePayload } from "./payload.ts";
 import type { Queue } from "./queue-contract.ts";
 import type { Reporter } from "./reporter.ts";
 import type { Steps } from "./steps/contract.ts";
@@ -18,6 +18,9 @@ import { TaskSuspendedError } from "./steps/errors.ts";
 import type { StepHost, Suspension } from "./steps/step-host.ts";
 import { TaskSteps } from "./steps/task-steps.ts";
 import type { ClaimedTask, RetryPlan, Settlement, TaskReport, WriteOutcome } from "./store.ts";
+import { readMeta, traceOf } from "./task-meta.ts";
+import { inputOf, resultOf } from "./task-payload.ts";
+import type { TaskTracing } from "./task-tracing.ts";
 
 /** What all runs of a worker share. */
 export interface RunSettings {
@@ -27,7 +30,6 @@ export interface RunSettings {
   readonly queue: Queue;
   /** The worker's name. */
   readonly worker: string;
-  readonly maxPayloadBytes: number;
   /** How long the store may take to answer, in milliseconds. */
   readonly patienceMs: number;
   /** How long a handler that was told to stop may take, in milliseconds. */
@@ -45,6 +47,8 @@ type Ending =
 
 const MAX_PROGRESS_BYTES = 8_192;
 const MAX_LINE = 2_000;
+/** How long a task is given back whose input is newer than its handler, in milliseconds. */
+const NEWER_DELAY_MS = 10_000;
 /** The wait before another try when the task's own backoff fails. */
 const FALLBACK_RETRY: RetryPlan = { delayMs: 1_000, backoffState: 0 };
 
@@ -59,6 +63,7 @@ export class TaskRun implements StepHost {
   #grace: Timer | undefined;
   #settle: ((settlement: Settlement | undefined) => void) | undefined;
   #steps: TaskSteps | undefined;
+  #onOver: (() => void) | undefined;
   #hasEnded = false;
   /** The handler has ended, or was left behind. */
   #isOver = false;
@@ -180,6 +185,10 @@ export class TaskRun implements StepHost {
     return this.#isOver;
   }
 
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
   get aborted(): boolean {
     return this.#stop !== undefined;
   }
@@ -209,16 +218,17 @@ export class TaskRun implements StepHost {
 
   async #handle(): Promise<Ending> {
     try {
-      const { task, run } = this.handler;
-      const input = await task.parseInput(decodePayload(this.claimed.input) as never);
+      const { task } = this.handler;
+      const { payloads, tracing } = this.settings.queue;
+      // A signal is made only where something can wait for it.
+      const signal = payloads.plain ? undefined : this.signal;
+      const input = await inputOf(this.claimed, task, payloads, signal);
       // Told to stop before it began.
       if (this.#stop !== undefined) throw this.#stop.reason;
-      const value = await run(new RunContext(this, input as never));
+      const value = await (tracing === undefined ? this.#call(input) : this.#traced(tracing, input));
       this.#isOver = true;
       if (this.#steps !== undefined) await this.#steps.finish();
-      const result = encodePayload(value, this.settings.maxPayloadBytes);
-      // As it will be read, so that what it does not survive is found out here.
-      if (task.checksOutput) await task.parseOutput(decodePayload(result) as never);
+      const result = await resultOf(value, this.claimed.id, task, payloads, signal);
       if (this.#reported !== undefined) await this.#reported;
       return { kind: "returned", result };
     } catch (thrown) {
@@ -229,6 +239,25 @@ export class TaskRun implements StepHost {
     }
   }
 
+  #call(input: unknown): unknown {
+    return this.handler.run(new RunContext(this, input as never));
+  }
+
+  #traced(tracing: TaskTracing, input: unknown): Promise<unknown> {
+    const { id, name: task, attempt, meta } = this.claimed;
+    const trace = traceOf(readMeta(meta));
+    const about = {
+      queue: this.settings.queue.name,
+      task,
+      id,
+      attempt,
+      ...(trace === undefined ? {} : { trace }),
+    };
+    // A handler that stays behind in a wait never ends, but its part of the trace does.
+    const over = new Promise<void>((resolve) => (this.#onOver = resolve));
+    return tracing.processing(about, () => Promise.race([this.#call(input), over]));
+  }
+
   #end(ending: Ending): void {
     if (this.#hasEnded || this.#settle === undefined) return;
     this.#hasEnded = true;
@@ -236,6 +265,7 @@ export class TaskRun implements StepHost {
     this.#limit?.cancel();
     this.#grace?.cancel();
     this.#steps?.end();
+    this.#onOver?.();
     this.#settle(this.#settlement(ending));
   }
 
@@ -249,6 +279,8 @@ export class TaskRun implements StepHost {
     if (ending.kind === "returned") return { id, fence, kind: "complete", result: ending.result };
     // Whatever it threw, it threw because it was told to stop.
     if (stop?.cause === "closing" || ending.kind === "abandoned") return { id, fence, kind: "release" };
+    if (ending.thrown instanceof PayloadVersionError && ending.thrown.givesBack)
+      return { id, fence, kind: "suspend", delayMs: NEWER_DELAY_MS };
     return this.#failure(ending.thrown);
   }
 

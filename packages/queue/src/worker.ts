@@ -103,7 +103,6 @@ class ClaimingWorker implements Worker {
       queue,
       worker: this.name,
       patienceMs: this.#leaseMs,
-      maxPayloadBytes: queue.maxPayloadBytes,
       graceMs: check.duration("grace", options.grace, {}, graceMs),
     };
     this.#pool = new PQueue({ concurrency: this.#concurrency });
@@ -348,9 +347,8 @@ interface Ended {
 
 /** Fails tries of a task that nobody here can run, in the hope that another worker can: deploys take a while. */
 function unknownTask(name: string): TaskHandler {
-  const task = defineTask({ name });
   const run = (): never => {
     throw new NoHandlerError(name);
   };
-  return { task, run };
+  return { task: { ...defineTask({ name }), upcast: async () => run() }, run };
 }

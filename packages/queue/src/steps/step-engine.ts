@@ -4,13 +4,12 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { PermanentError, UnserializableError } from "../errors.ts";
 import { failureOf, isPermanent } from "../failure.ts";
 import { decodePayload } from "../payload.ts";
-import type { Checkpoint } from "../store.ts";
 import { parse } from "../task.ts";
 import type { StepContext, StepEndedEvent, StepOptions } from "./contract.ts";
 import { StepMismatchError } from "./errors.ts";
 import { RunningStep } from "./step-context.ts";
 import type { StepHost } from "./step-host.ts";
-import type { StepRecord } from "./step-journal.ts";
+import type { Entry, Prepared, StepRecord } from "./step-journal.ts";
 import { StepJournal } from "./step-journal.ts";
 import { StepNames } from "./step-names.ts";
 import type { Reached } from "./step-waits.ts";
@@ -27,7 +26,7 @@ export interface StepWork {
   /** Aborts this step before its run does. */
   readonly signal?: () => AbortSignal;
   /** What is recorded together with its outcome. */
-  readonly also?: readonly Checkpoint[];
+  readonly also?: readonly Entry[];
 }
 
 /** What a step comes to that must not begin: nothing, for ever. A promise of its own, so that nothing holds it. */
@@ -53,15 +52,14 @@ export class StepEngine {
    * @throws the reason when the run was told to stop; StepMismatchError, TooManyStepsError.
    */
   async begin(step: string, kind: string, input?: string): Promise<StepRecord | "new" | "left behind"> {
-    if (this.host.isOver) return "left behind";
     this.throwIfStopped();
     await this.journal.load();
     await this.journal.writeFailures();
-    const record = this.journal.find(step);
+    const record = await this.journal.find(step);
     if (record !== undefined) return this.#matching(step, record, kind, input);
     this.host.checkLease();
     this.throwIfStopped();
-    if (this.host.isOver || this.isHeld) return "left behind";
+    if (this.host.hasEnded || this.isHeld) return "left behind";
     this.journal.checkRoom();
     return "new";
   }
@@ -86,13 +84,14 @@ export class StepEngine {
     const { journal, host } = this;
     const startedAt = host.queue.clock.monotonic();
     const described = input === undefined ? { kind: "run" } : { kind: "run", input };
-    let checkpoint: Checkpoint;
+    let entries: readonly Prepared[];
     let value: unknown;
     try {
       const record = { ...described, value: await this.#call(work) };
-      checkpoint = journal.encode({ name: step, record });
+      const all = [{ name: step, record }, ...also];
+      entries = await Promise.all(all.map((entry) => journal.prepare(entry)));
       // As any later run will see it.
-      const copy = decodePayload(checkpoint.value) as StepRecord;
+      const copy = decodePayload(entries[0]!.opened) as StepRecord;
       value = await this.#checked(step, copy, work.options.output);
     } catch (thrown) {
       this.#publish(step, startedAt, "failed");
@@ -103,7 +102,7 @@ export class StepEngine {
       throw failedBefore(error, thrown);
     }
     try {
-      await journal.write(checkpoint, ...also);
+      await journal.write(...entries);
     } catch (error) {
       this.#publish(step, startedAt, "refused");
       throw error;
@@ -135,11 +134,7 @@ export class StepEngine {
     return record;
   }
 
-  async #checked(
-    step: string,
-    record: StepRecord,
-    schema: StandardSchemaV1 | undefined,
-  ): Promise<unknown> {
+  async #checked(step: string, record: StepRecord, schema: StandardSchemaV1 | undefined): Promise<unknown> {
     return parse(schema, record.value, `${this.host.claimed.name}/${step}`, "output");
   }
 

@@ -27,8 +27,10 @@ export interface StepHost {
   readonly signal: AbortSignal;
   /** Whether the lease is ours as far as we know. */
   readonly isOurs: boolean;
-  /** Whether the handler has ended or was left behind: no step begins any more. */
+  /** Whether the handler has ended or was left behind: no step is begun any more. */
   readonly isOver: boolean;
+  /** Whether the run has ended: what steps that were begun come to is of no use any more. */
+  readonly hasEnded: boolean;
   /** Finds out by this machine's clock whether the lease has ended meanwhile: the run may have been frozen. */
   checkLease(): void;
   /** Throws what a handler is to see when a write was refused. */

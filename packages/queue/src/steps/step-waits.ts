@@ -50,6 +50,7 @@ export class StepWaits {
    */
   park(wait: Wait): Promise<void> {
     return new Promise((resolve, reject) => {
+      if (this.host.isOver) return;
       const { clock } = this.host.queue;
       const ms = Math.min(MAX_DURATION_MS, Math.max(0, (wait.dueAt ?? Infinity) - clock.now()));
       const over = (): void => {

@@ -2,13 +2,7 @@
 import { optionsOf } from "@holdfast/core";
 import { isPermanent } from "../failure.ts";
 import { parse } from "../task.ts";
-import type {
-  StepContext,
-  StepOptions,
-  Steps,
-  WaitForOptions,
-  WaitForTimeout,
-} from "./contract.ts";
+import type { StepContext, StepOptions, Steps, WaitForOptions, WaitForTimeout } from "./contract.ts";
 import { EventTimeoutError } from "./errors.ts";
 import { leftBehind, StepEngine } from "./step-engine.ts";
 import type { StepHost } from "./step-host.ts";
@@ -92,7 +86,7 @@ export class TaskSteps implements Steps {
     if (record === "left behind") return leftBehind();
     if (record === "new") {
       record = { kind: "sleep", until: untilOf() };
-      await journal.write(journal.encode({ name: step, record }));
+      await journal.record({ name: step, record });
     }
     const dueAt = record.until!;
     if (dueAt <= host.queue.clock.now()) return { value: undefined };
@@ -110,17 +104,17 @@ export class TaskSteps implements Steps {
     const { journal, waits, host } = this.#engine;
     const record = await this.#engine.begin(step, "wait");
     // An event that has come is no new step.
-    const isThere = !host.isOver && journal.event(event) !== undefined;
+    const isThere = !host.hasEnded && journal.has(checkpoint);
     if (record === "left behind" && !isThere) return leftBehind();
     const late = `timeout:${step}`;
-    if (journal.find(late) !== undefined) return { value: this.#late(event, options) };
-    const found = journal.event(event);
+    if (journal.has(late)) return { value: this.#late(event, options) };
+    const found = await journal.event(event);
     if (found !== undefined) return { value: await this.#heard(event, found.value, options) };
     if (this.#engine.isHeld || record === "left behind") return leftBehind();
     let dueAt = record === "new" ? undefined : record.until;
     if (record === "new" && timeoutMs !== undefined) {
       dueAt = host.queue.clock.now() + timeoutMs;
-      await journal.write(journal.encode({ name: step, record: { kind: "wait", until: dueAt } }));
+      await journal.record({ name: step, record: { kind: "wait", until: dueAt } });
     }
     if (dueAt === undefined) return { wait: waits.park({ event: checkpoint }) as Promise<never> };
     const until = dueAt;
@@ -139,9 +133,9 @@ export class TaskSteps implements Steps {
   ): Promise<unknown> {
     const { journal } = this.#engine;
     await journal.loadSince(dueAt);
-    const found = journal.event(event);
+    const found = await journal.event(event);
     if (found !== undefined) return this.#heard(event, found.value, options);
-    await journal.write(journal.encode({ name: late, record: { kind: "timeout" } }));
+    await journal.record({ name: late, record: { kind: "timeout" } });
     return this.#late(event, options);
   }
 
@@ -163,8 +157,8 @@ export class TaskSteps implements Steps {
 
   /** Names are given out in the order of the calls, at once. Whoever does not await a step must not be ended by it. */
   #begun<T>(name: () => () => Promise<Reached<T>>): Promise<T> {
-    const { waits } = this.#engine;
-    const outcome = waits.tracked(async () => name()());
+    const { waits, host } = this.#engine;
+    const outcome = waits.tracked(async () => (host.isOver ? leftBehind() : name()()));
     outcome.catch(() => {});
     return outcome;
   }
