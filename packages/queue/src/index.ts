@@ -38,6 +38,21 @@ export { queue } from "./queue.ts";
 export { QUEUE_DEFAULTS } from "./queue-contract.ts";
 export type { Queue, QueueOptions, WaitOptions } from "./queue-contract.ts";
 export { EXPIRED, MAX_SCHEDULES, MAX_TENANTS, MAX_WEIGHT, turnCost } from "./store.ts";
+export { STEP_LIMITS } from "./steps/contract.ts";
+export type {
+  StepContext,
+  StepEndedEvent,
+  StepOptions,
+  Steps,
+  WaitForOptions,
+  WaitForTimeout,
+} from "./steps/contract.ts";
+export {
+  EventTimeoutError,
+  StepMismatchError,
+  TaskSuspendedError,
+  TooManyStepsError,
+} from "./steps/errors.ts";
 export type * from "./store.ts";
 export { defineTask, TASK_DEFAULTS } from "./task.ts";
 export type { TaskDefinition, TaskOptions, Upcaster } from "./task.ts";

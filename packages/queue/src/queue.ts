@@ -25,7 +25,9 @@ import type {
   QueueStats,
   QueueStore,
   Schedule,
+  SignalOutcome,
 } from "./store.ts";
+import { eventCheckpoint } from "./steps/step-names.ts";
 import type { TaskDefinition } from "./task.ts";
 import { uuidV7 } from "./task-id.ts";
 import { writeMeta } from "./task-meta.ts";
@@ -181,6 +183,14 @@ class StoredQueue implements Queue {
     const [outcome] = await this.store.cancel(this.name, [id], why);
     if (outcome === "unknown") throw new TaskNotFoundError(id);
     return outcome === "cancelled";
+  }
+
+  async signal(id: string, event: string, value: unknown = null): Promise<Exclude<SignalOutcome, "unknown">> {
+    const name = eventCheckpoint(event);
+    const payload = await this.payloads.write(value, { id, part: "checkpoint", name });
+    const outcome = await this.store.signal(this.name, id, { name, value: payload });
+    if (outcome === "unknown") throw new TaskNotFoundError(id);
+    return outcome;
   }
 
   pause(): Promise<void> {
