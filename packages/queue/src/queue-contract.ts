@@ -1,25 +1,57 @@
 // A queue as its users see it: what it can be told, and everything one may ask of it.
-import type { Clock, Duration } from "@holdfast/core";
-import type { Enqueued, EnqueuedTask, EnqueueItem, EnqueueOptions } from "./enqueue-options.ts";
-import type { QueueStats, QueueStore } from "./store.ts";
+import type { Clock, Duration, Random } from "@holdfast/core";
+import type { PayloadCodec } from "./codec/payload-codec.ts";
+import type {
+  Enqueued,
+  EnqueueCallOptions,
+  EnqueuedTask,
+  EnqueueItem,
+  EnqueueOptions,
+  GroupOptions,
+  WhenFull,
+} from "./enqueue-options.ts";
+import type { PayloadFormat } from "./payload-format.ts";
+import type { FireOutcome, QueueMeter, QueueStats, QueueStore, Schedule, SignalOutcome } from "./store.ts";
 import type { TaskDefinition } from "./task.ts";
 import type { TaskIdMaker } from "./task-id.ts";
-import type { TaskEvent, TaskStatus } from "./task-status.ts";
+import type { TaskEvent, TaskState, TaskStatus } from "./task-status.ts";
+import type { TaskTracing } from "./task-tracing.ts";
 
 export interface QueueOptions {
   /** Letters, digits, dots, hyphens, underscores; at most 100. */
   readonly name: string;
   readonly store: QueueStore;
-  /** Most live tasks; what would go beyond is refused with a {@link QueueFullError}. @defaultValue 100_000 */
+  /** Most live tasks. @defaultValue 100_000 */
   readonly limit?: number;
-  /** Largest input and largest result, in bytes. @defaultValue 1_048_576 (1 MiB) */
+  /** What becomes of tasks beyond the limit, unless a call says otherwise. @defaultValue "reject" */
+  readonly whenFull?: WhenFull;
+  /** How long a caller waits for room, unless it says otherwise. @defaultValue "30s" */
+  readonly maxWait?: Duration;
+  /** Callers of this process that wait for room; the next is refused with a {@link TooManyWaitingError}. @defaultValue 1_000 */
+  readonly maxWaiting?: number;
+  /** Largest input, result and checkpoint as it is stored, in bytes: after the codecs. @defaultValue 1_048_576 (1 MiB) */
   readonly maxPayloadBytes?: number;
+  /**
+   * What payloads go through on their way into the store, in this order, and back. All processes of a queue need the
+   * same. See `@holdfast/queue/codec`. @defaultValue none
+   */
+  readonly codecs?: readonly PayloadCodec[];
+  /** For tasks that say nothing of it themselves. @defaultValue never */
+  readonly expiresIn?: Duration;
+  /** The limits of a group whose task names it by its key alone. @defaultValue those that it has, else one at a time */
+  readonly groupLimit?: (key: string) => Omit<GroupOptions, "key"> | undefined;
+  /** The share of a tenant whose task says nothing of it. @defaultValue 1 */
+  readonly weightOf?: (tenant: string) => number | undefined;
+  /** Carries traces from enqueue to handler: `taskTracing()` of `@holdfast/queue/otel`. @defaultValue none */
+  readonly tracing?: TaskTracing;
   /** What a refused caller is told to wait. @defaultValue "1s" */
   readonly retryAfter?: Duration;
   /** @defaultValue uuidV7() */
   readonly taskId?: TaskIdMaker;
   /** For IDs, and for the workers of this queue. @defaultValue systemClock */
   readonly clock?: Clock;
+  /** @defaultValue systemRandom */
+  readonly random?: Random;
 }
 
 /** What waits take. */
@@ -33,11 +65,15 @@ export interface Queue extends AsyncDisposable {
   readonly store: QueueStore;
   readonly maxPayloadBytes: number;
   readonly clock: Clock;
+  /** How its payloads are written and read; workers ask it. */
+  readonly payloads: PayloadFormat;
+  readonly tracing: TaskTracing | undefined;
 
   /**
    * Adds a task; resolves with its ID once the store has it.
    *
-   * @throws InvalidPayloadError, PayloadTooLargeError, UnserializableError, QueueFullError, TaskExistsError
+   * @throws InvalidPayloadError, PayloadTooLargeError, UnserializableError, QueueFullError, TooManyWaitingError,
+   * TaskExistsError
    */
   enqueue<Input>(task: EnqueuedTask<Input>, input: Input, options?: EnqueueOptions): Promise<Enqueued>;
 
@@ -50,7 +86,7 @@ export interface Queue extends AsyncDisposable {
   enqueueMany<Input>(
     task: EnqueuedTask<Input>,
     items: readonly EnqueueItem<Input>[],
-    options?: WaitOptions,
+    options?: EnqueueCallOptions,
   ): Promise<readonly Enqueued[]>;
 
   /** @throws TaskNotFoundError */
@@ -90,7 +126,43 @@ export interface Queue extends AsyncDisposable {
    */
   cancel(id: string, reason?: string): Promise<boolean>;
 
+  /**
+   * Tells a task of an event: `step.waitFor(event)` of its handler answers `value`, whether it waits already or comes to
+   * that later. An event happens once for a task: `"duplicate"` says that it had happened, and that the first value
+   * stays. `"ended"`: the task had ended.
+   *
+   * @param event - 1 to 100 letters, digits, dots, hyphens and underscores.
+   * @param value - `null` if there is nothing to say.
+   * @throws TaskNotFoundError, PayloadTooLargeError, UnserializableError, InvalidOptionError
+   */
+  signal(id: string, event: string, value?: unknown): Promise<Exclude<SignalOutcome, "unknown">>;
+
+  /** Lets nothing be claimed any more, by any worker, until {@link resume}. What runs goes on. */
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+
   stats(): Promise<QueueStats>;
+  /** What has happened in the queue since its first task, and what is next. */
+  meter(): Promise<QueueMeter>;
+  /** Up to `max` tasks (default 100, at most 1,000) in a state: roughly those that change next, or that ended last. */
+  list(state: TaskState, max?: number): Promise<readonly TaskStatus[]>;
+
+  /** All schedules, the one that is next first. See `@holdfast/queue/cron`. */
+  schedules(): Promise<readonly Schedule[]>;
+  /** Takes a schedule away, from all schedulers. Whether there was one. */
+  unschedule(key: string): Promise<boolean>;
+  /**
+   * Adds a task and moves its schedule on to `nextAt`, in one step, if that is still as it is said to be. What
+   * schedulers are made of.
+   *
+   * @throws as {@link enqueue} does, but a full queue is an answer.
+   */
+  fire<Input>(
+    task: EnqueuedTask<Input>,
+    item: EnqueueItem<Input>,
+    schedule: Schedule,
+    nextAt: number,
+  ): Promise<FireOutcome>;
 
   /** Failed tasks, the oldest failure first: at most `max` (default 100), behind the one with the ID `after`. */
   deadLetters(page?: { readonly max?: number; readonly after?: string }): Promise<readonly TaskStatus[]>;
@@ -108,4 +180,6 @@ export const QUEUE_DEFAULTS: {
   readonly limit: number;
   readonly maxPayloadBytes: number;
   readonly retryAfterMs: number;
-} = { limit: 100_000, maxPayloadBytes: 1_048_576, retryAfterMs: 1_000 };
+  readonly maxWaitMs: number;
+  readonly maxWaiting: number;
+} = { limit: 100_000, maxPayloadBytes: 1_048_576, retryAfterMs: 1_000, maxWaitMs: 30_000, maxWaiting: 1_000 };

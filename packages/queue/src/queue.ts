@@ -1,21 +1,50 @@
 // A queue over a store: tasks in, an ID at once, and everything one may ask about them.
 import type { Clock } from "@holdfast/core";
-import { ClosedError, optionsOf, systemClock } from "@holdfast/core";
-import type { Enqueued, EnqueuedTask, EnqueueItem, EnqueueOptions } from "./enqueue-options.ts";
+import { ClosedError, optionsOf, systemClock, systemRandom, toMs } from "@holdfast/core";
+import type {
+  Enqueued,
+  EnqueueCallOptions,
+  EnqueuedTask,
+  EnqueueItem,
+  EnqueueOptions,
+} from "./enqueue-options.ts";
 import { QueueFullError, TaskCancelledError, TaskFailedError, TaskNotFoundError } from "./errors.ts";
 import { ended, eventsOf } from "./following.ts";
 import type { NewTaskSettings } from "./new-task.ts";
-import { enqueuedOf, newTask } from "./new-task.ts";
-import { decodePayload } from "./payload.ts";
+import { enqueuedOf, newTask, readyTask } from "./new-task.ts";
+import type { PayloadFormat } from "./payload-format.ts";
+import { payloadFormat } from "./payload-format.ts";
 import type { Queue, QueueOptions, WaitOptions } from "./queue-contract.ts";
 import { QUEUE_DEFAULTS } from "./queue-contract.ts";
-import type { QueueStats, QueueStore } from "./store.ts";
+import { RoomLine } from "./room-line.ts";
+import type {
+  EnqueueResult,
+  FireOutcome,
+  NewTask,
+  QueueMeter,
+  QueueStats,
+  QueueStore,
+  Schedule,
+  SignalOutcome,
+} from "./store.ts";
+import { eventCheckpoint } from "./steps/step-names.ts";
 import type { TaskDefinition } from "./task.ts";
 import { uuidV7 } from "./task-id.ts";
-import type { TaskEvent, TaskStatus } from "./task-status.ts";
+import { writeMeta } from "./task-meta.ts";
+import type { TaskEvent, TaskState, TaskStatus } from "./task-status.ts";
+import type { TaskTracing } from "./task-tracing.ts";
 
 const MAX_BATCH = 10_000;
 const MAX_REASON = 500;
+const STATES: readonly TaskState[] = [
+  "scheduled",
+  "waiting",
+  "ready",
+  "running",
+  "completed",
+  "failed",
+  "cancelled",
+];
 
 /**
  * A queue of tasks.
@@ -43,14 +72,18 @@ class StoredQueue implements Queue {
   readonly store: QueueStore;
   readonly maxPayloadBytes: number;
   readonly clock: Clock;
+  readonly payloads: PayloadFormat;
+  readonly tracing: TaskTracing | undefined;
   readonly #limit: number;
   readonly #retryAfterMs: number;
   readonly #settings: NewTaskSettings;
+  readonly #call: Required<Omit<EnqueueCallOptions, "signal">>;
+  readonly #line: RoomLine;
   #closed = false;
 
   constructor(options: QueueOptions) {
     const check = optionsOf("queue");
-    const { limit, maxPayloadBytes, retryAfterMs } = QUEUE_DEFAULTS;
+    const { limit, maxPayloadBytes, retryAfterMs, maxWaitMs, maxWaiting } = QUEUE_DEFAULTS;
     this.name = check.string("name", options.name, 100);
     if (!/^[\w.-]+$/.test(this.name))
       check.refuse("name", this.name, "letters, digits, dots, hyphens and underscores");
@@ -58,13 +91,35 @@ class StoredQueue implements Queue {
     this.clock = options.clock ?? systemClock;
     const bytes = options.maxPayloadBytes;
     this.maxPayloadBytes = check.integer("maxPayloadBytes", bytes, { min: 1 }, maxPayloadBytes);
+    this.payloads = payloadFormat(this.name, this.maxPayloadBytes, options.codecs);
+    this.tracing = options.tracing === undefined ? undefined : check.object("tracing", options.tracing);
     this.#limit = check.integer("limit", options.limit, { min: 1 }, limit);
     this.#retryAfterMs = check.duration("retryAfter", options.retryAfter, {}, retryAfterMs);
+    const { expiresIn } = options;
     this.#settings = {
       taskId: check.function("taskId", options.taskId) ?? uuidV7(),
       now: () => this.clock.now(),
-      maxPayloadBytes: this.maxPayloadBytes,
+      payloads: this.payloads,
+      defaults: expiresIn === undefined ? {} : { expiresIn: check.duration("expiresIn", expiresIn) },
+      groupLimit: check.function("groupLimit", options.groupLimit),
+      weightOf: check.function("weightOf", options.weightOf),
     };
+    this.#call = {
+      whenFull: check.oneOf("whenFull", options.whenFull, ["reject", "wait"], "reject"),
+      maxWait: check.duration("maxWait", options.maxWait, {}, maxWaitMs),
+    };
+    this.#line = new RoomLine({
+      queue: this.name,
+      clock: this.clock,
+      random: check.function("random", options.random) ?? systemRandom,
+      maxWaiting: check.integer("maxWaiting", options.maxWaiting, { min: 1 }, maxWaiting),
+      retryAfterMs: this.#retryAfterMs,
+      limit: this.#limit,
+      live: async () => {
+        const { scheduled, waiting, ready, running } = await this.stats();
+        return scheduled + waiting + ready + running;
+      },
+    });
   }
 
   async enqueue<Input>(
@@ -72,19 +127,18 @@ class StoredQueue implements Queue {
     input: Input,
     options: EnqueueOptions = {},
   ): Promise<Enqueued> {
-    const { signal, ...rest } = options;
-    const [enqueued] = await this.#enqueueAll(task, [{ ...rest, input }], signal);
+    const [enqueued] = await this.#enqueueAll(task, [{ ...options, input }], options);
     return enqueued!;
   }
 
   async enqueueMany<Input>(
     task: EnqueuedTask<Input>,
     items: readonly EnqueueItem<Input>[],
-    { signal }: WaitOptions = {},
+    options: EnqueueCallOptions = {},
   ): Promise<readonly Enqueued[]> {
     if (items.length > MAX_BATCH)
       optionsOf("enqueueMany").refuse("items", items, `an array of at most ${MAX_BATCH}`);
-    return this.#enqueueAll(task, items, signal);
+    return this.#enqueueAll(task, items, options);
   }
 
   async status(id: string): Promise<TaskStatus> {
@@ -109,7 +163,8 @@ class StoredQueue implements Queue {
 
   async result(id: string): Promise<{ readonly value: unknown } | undefined> {
     const stored = await this.store.result(this.name, id);
-    if (stored !== undefined) return { value: decodePayload(stored) };
+    if (stored !== undefined)
+      return { value: await this.payloads.read(stored, { id, part: "result", name: "" }) };
     // No result, or no task.
     await this.status(id);
     return undefined;
@@ -130,8 +185,54 @@ class StoredQueue implements Queue {
     return outcome === "cancelled";
   }
 
+  async signal(id: string, event: string, value: unknown = null): Promise<Exclude<SignalOutcome, "unknown">> {
+    const name = eventCheckpoint(event);
+    const payload = await this.payloads.write(value, { id, part: "checkpoint", name });
+    const outcome = await this.store.signal(this.name, id, { name, value: payload });
+    if (outcome === "unknown") throw new TaskNotFoundError(id);
+    return outcome;
+  }
+
+  pause(): Promise<void> {
+    return this.store.pause(this.name, true);
+  }
+
+  resume(): Promise<void> {
+    return this.store.pause(this.name, false);
+  }
+
   stats(): Promise<QueueStats> {
     return this.store.stats(this.name);
+  }
+
+  meter(): Promise<QueueMeter> {
+    return this.store.meter(this.name);
+  }
+
+  async list(state: TaskState, max?: number): Promise<readonly TaskStatus[]> {
+    const check = optionsOf("list");
+    const known = check.oneOf("state", state, STATES);
+    return this.store.list(this.name, known, check.integer("max", max, { min: 1, max: 1_000 }, 100));
+  }
+
+  schedules(): Promise<readonly Schedule[]> {
+    return this.store.schedules(this.name);
+  }
+
+  unschedule(key: string): Promise<boolean> {
+    return this.store.removeSchedule(this.name, key);
+  }
+
+  async fire<Input>(
+    task: EnqueuedTask<Input>,
+    item: EnqueueItem<Input>,
+    schedule: Schedule,
+    nextAt: number,
+  ): Promise<FireOutcome> {
+    const made = await this.#ready(task, [item], undefined);
+    return this.#send(task, made, (tasks) =>
+      this.store.fire(this.name, schedule, nextAt, tasks[0]!, { limit: this.#limit }),
+    );
   }
 
   async deadLetters(
@@ -155,6 +256,7 @@ class StoredQueue implements Queue {
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#line.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -164,16 +266,57 @@ class StoredQueue implements Queue {
   async #enqueueAll<Input>(
     task: EnqueuedTask<Input>,
     items: readonly EnqueueItem<Input>[],
-    signal: AbortSignal | undefined,
+    options: EnqueueCallOptions,
   ): Promise<readonly Enqueued[]> {
-    signal?.throwIfAborted();
-    if (this.#closed) throw new ClosedError(`queue "${this.name}"`);
-    const tasks = items.map((item) => newTask(task, item, this.#settings));
-    // As the handler will get it, so that what JSON does not carry is found out here.
-    if (task.checksInput) for (const { input } of tasks) await task.parseInput(decodePayload(input) as Input);
-    signal?.throwIfAborted();
-    const result = await this.store.enqueue(this.name, tasks, { limit: this.#limit });
+    const made = await this.#ready(task, items, options.signal);
+    const result = await this.#send(task, made, (tasks) => this.#add(tasks, options));
     if (result.full) throw new QueueFullError(this.name, result.live, this.#retryAfterMs);
     return result.outcomes.map(enqueuedOf);
+  }
+
+  /** Tasks as they are stored; nothing has been sent. */
+  async #ready<Input>(
+    task: EnqueuedTask<Input>,
+    items: readonly EnqueueItem<Input>[],
+    signal: AbortSignal | undefined,
+  ): Promise<readonly NewTask[]> {
+    signal?.throwIfAborted();
+    if (this.#closed) throw new ClosedError(`queue "${this.name}"`);
+    const made = items.map((item) => newTask(task, item, this.#settings));
+    if (!task.checksInput && this.payloads.plain) return made;
+    const ready = [];
+    for (const one of made) ready.push(await readyTask(task, one, this.#settings, signal));
+    signal?.throwIfAborted();
+    return ready;
+  }
+
+  /** Sends tasks with what travels beside their inputs. */
+  #send<Input, T>(
+    task: EnqueuedTask<Input>,
+    made: readonly NewTask[],
+    send: (tasks: readonly NewTask[]) => Promise<T>,
+  ): Promise<T> {
+    const withMeta = (meta: string | undefined): readonly NewTask[] =>
+      meta === undefined ? made : made.map((one) => ({ ...one, meta }));
+    if (this.tracing === undefined) return send(withMeta(writeMeta(task.version, undefined)));
+    const only = made.length === 1 ? { id: made[0]!.id } : {};
+    const about = { queue: this.name, task: task.name, count: made.length, ...only };
+    return this.tracing.sending(about, (trace) => send(withMeta(writeMeta(task.version, trace))));
+  }
+
+  async #add(tasks: readonly NewTask[], options: EnqueueCallOptions): Promise<EnqueueResult> {
+    const { signal } = options;
+    const add = (): Promise<EnqueueResult> => this.store.enqueue(this.name, tasks, { limit: this.#limit });
+    if (options.whenFull === undefined && this.#call.whenFull === "reject") return add();
+    const check = optionsOf("enqueue");
+    const whenFull = check.oneOf("whenFull", options.whenFull, ["reject", "wait"], this.#call.whenFull);
+    const maxWaitMs = check.duration("maxWait", options.maxWait, {}, toMs(this.#call.maxWait));
+    if (whenFull === "reject") return add();
+    // Behind those who wait already.
+    const result = this.#line.length === 0 ? await add() : undefined;
+    if (result !== undefined && (!result.full || tasks.length > this.#limit)) return result;
+    signal?.throwIfAborted();
+    if (this.#closed) throw new ClosedError(`queue "${this.name}"`);
+    return this.#line.join({ needs: tasks.length, add, maxWaitMs, signal });
   }
 }

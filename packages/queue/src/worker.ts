@@ -100,7 +100,9 @@ class ClaimingWorker implements Worker {
       clock: queue.clock,
       random: check.function("random", options.random) ?? systemRandom,
       reporter: new Reporter(queue, this.#leaseMs),
-      maxPayloadBytes: queue.maxPayloadBytes,
+      queue,
+      worker: this.name,
+      patienceMs: this.#leaseMs,
       graceMs: check.duration("grace", options.grace, {}, graceMs),
     };
     this.#pool = new PQueue({ concurrency: this.#concurrency });
@@ -345,9 +347,8 @@ interface Ended {
 
 /** Fails tries of a task that nobody here can run, in the hope that another worker can: deploys take a while. */
 function unknownTask(name: string): TaskHandler {
-  const task = defineTask({ name });
   const run = (): never => {
     throw new NoHandlerError(name);
   };
-  return { task, run };
+  return { task: { ...defineTask({ name }), upcast: async () => run() }, run };
 }
