@@ -18,6 +18,11 @@ export interface FleetSettings {
   readonly closeStepMs: number;
 }
 
+export interface FleetListener extends Omit<DeviceListener, "changed"> {
+  /** A device has failed too often in a row. */
+  quarantined(device: Device): void;
+}
+
 export class Fleet {
   readonly #devices = new Map<string, SupervisedDevice>();
   /** Devices that are being taken out, and who waits for that. */
@@ -27,7 +32,7 @@ export class Fleet {
   constructor(
     private readonly settings: FleetSettings,
     /** Not told of devices that come up while they are being taken out. */
-    listener: Omit<DeviceListener, "changed">,
+    listener: FleetListener,
   ) {
     this.#listener = {
       ...listener,
@@ -35,7 +40,10 @@ export class Fleet {
         if (this.#leaving.has(device.id)) this.left(device.id);
         else listener.up(device);
       },
-      changed: (device) => this.#publish(device),
+      changed: (supervised) => {
+        this.#publish(supervised);
+        if (supervised.status === "quarantined") listener.quarantined(supervised.device);
+      },
     };
   }
 

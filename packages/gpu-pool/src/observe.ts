@@ -30,6 +30,29 @@ export interface ModelEvent {
   readonly change: "loaded" | "load-failed" | "unloaded";
 }
 
+/** Published as `holdfast:gpu-pool:scale` when devices come and go with the work. */
+export interface ScaleEvent {
+  readonly pool: string;
+  /** `ordered`, `provided` or `refused` by the provider, `returned` to it. */
+  readonly change: "ordered" | "provided" | "refused" | "returned";
+  /** Devices of the provider from now on, those on their way included. */
+  readonly devices: number;
+  /** Absent when it is not known yet. */
+  readonly device?: string;
+}
+
+/** One model's present state; plain JSON. */
+export interface ModelSnapshot {
+  /** `name@version`. */
+  readonly key: string;
+  /** Requests that wait for it. */
+  readonly waiting: number;
+  /** Devices that have it loaded. */
+  readonly devices: readonly string[];
+  /** Devices that load it, or are about to. */
+  readonly loading: number;
+}
+
 /** One device's present state; plain JSON. */
 export interface DeviceSnapshot {
   readonly id: string;

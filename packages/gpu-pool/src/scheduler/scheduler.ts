@@ -13,7 +13,7 @@ import { Estimates } from "./estimates.ts";
 import { Leases } from "./leases.ts";
 import { Placement } from "./placement.ts";
 import { RequestBook } from "./request-book.ts";
-import type { Entry, ModelState, RunningBatch } from "./state.ts";
+import type { DeviceState, Entry, ModelState, RunningBatch } from "./state.ts";
 import { newDevice, newModel } from "./state.ts";
 import type { Tenant } from "./tenants.ts";
 import { TenantLedger } from "./tenants.ts";
@@ -103,6 +103,22 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
   /** How long until all that waits and runs is worked off, by measured times; 0 while there are none. */
   get backlogMs(): number {
     return this.#estimates.backlogMs / Math.max(1, this.capacity);
+  }
+
+  /** Device milliseconds of all that waits and runs, by measured times. */
+  get workMs(): number {
+    return this.#estimates.backlogMs;
+  }
+
+  /** Device milliseconds that a request of a model takes, in a batch of the size it is expected to run in. */
+  costOf(key: string, now: number): number {
+    const model = this.#models.get(key);
+    return model === undefined ? 0 : this.#estimates.costOf(model, now);
+  }
+
+  /** Batches that run on a device. */
+  runningOn(device: string): number {
+    return this.#placement.devices.get(device)?.batches.size ?? 0;
   }
 
   /** What has been measured of a model on a type of device. */
@@ -308,7 +324,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
   ): void {
     const device = this.#placement.devices.get(event.device);
     if (device === undefined) return;
-    if (event.type === "device-drain") this.#placement.drain(device);
+    if (event.type === "device-drain") this.#drain(device, now);
     else if (event.type === "memory") this.#placement.measured(device, event.freeBytes);
     else {
       const model = this.#models.get(event.model);
@@ -321,6 +337,16 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
       } else if (this.#placement.loadFailed(device, model, now) && model.replicas.size === 0)
         this.#giveUpModel(model);
       else if (model.queue.size > 0) this.#dispatcher.look(model, now);
+    }
+  }
+
+  #drain(device: DeviceState<Request>, now: number): void {
+    this.#placement.drain(device);
+    // What waits for a model that was only there has to find another place for it.
+    for (const index of device.holds.keys()) {
+      const model = this.#byIndex[index]!;
+      if (model.queue.size > 0) this.#dispatcher.look(model, now);
+      else if (model.wantedBy.size > 0) this.#placement.want(model, now);
     }
   }
 
