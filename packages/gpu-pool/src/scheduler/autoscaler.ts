@@ -54,6 +54,12 @@ const LOW_USE = 0.7;
 /** Backlog is to be worked off within this time, or within a boot if that is longer. In milliseconds. */
 const CLEAR_WITHIN_MS = 5_000;
 
+/** The share of the load by which it must have grown, within a window or two, to be expected to go on. */
+const CLEAR_GROWTH = 0.1;
+
+/** Most windows that growth is carried on for: what comes after is anybody's guess. */
+const MOST_AHEAD = 3;
+
 /** Weight of the newest boot in the mean. */
 const BOOT_SMOOTHING = 0.3;
 
@@ -77,6 +83,8 @@ export class Autoscaler<Request extends ScheduledRequest> {
   /** When each order was made that has not come to anything yet. */
   readonly #orders: number[] = [];
   readonly #offered: DecayedRate;
+  /** The same over twice the time: how far the two are apart says how fast the load grows. */
+  readonly #offeredBefore: DecayedRate;
   #lost: DecayedRate;
   readonly #requests: DecayedRate;
   readonly #max: number;
@@ -96,6 +104,7 @@ export class Autoscaler<Request extends ScheduledRequest> {
     private readonly work: ScaledWork,
   ) {
     this.#offered = new DecayedRate(options.windowMs);
+    this.#offeredBefore = new DecayedRate(options.windowMs * 2);
     this.#lost = new DecayedRate(options.windowMs);
     this.#requests = new DecayedRate(options.windowMs);
     this.#max = Math.min(options.max, options.cost ? mostFor(options.cost) : Infinity);
@@ -181,7 +190,9 @@ export class Autoscaler<Request extends ScheduledRequest> {
     }
     if (event.type === "request" && !isHopeless) {
       const { model, size = 1 } = event.request;
-      this.#offered.add(now, size * this.work.costOf(model, now));
+      const costMs = size * this.work.costOf(model, now);
+      this.#offered.add(now, costMs);
+      this.#offeredBefore.add(now, costMs);
       this.#requests.add(now, 1);
       this.#lastRequestAt = now;
     } else if (event.type === "device-up") this.#up(event.device.id, now);
@@ -255,9 +266,17 @@ export class Autoscaler<Request extends ScheduledRequest> {
       .map(({ id }) => id);
   }
 
+  /** What is offered now; where it clearly grows, what will be once a device that is ordered now is up. */
+  #offeredAt(now: number): number {
+    const offered = this.#offered.at(now);
+    const growth = offered - this.#offeredBefore.at(now);
+    if (growth < CLEAR_GROWTH * offered) return offered;
+    return offered + growth * (1 + Math.min(MOST_AHEAD, this.#bootMs / this.options.windowMs));
+  }
+
   #workAt(now: number): Work {
     return {
-      offered: this.#offered.at(now),
+      offered: this.#offeredAt(now),
       lost: now - this.#lastUpAt < this.options.windowMs / 2 ? 0 : this.#lost.at(now),
       backlogMs: this.work.workMs,
       isBusy: this.work.waiting + this.work.running > 0,
