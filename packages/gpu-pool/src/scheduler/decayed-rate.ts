@@ -15,6 +15,10 @@ export class DecayedRate {
 
   add(now: number, amount: number): void {
     if (this.#since < 0) this.#since = now;
+    if (now === this.#at) {
+      this.#sum += amount;
+      return;
+    }
     this.#sum = this.#sum * Math.exp((this.#at - now) / this.tauMs) + amount;
     this.#at = now;
   }

@@ -158,7 +158,8 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
       }
       case "batch-done": {
         const batch = this.#dispatcher.batches.get(event.batch);
-        if (batch !== undefined) for (const entry of batch.left) this.#done(entry, batch, now);
+        if (batch !== undefined)
+          for (const entry of batch.entries) if (entry.batch === batch) this.#done(entry, batch, now);
         break;
       }
       case "out-of-memory":
@@ -222,6 +223,8 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
       batch: undefined,
       stopped: false,
       alone: false,
+      wakePlace: -1,
+      lanePlace: -1,
     };
     this.#estimates.arrived(model, entry, now);
     this.#book.add(entry);
@@ -248,9 +251,10 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
   // Batches.
 
   #done(entry: Entry<Request>, batch: RunningBatch<Request>, now: number): void {
-    batch.left.delete(entry);
+    entry.batch = undefined;
+    batch.open -= 1;
     this.#book.forget(entry);
-    if (batch.left.size > 0) return;
+    if (batch.open > 0) return;
     const { device, model, units } = batch;
     this.#dispatcher.end(batch, now);
     if (!batch.isDisturbed) this.#estimates.ended(model, device.kind, units, now - batch.startedAt);
@@ -263,9 +267,10 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
     if (batch === undefined) return;
     const { device, model, units } = batch;
     this.#dispatcher.end(batch, now);
-    const isSingle = batch.left.size === 1;
+    const isSingle = batch.open === 1;
     if (!isSingle) this.#estimates.lowerCap(model, device.kind, units);
-    for (const entry of batch.left) {
+    for (const entry of batch.entries) {
+      if (entry.batch !== batch) continue;
       if (entry.stopped || (isSingle && entry.alone)) this.#giveUp(entry, device.id, "out-of-memory");
       else this.#again(entry, isSingle);
     }
@@ -302,7 +307,9 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
     if (device === undefined) return;
     this.#placement.remove(device);
     const models = new Set<ModelState<Request>>();
-    const lost = [...device.batches].flatMap(({ left }) => [...left]);
+    const lost = [...device.batches].flatMap((batch) =>
+      batch.entries.filter((entry) => entry.batch === batch),
+    );
     for (const batch of device.batches) this.#dispatcher.end(batch, now);
     for (const entry of lost) {
       models.add(entry.model);

@@ -57,13 +57,19 @@ export function drawTrace(options: TraceOptions): Trace {
   const times = new Float64Array(count);
   const models = new Uint16Array(count);
   // Each model's requests come by themselves: what is bursty is each, not all at once.
-  const next = new IndexedHeap<{ at: number; readonly model: number; readonly gap: number }>((a, b) =>
-    a.at === b.at ? a.model < b.model : a.at < b.at,
-  );
+  const next = new IndexedHeap<{
+    at: number;
+    readonly model: number;
+    readonly gap: number;
+    place: number;
+  }>((a, b) => (a.at === b.at ? a.model < b.model : a.at < b.at), {
+    of: ({ place }) => place,
+    set: (one, at) => void (one.place = at),
+  });
   for (const [model, share] of shares.entries()) {
     check.number(`shares: of model ${model}`, share, { min: 0 });
     const gap = 1 / share;
-    if (share > 0) next.put({ at: gap * draw(random), model, gap });
+    if (share > 0) next.put({ at: gap * draw(random), model, gap, place: -1 });
   }
   for (let index = 0; index < count; index += 1) {
     const first = next.first!;

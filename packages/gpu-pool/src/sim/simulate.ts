@@ -81,6 +81,8 @@ interface Coming {
   readonly happen: () => void;
   /** Not any more. */
   cancelled: boolean;
+  /** In the heap of what is coming. */
+  place: number;
 }
 
 /**
@@ -107,7 +109,10 @@ export function simulate(options: SimulationOptions): SimulationResult {
 
 class Simulation {
   readonly #models: ReadonlyMap<string, SimulatedModel>;
-  readonly #coming = new IndexedHeap<Coming>(comesBefore);
+  readonly #coming = new IndexedHeap<Coming>(comesBefore, {
+    of: ({ place }) => place,
+    set: (coming, at) => void (coming.place = at),
+  });
   readonly #running = new Map<number, { readonly batch: TimelineBatch; readonly end: Coming }>();
   readonly #loading = new Map<string, Coming>();
   readonly #random: Random;
@@ -296,7 +301,7 @@ class Simulation {
 
   #later(ms: number, happen: () => void): Coming {
     this.#order += 1;
-    const coming = { at: this.#now + ms, order: this.#order, happen, cancelled: false };
+    const coming = { at: this.#now + ms, order: this.#order, happen, cancelled: false, place: -1 };
     this.#coming.put(coming);
     return coming;
   }
