@@ -3,7 +3,7 @@ import { channel } from "@holdfast/core";
 import type { Device } from "./device.ts";
 import { UnknownDeviceError } from "./errors.ts";
 import type { Model } from "./model.ts";
-import type { DeviceEvent, DeviceSnapshot } from "./observe.ts";
+import type { DeviceEvent, DeviceSnapshot, RunningSnapshot } from "./observe.ts";
 import { deviceSnapshot } from "./observe.ts";
 import type { DeviceListener, SupervisionSettings } from "./supervised-device.ts";
 import { SupervisedDevice } from "./supervised-device.ts";
@@ -101,9 +101,10 @@ export class Fleet {
   }
 
   snapshot(
-    describe: (id: number) => { readonly model: string; readonly ranMs: number },
+    describe: (id: number) => Omit<RunningSnapshot, "id">,
+    freeBytes: (device: string) => number | undefined,
   ): readonly DeviceSnapshot[] {
-    return [...this.#devices.values()].map((device) => deviceSnapshot(device, describe));
+    return [...this.#devices.values()].map((one) => deviceSnapshot(one, describe, freeBytes(one.device.id)));
   }
 
   async close(): Promise<void> {

@@ -117,6 +117,7 @@ class Pool implements GpuPool {
         arrivedAt: now,
         startedAt: undefined,
         device: undefined,
+        batch: 0,
         mates: [],
         answered: false,
       };
@@ -152,11 +153,21 @@ class Pool implements GpuPool {
       capacity: this.#scheduler.capacity,
       backlogMs: Math.round(this.#scheduler.backlogMs),
       finished: this.#requests.finished,
+      retryAfterMs: this.#scheduler.retryAfterMs,
+      ended: this.#requests.ended,
       models: this.#models.models.map(({ key }) => key),
-      devices: this.#fleet.snapshot((id) => {
-        const request = this.#requests.get(id);
-        return { model: request?.model ?? "", ranMs: now - (request?.startedAt ?? now) };
-      }),
+      modelStates: this.#models.models.map(({ key, memoryBytes }) => ({
+        key,
+        memoryBytes,
+        ...this.#scheduler.modelState(key),
+      })),
+      devices: this.#fleet.snapshot(
+        (id) => {
+          const { model = "", batch = 0, startedAt = now } = this.#requests.get(id) ?? {};
+          return { model, batch, ranMs: now - startedAt };
+        },
+        (device) => this.#scheduler.freeBytes(device),
+      ),
     };
   }
 
@@ -337,6 +348,7 @@ class Pool implements GpuPool {
     for (const request of requests) {
       request.device = device;
       request.startedAt = now;
+      request.batch = batch;
       request.mates = requests;
     }
     const { key, name, version } = this.#models.find(model)!;

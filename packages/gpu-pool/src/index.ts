@@ -33,7 +33,9 @@ export type {
   GpuPoolSnapshot,
   ModelEvent,
   ModelSnapshot,
+  RequestCounts,
   RequestEvent,
+  RunningSnapshot,
   ScaleEvent,
 } from "./observe.ts";
 export { Autoscaler } from "./scheduler/autoscaler.ts";

@@ -238,6 +238,8 @@ export class Dispatcher<Request extends ScheduledRequest> {
       const { affinity } = entry.request;
       if (affinity !== undefined) this.#remember(affinity, device);
     }
+    model.batches += 1;
+    model.batched += entries.length;
     this.batches.set(batch.id, batch);
     this.#book.started(batch);
     this.#ends.put(batch);

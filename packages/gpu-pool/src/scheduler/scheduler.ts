@@ -116,6 +116,28 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
     return model === undefined ? 0 : this.#estimates.costOf(model, now);
   }
 
+  /** How long whoever is refused is told to wait: until what there is has been worked off, in milliseconds. */
+  get retryAfterMs(): number {
+    return Math.max(MIN_RETRY_AFTER_MS, Math.ceil(this.backlogMs));
+  }
+
+  /** What there is of a model. */
+  modelState(key: string): {
+    readonly waiting: number;
+    readonly loading: number;
+    readonly devices: readonly string[];
+    readonly batches: number;
+    readonly batched: number;
+  } {
+    const { queue, coming = 0, batches = 0, batched = 0 } = this.#models.get(key) ?? {};
+    return { waiting: queue?.size ?? 0, loading: coming, devices: this.replicas(key), batches, batched };
+  }
+
+  /** Memory of a device that is neither taken nor reserved, in bytes; `undefined` while it is not up. */
+  freeBytes(device: string): number | undefined {
+    return this.#placement.devices.get(device)?.freeBytes;
+  }
+
   /** Batches that run on a device. */
   runningOn(device: string): number {
     return this.#placement.devices.get(device)?.batches.size ?? 0;
@@ -199,8 +221,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
     const tenant = this.#ledger.tenant(request.tenant ?? "");
     if (this.#isFull(model, tenant)) {
       const waiting = this.#book.waiting;
-      const retryAfterMs = Math.max(MIN_RETRY_AFTER_MS, Math.ceil(this.backlogMs));
-      this.#commands.push({ type: "refuse", request, waiting, retryAfterMs });
+      this.#commands.push({ type: "refuse", request, waiting, retryAfterMs: this.retryAfterMs });
       return;
     }
     const wakeAt = request.deadline - this.#estimates.leastOf(model);

@@ -43,6 +43,9 @@ export interface ModelState<Request extends ScheduledRequest> {
   /** How many of these are of each type. */
   readonly replicaKinds: Map<string, number>;
   readonly rate: DecayedRate;
+  /** Batches that were started, and requests in them. */
+  batches: number;
+  batched: number;
   /** Requests that wait or run. */
   held: number;
   /** Mean device milliseconds a request takes. */
@@ -140,6 +143,8 @@ export function newModel<Request extends ScheduledRequest>(
     replicas: new BitSet(),
     replicaKinds: new Map(),
     rate: new DecayedRate(),
+    batches: 0,
+    batched: 0,
     held: 0,
     meanMs: 0,
     sloMs: 0,
