@@ -1,5 +1,5 @@
 // One run of a task on a worker: its handler, its deadline, its lease, and how that lease is to be ended.
-import type { Backoff, Clock, Random, Timer } from "@holdfast/core";
+import type { Clock, Random, Timer } from "@holdfast/core";
 import { LeaseLostError, retryAfterOf, TimeoutError } from "@holdfast/core";
 import {
   PayloadTooLargeError,
@@ -140,6 +140,16 @@ export class TaskRun implements StepHost {
     if (this.#isOurs && this.leaseEndsAt <= this.settings.clock.monotonic()) this.loseLease();
   }
 
+  retryDelay(failures: number, thrown: unknown): number {
+    return this.#retryPlan(thrown, failures, 0).delayMs;
+  }
+
+  /** Fails the task for good: its handler stays behind where it is. */
+  fail(error: Error): void {
+    this.#isOver = true;
+    void Promise.resolve(this.#reported).then(() => this.#end({ kind: "threw", thrown: error }));
+  }
+
   /** Ends the run without an outcome: its handler waits, and stays behind where it is. */
   suspend(until: Suspension): void {
     if (this.#isOver || this.#stop !== undefined) return;
@@ -163,10 +173,6 @@ export class TaskRun implements StepHost {
 
   get worker(): string {
     return this.settings.worker;
-  }
-
-  get backoff(): Backoff {
-    return this.handler.task.backoff;
   }
 
   get random(): Random {
@@ -266,7 +272,23 @@ export class TaskRun implements StepHost {
     this.#grace?.cancel();
     this.#steps?.end();
     this.#onOver?.();
-    this.#settle(this.#settlement(ending));
+    const settlement = this.#settlement(ending);
+    if (this.#steps === undefined) this.#settle(settlement);
+    else void this.#settled(this.#steps, settlement);
+  }
+
+  /** A task that would die with a saga to be undone comes back instead, which uses up no try. */
+  async #settled(steps: TaskSteps, settlement: Settlement | undefined): Promise<void> {
+    const isLast = settlement?.kind === "fail" && this.#isLast(settlement.retry);
+    if (!isLast || !steps.hasToUndo(settlement.error)) return this.#settle!(settlement);
+    const { id, fence, attempt } = this.claimed;
+    const delayMs = settlement.retry?.delayMs ?? this.retryDelay(attempt, undefined);
+    const isNoted = await steps.undoLater(settlement.error);
+    this.#settle!(isNoted ? { id, fence, kind: "suspend", delayMs } : undefined);
+  }
+
+  #isLast(retry: RetryPlan | undefined): boolean {
+    return retry === undefined || this.claimed.attempt >= this.claimed.maxAttempts;
   }
 
   #settlement(ending: Ending): Settlement | undefined {
@@ -285,13 +307,14 @@ export class TaskRun implements StepHost {
   }
 
   #failure(thrown: unknown): Settlement {
-    const { id, fence } = this.claimed;
+    const { id, fence, attempt, backoffState } = this.claimed;
     const failed = { id, fence, kind: "fail", error: failureOf(thrown) } as const;
-    return isPermanent(thrown) ? failed : { ...failed, retry: this.#retryPlan(thrown) };
+    return isPermanent(thrown)
+      ? failed
+      : { ...failed, retry: this.#retryPlan(thrown, attempt, backoffState) };
   }
 
-  #retryPlan(thrown: unknown): RetryPlan {
-    const { attempt, backoffState } = this.claimed;
+  #retryPlan(thrown: unknown, attempt: number, backoffState: number): RetryPlan {
     const { clock, random } = this.settings;
     try {
       const { delayMs, state } = this.handler.task.backoff.next(attempt, backoffState, random);
