@@ -11,14 +11,17 @@ type Act =
   | { readonly kind: "step"; readonly fails: number; readonly forGood: boolean }
   | { readonly kind: "pair"; readonly fails: number }
   | { readonly kind: "sleep"; readonly ms: number }
-  | { readonly kind: "wait"; readonly told: boolean };
+  | { readonly kind: "wait"; readonly told: Told };
+
+/** When a task is told of an event: in time, when it no longer waits, or never. */
+type Told = "early" | "late" | "never";
 
 const act: fc.Arbitrary<Act> = fc.oneof(
   fc.record({ kind: fc.constant("step" as const), fails: fc.nat(1), forGood: fc.constant(false) }),
   fc.record({ kind: fc.constant("step" as const), fails: fc.constant(0), forGood: fc.boolean() }),
   fc.record({ kind: fc.constant("pair" as const), fails: fc.nat(1) }),
   fc.record({ kind: fc.constant("sleep" as const), ms: fc.constantFrom(0, 500, 60_000) }),
-  fc.record({ kind: fc.constant("wait" as const), told: fc.boolean() }),
+  fc.record({ kind: fc.constant("wait" as const), told: fc.constantFrom<Told>("early", "late", "never") }),
 );
 
 /** What happens to a worker at one of its calls to the store: nothing, or it is never heard of again before or after. */
@@ -116,7 +119,7 @@ async function perform(
 async function live(
   handler: (context: TaskContext<string>) => Promise<string>,
   plan: readonly Fate[],
-  told: (at: number) => boolean,
+  told: (at: number) => Told,
   acts: number,
 ) {
   const { clock, store, queue } = bench();
@@ -136,9 +139,9 @@ async function live(
   const { id } = await queue.enqueue(work, "in");
   for (let turn = 0; turn < 400 && !hasEnded(await queue.status(id)); turn += 1) {
     await clock.advance(turn % 2 === 0 ? 5_000 : 20_000);
-    if (turn === 1)
-      for (let index = 0; index < acts; index += 1)
-        if (told(index)) await queue.signal(id, `event-${index}`, "told").catch(() => {});
+    for (let index = 0; index < acts; index += 1)
+      if ((turn === 1 && told(index) === "early") || (turn > 30 && told(index) === "late"))
+        await queue.signal(id, `event-${index}`, "told");
   }
   const status = await queue.status(id);
   const ends: string[] = [];
@@ -164,7 +167,7 @@ describe("programs of steps whose workers are lost at any write", () => {
             return String(fence);
           },
           plan,
-          (at) => acts[at]?.kind === "wait" && acts[at].told,
+          (at) => (acts[at]?.kind === "wait" ? acts[at].told : "never"),
           acts.length,
         );
         expect(world.faults).toEqual([]);
@@ -215,7 +218,7 @@ describe("programs of steps whose workers are lost at any write", () => {
           const { status, ends, names, lost } = await live(
             ({ step }) => step.saga("saga", body, { compensationTries: 100 }),
             plan,
-            () => false,
+            () => "never",
             0,
           );
           expect(world.faults).toEqual([]);
