@@ -180,7 +180,11 @@ const passing: readonly fc.Arbitrary<Command>[] = [
 
 export const commands: readonly fc.Arbitrary<Command>[] = [
   // Without tasks and claims there is little to see.
-  ...[adding[0]!, adding[0]!, working[0]!, working[0]!, working[1]!],
+  adding[0]!,
+  adding[0]!,
+  working[0]!,
+  working[0]!,
+  working[1]!,
   ...adding,
   ...working,
   ...steering,

@@ -93,7 +93,9 @@ function phase(status: TaskStatus, since: number): Readonly<Record<string, unkno
       return { state: status.state, until: status.leaseEndsAt - since };
     case "cancelled":
       return { state: status.state, reason: status.reason };
-    default:
+    case "ready":
+    case "completed":
+    case "failed":
       return { state: status.state };
   }
 }
