@@ -8,6 +8,7 @@ export default defineConfig(
     http: "src/http/index.ts",
     redis: "src/redis/index.ts",
     testing: "src/testing.ts",
+    threads: "src/threads/index.ts",
     ws: "src/ws/index.ts",
   }),
 );

@@ -62,6 +62,7 @@ export {
   SagaOpenError,
   SagaParkedError,
   StepMismatchError,
+  StepNotReachedError,
   TaskSuspendedError,
   TooManyStepsError,
 } from "./steps/errors.ts";
