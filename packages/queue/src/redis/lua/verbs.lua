@@ -130,7 +130,7 @@ local function take_of_row(ids, scores, member, score, wanted, limit)
   if call('ZCOUNT', READY, whole(score), whole(score + MAX_ROW * STEP)) > 0 then
     limit = math.min(limit, tonumber(call('ZRANGE', READY, 0, 0, 'WITHSCORES')[2]))
   end
-  while count < wanted and members[place] and score <= limit do
+  while count < wanted and place <= #members and score <= limit do
     if members[place] ~= '' then
       count = count + 1
       ids[count], scores[count] = members[place], score
