@@ -227,8 +227,8 @@ describe.skipIf(!inject("startsRedis"))("a queue in Redis whose processes die", 
         const result = (await tasks.result(id))?.value as OrderResult;
         expect(result, id).toMatchObject({ told: heard.get(id), parts: Array(3).fill("completed") });
         const children = await store.children("work", id);
-        expect(children.map(({ state, parent }) => [state, parent])).toEqual(
-          Array(3).fill(["completed", id]),
+        expect(children.map(({ state, parent }) => `${state} of ${parent}`)).toEqual(
+          Array(3).fill(`completed of ${id}`),
         );
         parts.push(...children.map((child) => child.id));
       }
