@@ -5,6 +5,7 @@ export default defineConfig(
   bundle({
     index: "src/index.ts",
     http: "src/http/index.ts",
+    postgres: "src/postgres/index.ts",
     redis: "src/redis/index.ts",
     testing: "src/testing.ts",
     ws: "src/ws/index.ts",

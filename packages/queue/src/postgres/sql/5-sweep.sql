@@ -1,0 +1,108 @@
+-- What happens by itself.
+
+-- Does what is due by now, some of it at a time: the rest is done by the next call.
+create function holdfast_queue.sweep(the_queue int, now bigint) returns void language plpgsql as $$
+#variable_conflict use_column
+declare
+  t holdfast_queue.tasks;
+  the_group text;
+  n bigint;
+begin
+  for round in 1..5 loop
+    n := 0;
+    -- Most of what is due is a delay that is over.
+    with due as (
+      select ctid from holdfast_queue.tasks
+        where queue = the_queue and due is not null and state between SCHEDULED and RUNNING and due <= now
+          and state = SCHEDULED and grp is null and expires_at is null
+        order by due limit 1000 for update skip locked
+    ), moved as (
+      update holdfast_queue.tasks t set state = READY, due = null, wake_at = null from due where t.ctid = due.ctid
+        returning 1
+    )
+    select count(*) into n from moved;
+    if n > 0 then
+      perform holdfast_queue.count_moves(the_queue, SCHEDULED, READY, n);
+    end if;
+    -- One that is locked is being completed by a transaction: its lease is not lost unless that fails.
+    for t in select * from holdfast_queue.tasks
+      where queue = the_queue and due is not null and state between SCHEDULED and RUNNING and due <= now
+      order by due, num limit 200 for update skip locked
+    loop
+      n := n + 1;
+      perform holdfast_queue.happen(t.queue, t.id, now);
+    end loop;
+    for the_group in select name from holdfast_queue.groups where queue = the_queue and due is not null and due <= now
+      order by due limit 200
+    loop
+      n := n + 1;
+      perform holdfast_queue.regroup(the_queue, the_group, now);
+    end loop;
+    n := n + holdfast_queue.forget(the_queue, array(select id from holdfast_queue.tasks
+      where queue = the_queue and state in (COMPLETED, CANCELLED) and due <= now order by due limit 500));
+    n := n + holdfast_queue.forget(the_queue, array(select id from holdfast_queue.tasks
+      where queue = the_queue and state = FAILED and due <= now order by due limit 500));
+    exit when n = 0;
+  end loop;
+end
+$$;
+
+create function holdfast_queue.happen(the_queue int, the_id text, now bigint) returns void language plpgsql as $$
+#variable_conflict use_column
+declare
+  t holdfast_queue.tasks;
+begin
+  select * into t from holdfast_queue.tasks where queue = the_queue and id = the_id;
+  -- What happened to another may have changed it.
+  if t.due is null or t.due > now or t.state not between SCHEDULED and RUNNING then
+    return;
+  elsif t.state = RUNNING then
+    perform holdfast_queue.lose_lease(t, t.due, now);
+  elsif t.expires_at <= now then
+    perform holdfast_queue.cancel_tree(t, t.expires_at, 'expired', '{"type":"cancelled","reason":"expired"}', now);
+  else
+    perform holdfast_queue.make_ready(t, now);
+  end if;
+end
+$$;
+
+-- Those that would go next go early when there are more than are to be kept.
+create function holdfast_queue.crowd_out(the_queue int, max_ended bigint, max_failed bigint) returns void
+  language plpgsql as $$
+#variable_conflict use_column
+declare
+  ended bigint;
+  buried bigint;
+begin
+  select completed + cancelled, failed into ended, buried from holdfast_queue.queues where queue = the_queue;
+  if ended > max_ended then
+    perform holdfast_queue.forget(the_queue, array(select id from holdfast_queue.tasks
+      where queue = the_queue and state in (COMPLETED, CANCELLED) order by due limit least(ended - max_ended, 5000)));
+  end if;
+  if buried > max_failed then
+    perform holdfast_queue.forget(the_queue, array(select id from holdfast_queue.tasks
+      where queue = the_queue and state = FAILED order by due limit least(buried - max_failed, 5000)));
+  end if;
+end
+$$;
+
+-- Sees to what transactions have left behind, in the order in which they did it.
+create function holdfast_queue.admit(the_queue int, now bigint) returns void language plpgsql as $$
+#variable_conflict use_column
+declare
+  t holdfast_queue.tasks;
+  ids text[];
+begin
+  ids := array(select id from holdfast_queue.tasks where queue = the_queue and state in (ENTERING, LEAVING) and state = ENTERING
+    order by num limit 1000);
+  if cardinality(ids) > 0 then
+    perform holdfast_queue.take_in(the_queue, ids, now);
+  end if;
+  for t in select * from holdfast_queue.tasks where queue = the_queue and state in (ENTERING, LEAVING) and state = LEAVING
+    order by finished_at limit 1000
+  loop
+    t.by_tx := true;
+    perform holdfast_queue.finish(t, COMPLETED, t.finished_at, '{"type":"completed"}', now);
+  end loop;
+end
+$$;
