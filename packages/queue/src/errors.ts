@@ -86,6 +86,47 @@ export class UnserializableError extends HoldfastError {
   }
 }
 
+/** An input has a version that this worker has no way from. `code: "PAYLOAD_VERSION"`. */
+export class PayloadVersionError extends HoldfastError {
+  override readonly code = "PAYLOAD_VERSION";
+  override readonly status = 422;
+  /** Whether no further try can help. */
+  readonly permanent: boolean;
+
+  constructor(
+    readonly task: string,
+    /** Of the input. */
+    readonly version: number,
+    /** What this worker knows. */
+    readonly known: number,
+    /** Whether the task is to be given back, for a worker that knows it. */
+    readonly givesBack: boolean,
+  ) {
+    super(`the input of task "${task}" has version ${version}, and version ${known} is what is known here`);
+    this.permanent = !givesBack;
+  }
+}
+
+/** As many callers wait for room in the queue as may. `code: "TOO_MANY_WAITING"`. */
+export class TooManyWaitingError extends HoldfastError {
+  override readonly code = "TOO_MANY_WAITING";
+  override readonly status = 503;
+
+  constructor(
+    readonly queue: string,
+    readonly waiting: number,
+    retryAfterMs: number,
+  ) {
+    super(`queue "${queue}" is full, and ${waiting} callers of this process wait for room in it`, {
+      retryAfterMs,
+    });
+  }
+
+  protected override problemFields(): Readonly<Record<string, unknown>> {
+    return { queue: this.queue };
+  }
+}
+
 /** The task was cancelled. The reason its handler's signal aborts with. `code: "TASK_CANCELLED"`. */
 export class TaskCancelledError extends HoldfastError {
   override readonly code = "TASK_CANCELLED";

@@ -1,14 +1,26 @@
 // @holdfast/queue: tasks with an ID at once, leases with fencing tokens, and everything one may ask about them.
+export type { PayloadCodec, PayloadPlace } from "./codec/payload-codec.ts";
+export type {
+  Enqueued,
+  EnqueueCallOptions,
+  EnqueuedTask,
+  EnqueueItem,
+  EnqueueOptions,
+  GroupOptions,
+  WhenFull,
+} from "./enqueue-options.ts";
 export {
   InvalidPayloadError,
   NoHandlerError,
   PayloadTooLargeError,
+  PayloadVersionError,
   PermanentError,
   QueueFullError,
   TaskCancelledError,
   TaskExistsError,
   TaskFailedError,
   TaskNotFoundError,
+  TooManyWaitingError,
   UnserializableError,
   WorkerClosingError,
 } from "./errors.ts";
@@ -17,26 +29,37 @@ export { handle } from "./handler.ts";
 export type { TaskContext, TaskHandler } from "./handler.ts";
 export { MEMORY_STORE_DEFAULTS, memoryStore } from "./memory/memory-store.ts";
 export type { MemoryStoreOptions } from "./memory/memory-store.ts";
-export type { MemoryBounds } from "./memory/queue-state.ts";
+export type { MemoryBounds } from "./memory/task-board.ts";
 export { queueMetrics } from "./metrics.ts";
 export { decodePayload, encodePayload } from "./payload.ts";
 export type { Payload } from "./payload.ts";
-export { queue, QUEUE_DEFAULTS } from "./queue.ts";
+export type { PayloadFormat, PayloadOf } from "./payload-format.ts";
+export { queue } from "./queue.ts";
+export { QUEUE_DEFAULTS } from "./queue-contract.ts";
+export type { Queue, QueueOptions, WaitOptions } from "./queue-contract.ts";
+export { EXPIRED, MAX_SCHEDULES, MAX_TENANTS, MAX_WEIGHT, turnCost } from "./store.ts";
+export { STEP_LIMITS } from "./steps/contract.ts";
 export type {
-  EnqueuedTask,
-  Enqueued,
-  EnqueueItem,
-  EnqueueOptions,
-  Queue,
-  QueueOptions,
-  WaitOptions,
-} from "./queue.ts";
+  StepContext,
+  StepEndedEvent,
+  StepOptions,
+  Steps,
+  WaitForOptions,
+  WaitForTimeout,
+} from "./steps/contract.ts";
+export {
+  EventTimeoutError,
+  StepMismatchError,
+  TaskSuspendedError,
+  TooManyStepsError,
+} from "./steps/errors.ts";
 export type * from "./store.ts";
 export { defineTask, TASK_DEFAULTS } from "./task.ts";
-export type { TaskDefinition, TaskOptions } from "./task.ts";
+export type { TaskDefinition, TaskOptions, Upcaster } from "./task.ts";
 export { uuidV7 } from "./task-id.ts";
 export type { RandomBytes, TaskIdMaker } from "./task-id.ts";
 export { hasEnded } from "./task-status.ts";
+export type { TraceCarrier } from "./task-meta.ts";
 export type {
   TaskEvent,
   TaskEventBody,
@@ -45,6 +68,7 @@ export type {
   TaskState,
   TaskStatus,
 } from "./task-status.ts";
+export type { ProcessingTask, SendingTasks, TaskTracing } from "./task-tracing.ts";
 export { worker } from "./worker.ts";
 export { WORKER_DEFAULTS } from "./worker-contract.ts";
 export type {

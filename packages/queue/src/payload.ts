@@ -35,7 +35,7 @@ const MAX_DEPTH = 32;
 export function encodePayload(value: unknown, maxBytes: number): Payload {
   if (value === undefined) return { text: "", blobs: NO_BLOBS };
   const encoded = (isPlain(value, 0) ? plainPayload(value) : undefined) ?? codedPayload(value);
-  checkSize(encoded, maxBytes);
+  checkPayloadSize(encoded, maxBytes);
   return encoded;
 }
 
@@ -48,6 +48,16 @@ export function decodePayload({ text, blobs }: Payload): unknown {
     const index = shown[BLOB_KEY];
     return typeof index === "number" ? blobs[index]?.slice() : renamed(shown, (name) => name.slice(1));
   }) as unknown;
+}
+
+/** @throws PayloadTooLargeError beyond `maxBytes`, counted in UTF-8. */
+export function checkPayloadSize({ text, blobs }: Payload, maxBytes: number): void {
+  let bytes = text.length;
+  for (const blob of blobs) bytes += blob.byteLength;
+  // UTF-8 has at most 3 bytes for each UTF-16 unit: most payloads need not be counted out.
+  if (bytes + 2 * text.length <= maxBytes) return;
+  bytes += new TextEncoder().encode(text).byteLength - text.length;
+  if (bytes > maxBytes) throw new PayloadTooLargeError(bytes, maxBytes);
 }
 
 /** Whether `JSON.stringify` alone does: true of most payloads, and several times faster than with a replacer. */
@@ -96,15 +106,6 @@ function stringify(
   }
   if (text === undefined) throw new UnserializableError("a function or a symbol cannot be written as JSON");
   return text;
-}
-
-function checkSize({ text, blobs }: Payload, maxBytes: number): void {
-  let bytes = text.length;
-  for (const blob of blobs) bytes += blob.byteLength;
-  // UTF-8 has at most 3 bytes for each UTF-16 unit: most payloads need not be counted out.
-  if (bytes + 2 * text.length <= maxBytes) return;
-  bytes += new TextEncoder().encode(text).byteLength - text.length;
-  if (bytes > maxBytes) throw new PayloadTooLargeError(bytes, maxBytes);
 }
 
 function hasBlobKey(value: unknown): value is Record<string, unknown> {

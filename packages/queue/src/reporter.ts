@@ -1,5 +1,5 @@
 // Collects what handlers report, and writes it in batches: one call to the store at a time, for all tasks together.
-import type { Queue } from "./queue.ts";
+import type { Queue } from "./queue-contract.ts";
 import { answered } from "./store-deadline.ts";
 import type { LeaseRef, TaskReport, WriteOutcome } from "./store.ts";
 

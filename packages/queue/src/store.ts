@@ -9,8 +9,19 @@
 // were added; tenants of one priority take turns by their weights (start-time fair queueing: Goyal, Vin, Cheng 1996).
 // So without tenants turns are the order in which tasks were added. Of equal turns either may be first.
 //
+// In numbers: a new task of tenant `t` ("" if none) and priority `p` gets the turn max(V[p], F[p, t]); then F[p, t] is
+// that turn plus turnCost(weight). V[p] is the highest turn that was claimed at this priority. All begins at 0, and is
+// forgotten when no task is live. An F that is not above V says nothing and is dropped; when more than MAX_TENANTS are
+// left at one priority, V[p] rises to the lowest of them, so that the table stays bounded.
+//
 // Groups. The first `concurrency` live tasks of a group, in the order they were added, are those that may run: one that
 // is delayed, waits, or is to be tried again keeps its place. A group with a rate starts tasks as a token bucket allows.
+// While the bucket is empty, none of its tasks can be claimed. A redriven task is the last of its group again.
+//
+// The bucket, in whole numbers: `debt` is 0 when it is full, each start adds `perMs` to it, each millisecond takes
+// `tasks` away. A task may start while debt + perMs <= tasks * perMs. When a rate changes, what is owed is carried over:
+// ceil(debt / old perMs * new perMs), at most the whole bucket. A group that had no rate begins with a full bucket. What
+// is known of a group is forgotten when it has no live task and its bucket is full again.
 import type { Payload } from "./payload.ts";
 import type { TaskEvent, TaskFailure, TaskState, TaskStatus } from "./task-status.ts";
 
@@ -37,22 +48,31 @@ export interface NewTask {
   readonly maxAttempts: number;
   /** How often its lease may be lost; once more, and it fails. */
   readonly maxLeaseLosses: number;
-  /** If it has not been started by then, it is cancelled for the reason {@link EXPIRED}. Redriven, it expires no more. */
+  /**
+   * If it has never been started by then, it is cancelled, and its live children, for the reason {@link EXPIRED}.
+   * Redriven, it expires no more.
+   */
   readonly expireMs?: number;
   /** Handed out with each claim, as it is; at most 4 KiB. The store does not look into it. */
   readonly meta?: string;
   /** At most one live task has this key. */
   readonly dedupKey?: string;
   readonly group?: string;
-  /** Of its group, for all its tasks: what was said last counts. One at a time, at any rate, if nothing was said. */
+  /**
+   * Of its group, for all its tasks: what the task said that was added last, of those that say something. One at a time,
+   * at any rate, if nothing was said. A redriven task says it again only if the group was forgotten.
+   */
   readonly groupLimit?: GroupLimit;
   /** Whose turn it takes. */
   readonly tenant?: string;
   /** The tenant's share, from 1 to {@link MAX_WEIGHT}, in the turn of this task. 1 if nothing is said. */
   readonly weight?: number;
-  /** A live task, which may wait for this one as one of its children. It may be added in the same call, before it. */
+  /**
+   * A live task, which may wait for this one as one of its children. It may be added in the same call, before it. A
+   * child that has ended is waited for no more, also when it is redriven.
+   */
   readonly parent?: string;
-  /** Begins as `waiting` until no child of it is live; at once ready if the same call adds none. */
+  /** Begins as `waiting`, for its children; ready at the end of the call if that adds none. Its delay is not heeded. */
   readonly waitsForChildren?: boolean;
   /** How long it is kept once it is completed or cancelled. */
   readonly keepMs: number;
@@ -64,12 +84,21 @@ export interface NewTask {
 export interface GroupLimit {
   /** At a time, from 1. */
   readonly concurrency: number;
-  /** Starts: a token bucket of `tasks`, filled evenly in `perMs`. A start that is given back has used its token. */
+  /**
+   * Starts: a token bucket of `tasks`, filled evenly in `perMs`; whole numbers whose product is a safe integer. A start
+   * that is given back has used its token.
+   */
   readonly rate?: { readonly tasks: number; readonly perMs: number };
 }
 
 /** The largest weight of a tenant. */
 export const MAX_WEIGHT = 60;
+
+/** How many tenants' next turns are remembered for each priority. */
+export const MAX_TENANTS = 10_000;
+
+/** How many schedules a queue has at most. */
+export const MAX_SCHEDULES = 1_000;
 
 /** How far a task moves the next turn of its tenant. Whole numbers, so that all stores agree. */
 export function turnCost(weight: number): number {
@@ -80,8 +109,8 @@ export function turnCost(weight: number): number {
 export const EXPIRED = "expired";
 
 /**
- * What became of a new task. `duplicate`: a live task has its key, and that one's `id`. `exists`: its ID is taken.
- * `no_parent`: its parent is not there, or has ended.
+ * What became of a new task. `exists`: its ID is taken. `duplicate`: a live task has its key, and that one's `id`.
+ * `no_parent`: its parent is not there, or has ended. The first of these that is so.
  */
 export interface EnqueueOutcome {
   readonly outcome: "enqueued" | "duplicate" | "exists" | "no_parent";
@@ -131,8 +160,9 @@ export type Settlement = LeaseRef &
     | { readonly kind: "release" }
     /**
      * Given back until something happens; no try is used up and its place is kept. With an `event`: until a checkpoint
-     * of that name is there. With `children`: until no child is live. With `delayMs`: no longer than that. What has
-     * happened already makes it ready at once.
+     * of that name is there. With `children`: until no child is live, but for redriven ones. Until either, with both.
+     * With `delayMs`: no longer than that; alone, it is `scheduled`. What has happened already makes it ready at once,
+     * and so does a wait for nothing.
      */
     | {
         readonly kind: "suspend";
@@ -220,11 +250,11 @@ export interface QueueMeter {
   readonly cancelled: number;
   /** Tries that failed and were not the last. */
   readonly retried: number;
-  /** Of all first starts together: from when the task was added, or its delay was over, to its start. */
+  /** Of all first starts together: from when the task was added, or its delay or its first wait was over, to its start. */
   readonly waitedMs: number;
   /** Of all completions together: from the task's last start to its end. */
   readonly ranMs: number;
-  /** When the task was added that is to be claimed next; absent when there is none. */
+  /** When the task was added that is to be claimed next, or would be if the queue were not paused; absent if there is none. */
   readonly headAddedAt?: number;
   readonly paused: boolean;
 }
@@ -262,7 +292,7 @@ export interface QueueStore {
   /** Records progress and log lines. */
   report(queue: string, requests: readonly ReportRequest[]): Promise<readonly WriteOutcome[]>;
 
-  /** Records checkpoints in order, in one step. A name that is there stays as it is. */
+  /** Records checkpoints in order, in one step. A name that is there stays as it is, and makes no event. */
   checkpoint(queue: string, lease: LeaseRef, checkpoints: readonly Checkpoint[]): Promise<WriteOutcome>;
 
   /** All checkpoints of a task, in the order they were recorded; none when there is no such task. */
@@ -271,11 +301,12 @@ export interface QueueStore {
   /** Records a checkpoint from outside; if the task waits for it, it is ready. */
   signal(queue: string, id: string, checkpoint: Checkpoint): Promise<SignalOutcome>;
 
-  /** The children of a task that are not forgotten, in the order they were added. */
+  /** The children of a task that are not forgotten, in the order they were added; none when there is no such task. */
   children(queue: string, id: string): Promise<readonly TaskStatus[]>;
 
   /**
-   * Ends live tasks, and their live children, and theirs. One that runs has ended at once: its lease is revoked.
+   * Ends live tasks, and their live children, and theirs, for the same reason. One that runs has ended at once: its lease
+   * is revoked. Of a child that is named behind its parent the answer is `ended`.
    */
   cancel(queue: string, ids: readonly string[], reason: string): Promise<readonly CancelOutcome[]>;
 
@@ -305,7 +336,10 @@ export interface QueueStore {
     page: { readonly max: number; readonly after?: string },
   ): Promise<readonly TaskStatus[]>;
 
-  /** Makes failed tasks ready again, as if they had never been tried, behind those that are there, limit or not. */
+  /**
+   * Makes failed tasks ready again, as if they had never been tried, behind those that are there, limit or not. They
+   * keep their checkpoints and their fences.
+   */
   redrive(queue: string, ids: readonly string[]): Promise<readonly RedriveOutcome[]>;
 
   /** Forgets tasks that have ended. Whether each was one. */
@@ -321,7 +355,10 @@ export interface QueueStore {
   /** Whether anything can be claimed, by anybody, from now on. What runs goes on. */
   pause(queue: string, paused: boolean): Promise<void>;
 
-  /** Adds a schedule or replaces one; one with the same text is left as it is. At most 1,000: answers whether it is there. */
+  /**
+   * Adds a schedule or replaces one; one with the same text is left as it is, with its time. At most
+   * {@link MAX_SCHEDULES}: answers whether it is there.
+   */
   setSchedule(queue: string, schedule: Schedule): Promise<boolean>;
 
   /** Whether there was one. */
@@ -330,7 +367,10 @@ export interface QueueStore {
   /** All schedules, the one that is next first. */
   schedules(queue: string): Promise<readonly Schedule[]>;
 
-  /** Adds a task and moves its schedule on, in one step, if that still has this text and time; else changes nothing. */
+  /**
+   * Adds a task and moves its schedule on, in one step, if that still has this text and time; else changes nothing. It
+   * moves on too when the task is a duplicate, exists or has no parent; a full queue changes nothing.
+   */
   fire(
     queue: string,
     schedule: Schedule,

@@ -2,7 +2,10 @@
 import type { Backoff, Duration } from "@holdfast/core";
 import { exponential, optionsOf } from "@holdfast/core";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { InvalidPayloadError } from "./errors.ts";
+import { InvalidPayloadError, PayloadVersionError } from "./errors.ts";
+
+/** Makes an input of one version into one of the next. */
+export type Upcaster = (input: never) => unknown;
 
 export interface TaskOptions<Input, Parsed, Result, Output> {
   /** Unique within a queue. Stored with each task: handlers are found by it after a deploy too. */
@@ -14,6 +17,22 @@ export interface TaskOptions<Input, Parsed, Result, Output> {
   readonly input?: StandardSchemaV1<Input, Parsed>;
   /** Checked before a result is stored and again when it is read, on what JSON makes of it. */
   readonly output?: StandardSchemaV1<Result, Output>;
+  /**
+   * Version of the input, stored with each task. Raise it when the input changes, and say in {@link upcast} what to do
+   * with those that are stored. From 1. @defaultValue 1
+   */
+  readonly version?: number;
+  /**
+   * By version: what makes an input of that version into one of the next. Run in order at the worker, before the schema.
+   * Without gaps up to the version before {@link version}; a task that is older than all of them fails for good.
+   */
+  readonly upcast?: Readonly<Record<number, Upcaster>>;
+  /**
+   * What a worker does with an input that is newer than it knows, as there are while a new release is rolled out.
+   * `"wait"`: gives the task back for ten seconds, which uses up no try. `"fail"`: the task fails for good.
+   * @defaultValue "wait"
+   */
+  readonly newer?: "wait" | "fail";
   /** Tries in all; a task whose last try fails becomes a dead letter. From 1 to 1,000. @defaultValue 3 */
   readonly attempts?: number;
   /** The waits between tries. @defaultValue exponential from 1 s to 5 min, full jitter */
@@ -34,6 +53,8 @@ export interface TaskOptions<Input, Parsed, Result, Output> {
 /** A kind of task, typed by what goes in and what comes out. Made by {@link defineTask}. */
 export interface TaskDefinition<Input = unknown, Parsed = Input, Result = unknown, Output = Result> {
   readonly name: string;
+  /** Version of the input. */
+  readonly version: number;
   readonly attempts: number;
   readonly backoff: Backoff;
   readonly timeoutMs: number;
@@ -43,11 +64,19 @@ export interface TaskDefinition<Input = unknown, Parsed = Input, Result = unknow
   /** Whether there is a schema for the input. */
   readonly checksInput: boolean;
   readonly checksOutput: boolean;
+  /**
+   * Makes an input of version `from` into one of {@link version}.
+   *
+   * @throws PayloadVersionError for one that is newer, or older than the oldest upcaster.
+   */
+  upcast(input: unknown, from: number): Promise<unknown>;
   /** @throws InvalidPayloadError */
   parseInput(value: Input): Promise<Parsed>;
   /** @throws InvalidPayloadError */
   parseOutput(value: Result): Promise<Output>;
 }
+
+const MAX_VERSION = 10_000;
 
 /** The defaults of `defineTask`. */
 export const TASK_DEFAULTS: {
@@ -88,8 +117,12 @@ export function defineTask<Input = unknown, Parsed = Input, Result = unknown, Ou
   const defaults = TASK_DEFAULTS;
   const { backoffBaseMs, backoffCapMs } = defaults;
   const name = check.string("name", options.name, 100);
+  const version = check.integer("version", options.version, { min: 1, max: MAX_VERSION }, 1);
+  const upcasters = upcastersOf(options.upcast, version);
+  const newer = check.oneOf("newer", options.newer, ["wait", "fail"], "wait");
   return {
     name,
+    version,
     attempts: check.integer("attempts", options.attempts, { min: 1, max: 1_000 }, defaults.attempts),
     leaseLosses: check.integer(
       "leaseLosses",
@@ -103,12 +136,36 @@ export function defineTask<Input = unknown, Parsed = Input, Result = unknown, Ou
     keepFailedMs: check.duration("keepFailedFor", options.keepFailedFor, {}, defaults.keepFailedMs),
     checksInput: options.input !== undefined,
     checksOutput: options.output !== undefined,
+    upcast: async (input, from) => {
+      const upcast = upcasters.slice(from - 1);
+      if (from > version || upcast.length < version - from || upcast.includes(undefined))
+        throw new PayloadVersionError(name, from, version, from > version && newer === "wait");
+      let made = input;
+      for (const next of upcast) made = await next!(made as never);
+      return made;
+    },
     parseInput: (value) => parse(options.input, value, name, "input") as Promise<Parsed>,
     parseOutput: (value) => parse(options.output, value, name, "output") as Promise<Output>,
   };
 }
 
-async function parse(
+/** In order, from that of version 1; without a gap behind the first one. */
+function upcastersOf(
+  upcast: TaskOptions<never, never, never, never>["upcast"],
+  version: number,
+): readonly (Upcaster | undefined)[] {
+  const check = optionsOf("defineTask");
+  const given = check.object("upcast", upcast ?? {});
+  const steps = Array.from({ length: version - 1 }, (_, at) => check.function("upcast", given[at + 1]));
+  const first = steps.findIndex((step) => step !== undefined);
+  const known = Object.keys(given).every((key) => steps[Number(key) - 1] !== undefined);
+  if (!known || (first !== -1 && steps.includes(undefined, first)))
+    check.refuse("upcast", Object.keys(given), `functions by version, without a gap up to ${version - 1}`);
+  return steps;
+}
+
+/** @throws InvalidPayloadError; the value as it is without a schema. */
+export async function parse(
   schema: StandardSchemaV1 | undefined,
   value: unknown,
   task: string,

@@ -5,7 +5,7 @@ import PQueue from "p-queue";
 import { NoHandlerError, WorkerClosingError } from "./errors.ts";
 import type { TaskHandler } from "./handler.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
-import type { Queue } from "./queue.ts";
+import type { Queue } from "./queue-contract.ts";
 import { Reporter } from "./reporter.ts";
 import type { ClaimedTask, ClaimRequest, Settlement } from "./store.ts";
 import { answered, workOrTime } from "./store-deadline.ts";
@@ -100,7 +100,9 @@ class ClaimingWorker implements Worker {
       clock: queue.clock,
       random: check.function("random", options.random) ?? systemRandom,
       reporter: new Reporter(queue, this.#leaseMs),
-      maxPayloadBytes: queue.maxPayloadBytes,
+      queue,
+      worker: this.name,
+      patienceMs: this.#leaseMs,
       graceMs: check.duration("grace", options.grace, {}, graceMs),
     };
     this.#pool = new PQueue({ concurrency: this.#concurrency });
@@ -345,9 +347,8 @@ interface Ended {
 
 /** Fails tries of a task that nobody here can run, in the hope that another worker can: deploys take a while. */
 function unknownTask(name: string): TaskHandler {
-  const task = defineTask({ name });
   const run = (): never => {
     throw new NoHandlerError(name);
   };
-  return { task, run };
+  return { task: { ...defineTask({ name }), upcast: async () => run() }, run };
 }

@@ -265,8 +265,8 @@ export const groupless: Break = enqueueing(({ group: _, ...task }) => task);
 export const lateLimit: Break = (sound) => ({
   enqueue: async (queue, tasks, { limit }) => {
     const result = await sound.enqueue(queue, tasks, { limit: Infinity });
-    const { scheduled, ready, running } = await sound.stats(queue);
-    const live = scheduled + ready + running;
+    const { scheduled, waiting, ready, running } = await sound.stats(queue);
+    const live = scheduled + waiting + ready + running;
     return live > limit ? { full: true, live: live - tasks.length } : result;
   },
 });

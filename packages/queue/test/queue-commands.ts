@@ -15,7 +15,7 @@ type Command = fc.AsyncCommand<ReferenceQueue, Real>;
 const QUEUE = "model";
 const LIMIT = 5;
 const IDS = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"] as const;
-const STATES = ["scheduled", "ready", "running", "completed", "failed", "cancelled"] as const;
+const STATES = ["scheduled", "waiting", "ready", "running", "completed", "failed", "cancelled"] as const;
 
 const anId = fc.constantFrom(...IDS);
 const aTask: fc.Arbitrary<NewTask> = fc

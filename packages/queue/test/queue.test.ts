@@ -147,7 +147,13 @@ describe("queue and defineTask", () => {
   });
 
   it("have the defaults that they say they have", () => {
-    expect(QUEUE_DEFAULTS).toEqual({ limit: 100_000, maxPayloadBytes: 1_048_576, retryAfterMs: 1_000 });
+    expect(QUEUE_DEFAULTS).toEqual({
+      limit: 100_000,
+      maxPayloadBytes: 1_048_576,
+      retryAfterMs: 1_000,
+      maxWaitMs: 30_000,
+      maxWaiting: 1_000,
+    });
     const { attempts, timeoutMs, keepMs } = defineTask({ name: "t" });
     expect({ attempts, timeoutMs, keepMs }).toEqual({
       attempts: TASK_DEFAULTS.attempts,

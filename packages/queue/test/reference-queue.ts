@@ -114,7 +114,7 @@ export class ReferenceQueue {
     } else if (settlement.kind === "release") {
       entry.lastSeq += 1;
       this.#makeReady(entry);
-    } else {
+    } else if (settlement.kind === "fail") {
       entry.failures += 1;
       if (settlement.retry === undefined || entry.failures >= entry.task.maxAttempts)
         this.#end(entry, "failed");

@@ -46,7 +46,7 @@ export class Looks<Key extends CacheKey, Value extends Cacheable> {
 
   /** One question to the store, for all who ask in the same moment. */
   look(key: Key, id: string, lease: CacheRead["lease"], instead: number = 0): Promise<Seen<Value>> {
-    const wanted = !this.options.isLoading ? "never" : lease;
+    const wanted = this.#wanted(lease);
     const place = `${wanted}:${instead}:${id}`;
     const known = this.#unsent.get(place);
     if (known !== undefined) return known;
@@ -82,9 +82,13 @@ export class Looks<Key extends CacheKey, Value extends Cacheable> {
     version: number,
     known: LeasedLoad<Value> | undefined,
   ): Promise<Seen<Value>> {
-    const reading = await this.#read(id, version, !this.options.isLoading ? "never" : "same", 0);
+    const reading = await this.#read(id, version, this.#wanted("same"), 0);
     const load = known ?? this.#loadUnder(reading.lease, key, id, undefined);
     return { entry: undefined, isFresh: false, lease: reading.lease, load };
+  }
+
+  #wanted(lease: CacheRead["lease"]): CacheRead["lease"] {
+    return this.options.isLoading ? lease : "never";
   }
 
   #read(id: string, have: number, lease: CacheRead["lease"], instead: number): Promise<CacheReading> {

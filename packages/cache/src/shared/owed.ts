@@ -4,7 +4,6 @@ import type { CacheRegion } from "./store.ts";
 
 /** More than so many become one: all is cleared. */
 const MOST = 1_000;
-
 /** How long after a failure it is tried again, if nothing is read before. */
 const PAUSE_MS = 1_000;
 
@@ -13,7 +12,6 @@ export class Owed {
   readonly #tags = new Set<string>();
   #isAll = false;
   #paying: Promise<void> | undefined;
-
   #timer: Timer | undefined;
   #isClosed = false;
 

@@ -2,8 +2,8 @@
 import type { Duration } from "@holdfast/core";
 import { optionsOf } from "@holdfast/core";
 import type { Cacheable, CacheKey, CacheOptions, CacheShare } from "../contract.ts";
-import { jsonCodec } from "./codec.ts";
 import { settingsOf } from "../settings.ts";
+import { jsonCodec } from "./codec.ts";
 import { SharedCache } from "./shared-cache.ts";
 import type { CacheStore } from "./store.ts";
 

@@ -16,6 +16,11 @@ export class IndexedHeap<T> {
     return this.#items.length;
   }
 
+  /** All items; the first few are roughly those that come first. */
+  get items(): readonly T[] {
+    return this.#items;
+  }
+
   peek(): T | undefined {
     return this.#items[0];
   }

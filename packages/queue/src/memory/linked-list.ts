@@ -15,6 +15,10 @@ export class LinkedList<T> {
     return this.#size;
   }
 
+  get firstNode(): ListNode<T> | undefined {
+    return this.#first;
+  }
+
   get first(): T | undefined {
     return this.#first?.item;
   }
@@ -43,6 +47,14 @@ export class LinkedList<T> {
     const items: T[] = [];
     let node = after === undefined ? this.#first : after.behind;
     for (; node !== undefined && items.length < max; node = node.behind) items.push(node.item);
+    return items;
+  }
+
+  /** The last items that are so, the last one first; at most `max`. */
+  latest(max: number, isSo: (item: T) => boolean): T[] {
+    const items: T[] = [];
+    for (let node = this.#last; node !== undefined && items.length < max; node = node.before)
+      if (isSo(node.item)) items.push(node.item);
     return items;
   }
 }

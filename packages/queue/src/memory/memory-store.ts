@@ -4,25 +4,31 @@ import { ClosedError, optionsOf, systemClock } from "@holdfast/core";
 import type { Payload } from "../payload.ts";
 import type {
   CancelOutcome,
+  Checkpoint,
   ClaimedTask,
   ClaimRequest,
   EnqueueResult,
   EventPage,
+  FireOutcome,
   LeaseRef,
   NewTask,
+  QueueMeter,
   QueueStats,
   QueueStore,
   QueueStoreTraits,
   RedriveOutcome,
   ReportRequest,
   RevokedLease,
+  Schedule,
   Settlement,
+  SignalOutcome,
   WriteOutcome,
 } from "../store.ts";
-import type { TaskStatus } from "../task-status.ts";
+import type { TaskState, TaskStatus } from "../task-status.ts";
 import { hasEnded } from "../task-status.ts";
-import type { MemoryBounds } from "./queue-state.ts";
 import { QueueState } from "./queue-state.ts";
+import type { MemoryBounds } from "./task-board.ts";
+import { WORK } from "./task-board.ts";
 
 export interface MemoryStoreOptions {
   /** Completed and cancelled tasks kept in each queue; beyond it the oldest go early. @defaultValue 100_000 */
@@ -87,11 +93,11 @@ class MemoryStore implements QueueStore {
     tasks: readonly NewTask[],
     { limit }: { readonly limit: number },
   ): Promise<EnqueueResult> {
-    return this.#at(queue, (state, now) => state.enqueue(tasks, limit, now));
+    return this.#at(queue, (state, now) => state.enqueue(now, tasks, limit));
   }
 
   async claim(queue: string, request: ClaimRequest): Promise<readonly ClaimedTask[]> {
-    return this.#at(queue, (state, now) => state.claim(request, now));
+    return this.#at(queue, (state, now) => state.claim(now, request));
   }
 
   async settle(
@@ -99,35 +105,57 @@ class MemoryStore implements QueueStore {
     settlements: readonly Settlement[],
     claim?: ClaimRequest,
   ): Promise<{ readonly outcomes: readonly WriteOutcome[]; readonly claimed: readonly ClaimedTask[] }> {
-    return this.#at(queue, (state, now) => ({
-      outcomes: settlements.map((settlement) => state.settle(settlement, now)),
-      claimed: claim === undefined ? [] : state.claim(claim, now),
-    }));
+    return this.#at(queue, (state, now) => state.settle(now, settlements, claim));
   }
 
   async renew(queue: string, leases: readonly LeaseRef[], leaseMs: number): Promise<readonly WriteOutcome[]> {
-    return this.#at(queue, (state, now) => leases.map((lease) => state.renew(lease, leaseMs, now)));
+    return this.#at(queue, (state, now) => state.renew(now, leases, leaseMs));
   }
 
   async report(queue: string, requests: readonly ReportRequest[]): Promise<readonly WriteOutcome[]> {
-    return this.#at(queue, (state, now) => requests.map((request) => state.report(request, now)));
+    return this.#at(queue, (state, now) => state.report(now, requests));
+  }
+
+  async checkpoint(
+    queue: string,
+    lease: LeaseRef,
+    checkpoints: readonly Checkpoint[],
+  ): Promise<WriteOutcome> {
+    return this.#at(queue, (state, now) => state.checkpoint(now, lease, checkpoints));
+  }
+
+  async checkpoints(queue: string, id: string): Promise<readonly Checkpoint[]> {
+    return this.#at(queue, ({ board }) =>
+      Array.from(board.tasks.get(id)?.checkpoints ?? [], ([name, value]) => ({ name, value })),
+    );
+  }
+
+  async signal(queue: string, id: string, checkpoint: Checkpoint): Promise<SignalOutcome> {
+    return this.#at(queue, (state, now) => state.signal(now, id, checkpoint));
+  }
+
+  async children(queue: string, id: string): Promise<readonly TaskStatus[]> {
+    return this.#at(queue, ({ board }) => {
+      const children = board.tasks.get(id)?.children?.page(Infinity) ?? [];
+      return children.map((child) => child.status());
+    });
   }
 
   async cancel(queue: string, ids: readonly string[], reason: string): Promise<readonly CancelOutcome[]> {
-    return this.#at(queue, (state, now) => ids.map((id) => state.cancel(id, reason, now)));
+    return this.#at(queue, (state, now) => state.cancel(now, ids, reason));
   }
 
   async get(queue: string, ids: readonly string[]): Promise<readonly (TaskStatus | undefined)[]> {
-    return this.#at(queue, (state) => ids.map((id) => state.tasks.get(id)?.status()));
+    return this.#at(queue, ({ board }) => ids.map((id) => board.tasks.get(id)?.status()));
   }
 
   async result(queue: string, id: string): Promise<Payload | undefined> {
-    return this.#at(queue, (state) => state.tasks.get(id)?.result);
+    return this.#at(queue, ({ board }) => board.tasks.get(id)?.result);
   }
 
   async events(queue: string, id: string, after: number, max: number): Promise<EventPage | undefined> {
-    return this.#at(queue, (state) => {
-      const entry = state.tasks.get(id);
+    return this.#at(queue, ({ board }) => {
+      const entry = board.tasks.get(id);
       if (entry === undefined) return undefined;
       const events = entry.events.after(after, max);
       const seen = events.at(-1)?.seq ?? after;
@@ -137,16 +165,16 @@ class MemoryStore implements QueueStore {
 
   async waitForEvents(queue: string, id: string, after: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    await this.#at(queue, (state) => {
-      const entry = state.tasks.get(id);
+    await this.#at(queue, ({ board }) => {
+      const entry = board.tasks.get(id);
       if (entry === undefined || entry.events.lastSeq > after) return undefined;
-      return state.eventWaiters.wait(id, signal);
+      return board.eventWaiters.wait(id, signal);
     });
   }
 
   async waitForWork(queue: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    await this.#at(queue, (state) => (state.hasWork ? undefined : state.workWaiters.wait("", signal)));
+    await this.#at(queue, ({ board }) => (board.hasWork ? undefined : board.workWaiters.wait(WORK, signal)));
   }
 
   async waitForRevoked(queue: string, worker: string, signal: AbortSignal): Promise<readonly RevokedLease[]> {
@@ -162,19 +190,53 @@ class MemoryStore implements QueueStore {
     queue: string,
     { max, after }: { readonly max: number; readonly after?: string },
   ): Promise<readonly TaskStatus[]> {
-    return this.#at(queue, (state) => state.deadLetters(max, after));
+    return this.#at(queue, ({ board }) => board.deadLetters(max, after));
   }
 
   async redrive(queue: string, ids: readonly string[]): Promise<readonly RedriveOutcome[]> {
-    return this.#at(queue, (state, now) => ids.map((id) => state.redrive(id, now)));
+    return this.#at(queue, (state, now) => state.redrive(now, ids));
   }
 
   async discard(queue: string, ids: readonly string[]): Promise<readonly boolean[]> {
-    return this.#at(queue, (state) => ids.map((id) => state.discard(id)));
+    return this.#at(queue, (state, now) => state.discard(now, ids));
   }
 
   async stats(queue: string): Promise<QueueStats> {
-    return this.#at(queue, (state) => state.stats);
+    return this.#at(queue, ({ board }) => board.stats);
+  }
+
+  async meter(queue: string): Promise<QueueMeter> {
+    return this.#at(queue, ({ board }) => board.meter);
+  }
+
+  async list(queue: string, state: TaskState, max: number): Promise<readonly TaskStatus[]> {
+    return this.#at(queue, ({ board }) => board.list(state, max));
+  }
+
+  async pause(queue: string, paused: boolean): Promise<void> {
+    this.#at(queue, (state, now) => state.pause(now, paused));
+  }
+
+  async setSchedule(queue: string, schedule: Schedule): Promise<boolean> {
+    return this.#at(queue, (state, now) => state.setSchedule(now, schedule));
+  }
+
+  async removeSchedule(queue: string, key: string): Promise<boolean> {
+    return this.#at(queue, (state, now) => state.removeSchedule(now, key));
+  }
+
+  async schedules(queue: string): Promise<readonly Schedule[]> {
+    return this.#at(queue, ({ schedules }) => schedules.all());
+  }
+
+  async fire(
+    queue: string,
+    schedule: Schedule,
+    nextAt: number,
+    task: NewTask,
+    { limit }: { readonly limit: number },
+  ): Promise<FireOutcome> {
+    return this.#at(queue, (state, now) => state.fire(now, schedule, nextAt, task, limit));
   }
 
   async close(): Promise<void> {
@@ -191,7 +253,7 @@ class MemoryStore implements QueueStore {
     const now = this.#now();
     state.sweep(now);
     const result = work(state, now);
-    this.#wakeAt(state.nextDue, now);
+    this.#wakeAt(state.board.nextDue, now);
     return result;
   }
 
@@ -221,7 +283,7 @@ class MemoryStore implements QueueStore {
     const now = this.#now();
     for (const state of this.#queues.values()) {
       state.sweep(now);
-      this.#wakeAt(state.nextDue, now);
+      this.#wakeAt(state.board.nextDue, now);
     }
   }
 }

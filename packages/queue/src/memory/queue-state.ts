@@ -1,33 +1,31 @@
-// One queue in memory: which task is where, and every rule about who may change it.
+// One queue in memory: every rule about who may change what.
+import type { Payload } from "../payload.ts";
 import type {
   CancelOutcome,
+  Checkpoint,
   ClaimedTask,
   ClaimRequest,
   EnqueueOutcome,
   EnqueueResult,
+  FireOutcome,
   LeaseRef,
   NewTask,
-  QueueStats,
   RedriveOutcome,
   ReportRequest,
+  Schedule,
   Settlement,
+  SignalOutcome,
   WriteOutcome,
 } from "../store.ts";
-import type { TaskEventBody, TaskFailure, TaskState, TaskStatus } from "../task-status.ts";
+import { EXPIRED } from "../store.ts";
+import type { TaskFailure } from "../task-status.ts";
 import { hasEnded } from "../task-status.ts";
-import { IndexedHeap } from "./indexed-heap.ts";
-import { LinkedList } from "./linked-list.ts";
 import { Revocations } from "./revocations.ts";
-import { dueOrder, readyOrder, TaskEntry } from "./task-entry.ts";
-import { TaskGroups } from "./task-groups.ts";
+import { Schedules } from "./schedules.ts";
+import type { MemoryBounds } from "./task-board.ts";
+import { TaskBoard, WORK } from "./task-board.ts";
+import type { TaskEntry } from "./task-entry.ts";
 import { Waiters } from "./waiters.ts";
-
-/** What a queue in memory keeps at most. */
-export interface MemoryBounds {
-  readonly maxEnded: number;
-  readonly maxDeadLetters: number;
-  readonly maxEvents: number;
-}
 
 const WRITTEN: WriteOutcome = { written: true };
 const LEASE_LOST: WriteOutcome = { written: false, cause: "lease_lost" };
@@ -35,290 +33,291 @@ const LOST_TOO_OFTEN: TaskFailure = {
   code: "LEASE_LOST",
   message: "its workers stopped renewing their leases: they died, hung, or could not reach the store",
 };
-/** Key of those who wait for work. */
-const WORK = "";
 
-/** Synchronous, so that every method is atomic. Told the time; keeps no timers. */
+/**
+ * Synchronous, so that every verb is atomic. Told the time, which never goes back; keeps no timers. The same calls at
+ * the same times make the same state, however often {@link QueueState.sweep} was called between them.
+ */
 export class QueueState {
-  readonly tasks: Map<string, TaskEntry> = new Map();
-  readonly workWaiters: Waiters = new Waiters();
-  readonly eventWaiters: Waiters = new Waiters();
+  readonly board: TaskBoard;
+  readonly schedules: Schedules = new Schedules();
   readonly revokedWaiters: Waiters = new Waiters();
   readonly revocations: Revocations = new Revocations();
-  /** What can be claimed: ready, and first of its group. */
-  readonly #claimable = new IndexedHeap(readyOrder);
-  /** Everything that happens by itself: delays end, leases run out, ended tasks go. */
-  readonly #due = new IndexedHeap(dueOrder);
-  readonly #dedup = new Map<string, TaskEntry>();
-  readonly #groups = new TaskGroups();
-  /** Completed and cancelled tasks, the oldest first. */
-  readonly #ended = new LinkedList<TaskEntry>();
-  readonly #failed = new LinkedList<TaskEntry>();
-  readonly #counts: Record<TaskState, number> = {
-    scheduled: 0,
-    ready: 0,
-    running: 0,
-    completed: 0,
-    failed: 0,
-    cancelled: 0,
-  };
-  #order = 0;
-  /** One counter for the queue: an ID that is used again never meets a fence it has had before. */
-  #fence = 0;
 
-  constructor(private readonly bounds: MemoryBounds) {}
-
-  get stats(): QueueStats {
-    return { ...this.#counts };
+  constructor(bounds: MemoryBounds) {
+    this.board = new TaskBoard(bounds);
   }
 
-  /** When something happens by itself next; `Infinity` when nothing will. */
-  get nextDue(): number {
-    return this.#due.peek()?.due ?? Infinity;
-  }
-
-  get hasWork(): boolean {
-    return this.#claimable.size > 0;
-  }
-
-  enqueue(tasks: readonly NewTask[], limit: number, now: number): EnqueueResult {
-    const { scheduled, ready, running } = this.#counts;
-    const live = scheduled + ready + running;
+  enqueue(now: number, tasks: readonly NewTask[], limit: number): EnqueueResult {
+    const { live } = this.board;
     if (live + tasks.length > limit) {
       // Redrives may have gone beyond the limit: what adds nothing fits all the same.
       const fresh = this.#countNew(tasks);
       if (fresh > 0 && live + fresh > limit) return { full: true, live };
     }
-    return { full: false, outcomes: tasks.map((task) => this.#enqueueOne(task, now)) };
+    const parents: TaskEntry[] = [];
+    const outcomes = tasks.map((task) => this.#enqueueOne(task, parents, now));
+    for (const entry of parents) this.board.unlessItWaits(entry, now);
+    return { full: false, outcomes };
   }
 
-  claim({ worker, max, leaseMs }: ClaimRequest, now: number): ClaimedTask[] {
+  claim(now: number, { worker, max, leaseMs }: ClaimRequest): ClaimedTask[] {
     const claimed: ClaimedTask[] = [];
+    if (this.board.isPaused) return claimed;
     while (claimed.length < max) {
-      const entry = this.#claimable.pop();
+      const entry = this.board.start(worker, leaseMs, now);
       if (entry === undefined) break;
-      entry.fence = this.#fence += 1;
-      entry.attempt = entry.failures + 1;
-      entry.worker = worker;
-      entry.startedAt = now;
-      this.#move(entry, "running", now + leaseMs);
-      this.#happened(entry, now, { type: "started", attempt: entry.attempt });
-      const { id, name, input, maxAttempts } = entry.task;
+      const { id, name, input, maxAttempts, meta } = entry.task;
       const { fence, attempt, backoffState } = entry;
-      claimed.push({ id, name, input, fence, attempt, maxAttempts, backoffState });
+      const checkpoints = entry.checkpoints?.size ?? 0;
+      const task = { id, name, input, fence, attempt, maxAttempts, backoffState, checkpoints };
+      claimed.push(meta === undefined ? task : { ...task, meta });
     }
     return claimed;
   }
 
-  settle(settlement: Settlement, now: number): WriteOutcome {
-    const entry = this.#held(settlement, now);
-    if (entry === undefined) return this.#refusal(settlement);
-    if (settlement.kind === "complete") {
-      entry.result = settlement.result;
-      this.#end(entry, "completed", now, { type: "completed" });
-    } else if (settlement.kind === "release") {
-      this.#happened(entry, now, { type: "released" });
-      this.#makeReady(entry);
-    } else {
-      this.#fail(entry, settlement, now);
-    }
-    return WRITTEN;
+  settle(
+    now: number,
+    settlements: readonly Settlement[],
+    claim?: ClaimRequest,
+  ): { readonly outcomes: readonly WriteOutcome[]; readonly claimed: readonly ClaimedTask[] } {
+    const outcomes = settlements.map((settlement) =>
+      this.#write(settlement, now, (entry) => this.#settleOne(entry, settlement, now)),
+    );
+    return { outcomes, claimed: claim === undefined ? [] : this.claim(now, claim) };
   }
 
-  renew(lease: LeaseRef, leaseMs: number, now: number): WriteOutcome {
-    const entry = this.#held(lease, now);
-    if (entry === undefined) return this.#refusal(lease);
-    this.#move(entry, "running", now + leaseMs);
-    return WRITTEN;
+  renew(now: number, leases: readonly LeaseRef[], leaseMs: number): WriteOutcome[] {
+    return leases.map((lease) => this.#write(lease, now, (entry) => this.board.lease(entry, now + leaseMs)));
   }
 
-  report(request: ReportRequest, now: number): WriteOutcome {
-    const entry = this.#held(request, now);
-    if (entry === undefined) return this.#refusal(request);
-    for (const report of request.reports) {
-      if (report.kind === "progress") entry.progress = report.value;
-      this.#happened(
-        entry,
-        now,
-        report.kind === "progress"
-          ? { type: "progress", value: report.value }
-          : { type: "log", line: report.line },
-      );
-    }
-    return WRITTEN;
+  report(now: number, requests: readonly ReportRequest[]): WriteOutcome[] {
+    return requests.map((request) =>
+      this.#write(request, now, (entry) => {
+        for (const report of request.reports) {
+          if (report.kind === "progress") entry.progress = report.value;
+          this.board.happened(
+            entry,
+            now,
+            report.kind === "progress"
+              ? { type: "progress", value: report.value }
+              : { type: "log", line: report.line },
+          );
+        }
+      }),
+    );
   }
 
-  cancel(id: string, reason: string, now: number): CancelOutcome {
-    const entry = this.tasks.get(id);
+  checkpoint(now: number, lease: LeaseRef, checkpoints: readonly Checkpoint[]): WriteOutcome {
+    return this.#write(lease, now, (entry) => {
+      for (const { name, value } of checkpoints)
+        if (record(entry, name, value)) this.board.happened(entry, now, { type: "checkpoint", name });
+    });
+  }
+
+  signal(now: number, id: string, { name, value }: Checkpoint): SignalOutcome {
+    const entry = this.board.tasks.get(id);
     if (entry === undefined) return "unknown";
     if (hasEnded(entry)) return "ended";
-    const { worker, fence } = entry;
-    const wasRunning = entry.state === "running";
-    entry.cancelReason = reason;
-    this.#end(entry, "cancelled", now, { type: "cancelled", reason });
-    if (wasRunning) {
-      this.revocations.add(worker, { id, fence, reason });
-      this.revokedWaiters.wake(worker);
-    }
-    return "cancelled";
+    if (!record(entry, name, value)) return "duplicate";
+    this.board.happened(entry, now, { type: "signalled", name });
+    this.board.unlessItWaits(entry, now);
+    return "delivered";
   }
 
-  deadLetters(max: number, after?: string): TaskStatus[] {
-    const entry = after === undefined ? undefined : this.tasks.get(after);
-    const node = entry?.state === "failed" ? entry.endedNode : undefined;
-    // Behind a task that is gone there is nothing to be found any more.
-    if (after !== undefined && node === undefined) return [];
-    return this.#failed.page(max, node).map((failed) => failed.status());
+  cancel(now: number, ids: readonly string[], reason: string): CancelOutcome[] {
+    return ids.map((id) => {
+      const entry = this.board.tasks.get(id);
+      if (entry === undefined) return "unknown";
+      if (hasEnded(entry)) return "ended";
+      this.#cancelFamily(entry, reason, now);
+      return "cancelled";
+    });
   }
 
-  redrive(id: string, now: number): RedriveOutcome {
-    const entry = this.tasks.get(id);
-    if (entry === undefined) return "unknown";
-    if (entry.state !== "failed") return "not_failed";
-    const { dedupKey } = entry.task;
-    if (dedupKey !== undefined && this.#dedup.has(dedupKey)) return "duplicate";
-    if (dedupKey !== undefined) this.#dedup.set(dedupKey, entry);
-    this.#failed.delete(entry.endedNode!);
-    entry.endedNode = undefined;
-    entry.order = this.#order += 1;
-    entry.failures = entry.attempt = entry.leaseLosses = entry.backoffState = 0;
-    entry.error = entry.progress = undefined;
-    this.#groups.join(entry);
-    this.#happened(entry, now, { type: "redriven" });
-    this.#makeReady(entry);
-    return "redriven";
+  redrive(now: number, ids: readonly string[]): RedriveOutcome[] {
+    return ids.map((id) => {
+      const entry = this.board.tasks.get(id);
+      if (entry === undefined) return "unknown";
+      if (entry.state !== "failed") return "not_failed";
+      if (this.board.holderOf(entry.task.dedupKey) !== undefined) return "duplicate";
+      this.board.revive(entry, now);
+      return "redriven";
+    });
   }
 
-  discard(id: string): boolean {
-    const entry = this.tasks.get(id);
-    if (entry === undefined || !hasEnded(entry)) return false;
-    this.#forget(entry);
-    return true;
+  discard(_now: number, ids: readonly string[]): boolean[] {
+    return ids.map((id) => {
+      const entry = this.board.tasks.get(id);
+      if (entry === undefined || !hasEnded(entry)) return false;
+      this.board.forget(entry);
+      return true;
+    });
   }
 
-  /** Lets everything happen that is due. A lease ends at its time, not after it. */
+  pause(_now: number, paused: boolean): void {
+    this.board.isPaused = paused;
+    if (this.board.hasWork) this.board.workWaiters.wake(WORK);
+  }
+
+  setSchedule(_now: number, schedule: Schedule): boolean {
+    return this.schedules.set(schedule);
+  }
+
+  removeSchedule(_now: number, key: string): boolean {
+    return this.schedules.remove(key);
+  }
+
+  fire(now: number, schedule: Schedule, nextAt: number, task: NewTask, limit: number): FireOutcome {
+    if (!this.schedules.has(schedule)) return "stale";
+    if (this.enqueue(now, [task], limit).full) return "full";
+    this.schedules.move(schedule, nextAt);
+    return "fired";
+  }
+
+  /**
+   * Lets everything happen that is due, one thing after the other and each at its own time: it does not matter when this
+   * is called. A lease ends at its time, not after it.
+   */
   sweep(now: number): void {
-    for (let entry = this.#due.peek(); entry !== undefined && entry.due <= now; entry = this.#due.peek()) {
-      if (entry.state === "scheduled") this.#makeReady(entry);
-      else if (entry.state === "running") this.#loseLease(entry, now);
-      else this.#forget(entry);
+    for (let at = this.board.nextDue; at <= now; at = this.board.nextDue) {
+      const entry = this.board.dueAt(at);
+      if (entry !== undefined) this.#happen(entry, at);
     }
   }
 
-  #enqueueOne(task: NewTask, now: number): EnqueueOutcome {
-    if (this.tasks.has(task.id)) return { outcome: "exists", id: task.id };
-    const holder = task.dedupKey === undefined ? undefined : this.#dedup.get(task.dedupKey);
+  /** Ends all waits. */
+  close(): void {
+    const { workWaiters, eventWaiters } = this.board;
+    for (const waiters of [workWaiters, eventWaiters, this.revokedWaiters]) waiters.wakeAll();
+  }
+
+  #enqueueOne(task: NewTask, parents: TaskEntry[], now: number): EnqueueOutcome {
+    const { id } = task;
+    if (this.board.tasks.has(id)) return { outcome: "exists", id };
+    const holder = this.board.holderOf(task.dedupKey);
     if (holder !== undefined) return { outcome: "duplicate", id: holder.task.id };
-    const entry = new TaskEntry(task, (this.#order += 1), now);
-    this.tasks.set(task.id, entry);
-    if (task.dedupKey !== undefined) this.#dedup.set(task.dedupKey, entry);
-    this.#groups.join(entry);
-    this.#counts.ready += 1;
-    this.#happened(entry, now, { type: "enqueued" });
-    if (task.delayMs > 0) this.#move(entry, "scheduled", now + task.delayMs);
-    else this.#makeReady(entry);
-    return { outcome: "enqueued", id: task.id };
+    const parent = task.parent === undefined ? undefined : this.board.tasks.get(task.parent);
+    if (task.parent !== undefined && (parent === undefined || hasEnded(parent)))
+      return { outcome: "no_parent", id };
+    const entry = this.board.add(task, parent, now);
+    if (task.waitsForChildren === true) {
+      this.board.wait(entry, { children: true });
+      parents.push(entry);
+    } else this.board.makeReadyIn(task.delayMs, entry, now);
+    return { outcome: "enqueued", id };
   }
 
   #countNew(tasks: readonly NewTask[]): number {
     const ids = new Set<string>();
     const keys = new Set<string>();
-    for (const { id, dedupKey } of tasks) {
-      if (this.tasks.has(id) || ids.has(id)) continue;
-      if (dedupKey !== undefined && (this.#dedup.has(dedupKey) || keys.has(dedupKey))) continue;
+    for (const { id, dedupKey, parent } of tasks) {
+      if (this.board.tasks.has(id) || ids.has(id)) continue;
+      if (dedupKey !== undefined && (keys.has(dedupKey) || this.board.holderOf(dedupKey) !== undefined))
+        continue;
+      if (parent !== undefined && !ids.has(parent) && !this.#isLive(parent)) continue;
       ids.add(id);
       if (dedupKey !== undefined) keys.add(dedupKey);
     }
     return ids.size;
   }
 
-  #fail(entry: TaskEntry, { error, retry }: Settlement & { readonly kind: "fail" }, now: number): void {
-    entry.failures += 1;
-    entry.error = error;
-    if (retry === undefined || entry.failures >= entry.task.maxAttempts) {
-      this.#end(entry, "failed", now, { type: "failed", error });
-      return;
+  #isLive(id: string): boolean {
+    const entry = this.board.tasks.get(id);
+    return entry !== undefined && !hasEnded(entry);
+  }
+
+  /** Writes what the holder of a lease has to say, if it is held. */
+  #write({ id, fence }: LeaseRef, now: number, write: (entry: TaskEntry) => void): WriteOutcome {
+    const entry = this.board.tasks.get(id);
+    if (entry?.state === "running" && entry.fence === fence && now < entry.due) {
+      write(entry);
+      return WRITTEN;
     }
-    entry.backoffState = retry.backoffState;
-    this.#happened(entry, now, { type: "retrying", delayMs: retry.delayMs, error });
-    if (retry.delayMs > 0) this.#move(entry, "scheduled", now + retry.delayMs);
-    else this.#makeReady(entry);
-  }
-
-  #loseLease(entry: TaskEntry, now: number): void {
-    entry.leaseLosses += 1;
-    this.#happened(entry, now, { type: "lease_lost" });
-    if (entry.leaseLosses <= entry.task.maxLeaseLosses) {
-      this.#makeReady(entry);
-      return;
-    }
-    entry.error = LOST_TOO_OFTEN;
-    this.#end(entry, "failed", now, { type: "failed", error: LOST_TOO_OFTEN });
-  }
-
-  /** The task, if this lease on it is held. */
-  #held({ id, fence }: LeaseRef, now: number): TaskEntry | undefined {
-    const entry = this.tasks.get(id);
-    return entry?.state === "running" && entry.fence === fence && now < entry.due ? entry : undefined;
-  }
-
-  #refusal({ id, fence }: LeaseRef): WriteOutcome {
-    const entry = this.tasks.get(id);
     if (entry?.state !== "cancelled" || entry.fence !== fence) return LEASE_LOST;
     return { written: false, cause: "cancelled", reason: entry.cancelReason! };
   }
 
-  #makeReady(entry: TaskEntry): void {
-    this.#move(entry, "ready", Infinity);
-    if (!this.#groups.isFirst(entry)) return;
-    this.#claimable.put(entry);
-    this.workWaiters.wake(WORK);
+  #settleOne(entry: TaskEntry, settlement: Settlement, now: number): void {
+    const { board } = this;
+    switch (settlement.kind) {
+      case "complete":
+        entry.result = settlement.result;
+        board.counters.ranMs += now - entry.startedAt;
+        return board.end(entry, "completed", now, { type: "completed" });
+      case "fail":
+        return this.#fail(entry, settlement, now);
+      case "release":
+        board.happened(entry, now, { type: "released" });
+        return board.makeReady(entry, now);
+      case "suspend":
+        return this.#suspend(entry, settlement, now);
+    }
   }
 
-  #end(
-    entry: TaskEntry,
-    state: "completed" | "failed" | "cancelled",
-    now: number,
-    event: TaskEventBody,
-  ): void {
-    const { dedupKey, keepMs, keepFailedMs } = entry.task;
-    const isFailed = state === "failed";
-    this.#claimable.delete(entry);
-    this.#move(entry, state, now + (isFailed ? keepFailedMs : keepMs));
-    entry.finishedAt = now;
-    if (dedupKey !== undefined) this.#dedup.delete(dedupKey);
-    const next = this.#groups.leave(entry);
-    if (next?.state === "ready") this.#makeReady(next);
-    this.#happened(entry, now, event);
-    const list = isFailed ? this.#failed : this.#ended;
-    entry.endedNode = list.append(entry);
-    if (list.size > (isFailed ? this.bounds.maxDeadLetters : this.bounds.maxEnded)) this.#forget(list.first!);
+  #fail(entry: TaskEntry, { error, retry }: Settlement & { readonly kind: "fail" }, now: number): void {
+    const { board } = this;
+    entry.failures += 1;
+    entry.error = error;
+    if (retry === undefined || entry.failures >= entry.task.maxAttempts)
+      return board.end(entry, "failed", now, { type: "failed", error });
+    entry.backoffState = retry.backoffState;
+    board.counters.retried += 1;
+    board.happened(entry, now, { type: "retrying", delayMs: retry.delayMs, error });
+    board.makeReadyIn(retry.delayMs, entry, now);
   }
 
-  #forget(entry: TaskEntry): void {
-    (entry.state === "failed" ? this.#failed : this.#ended).delete(entry.endedNode!);
-    this.#due.delete(entry);
-    this.#counts[entry.state] -= 1;
-    this.tasks.delete(entry.task.id);
-    this.eventWaiters.wake(entry.task.id);
+  #suspend(entry: TaskEntry, settlement: Settlement & { readonly kind: "suspend" }, now: number): void {
+    const { board } = this;
+    const { event, children, delayMs } = settlement;
+    const waitsFor = {
+      ...(event === undefined ? {} : { event }),
+      ...(children === true ? { children } : {}),
+    };
+    const delay = delayMs === undefined ? {} : { delayMs };
+    board.happened(entry, now, { type: "suspended", ...waitsFor, ...delay });
+    if ((event === undefined && children !== true) || delayMs === 0)
+      return board.makeReadyIn(delayMs ?? 0, entry, now);
+    board.wait(entry, waitsFor, delayMs === undefined ? Infinity : now + delayMs);
+    board.unlessItWaits(entry, now);
   }
 
-  #move(entry: TaskEntry, state: TaskState, due: number): void {
-    this.#counts[entry.state] -= 1;
-    this.#counts[state] += 1;
-    entry.state = state;
-    entry.due = due;
-    if (due === Infinity) this.#due.delete(entry);
-    else this.#due.put(entry);
+  #cancelFamily(root: TaskEntry, reason: string, now: number): void {
+    const doomed = [root];
+    // It grows while it is gone through: children come behind their parents.
+    for (const entry of doomed) {
+      for (const child of entry.children?.page(Infinity) ?? []) if (!hasEnded(child)) doomed.push(child);
+      const { worker, fence } = entry;
+      const wasRunning = entry.state === "running";
+      entry.cancelReason = reason;
+      this.board.end(entry, "cancelled", now, { type: "cancelled", reason });
+      if (!wasRunning) continue;
+      this.revocations.add(worker, { id: entry.task.id, fence, reason });
+      this.revokedWaiters.wake(worker);
+    }
   }
 
-  #happened(entry: TaskEntry, now: number, body: TaskEventBody): void {
-    entry.events.add(now, body, this.bounds.maxEvents);
-    this.eventWaiters.wake(entry.task.id);
+  /** What happens to a task by itself. */
+  #happen(entry: TaskEntry, at: number): void {
+    if (hasEnded(entry)) this.board.forget(entry);
+    else if (entry.expiresAt <= at) this.#cancelFamily(entry, EXPIRED, at);
+    else if (entry.state === "running") this.#loseLease(entry, at);
+    else this.board.makeReady(entry, at);
   }
 
-  /** Ends all waits. */
-  close(): void {
-    for (const waiters of [this.workWaiters, this.eventWaiters, this.revokedWaiters]) waiters.wakeAll();
+  #loseLease(entry: TaskEntry, at: number): void {
+    entry.leaseLosses += 1;
+    this.board.happened(entry, at, { type: "lease_lost" });
+    if (entry.leaseLosses <= entry.task.maxLeaseLosses) return this.board.makeReady(entry, at);
+    entry.error = LOST_TOO_OFTEN;
+    this.board.end(entry, "failed", at, { type: "failed", error: LOST_TOO_OFTEN });
   }
+}
+
+/** Whether there was no checkpoint of this name. */
+function record(entry: TaskEntry, name: string, value: Payload): boolean {
+  entry.checkpoints ??= new Map();
+  if (entry.checkpoints.has(name)) return false;
+  entry.checkpoints.set(name, value);
+  return true;
 }

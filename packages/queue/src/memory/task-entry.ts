@@ -4,13 +4,19 @@ import type { Payload } from "../payload.ts";
 import type { TaskFailure, TaskPhase, TaskState, TaskStatus } from "../task-status.ts";
 import { EventLog } from "./event-log.ts";
 import type { HeapOrder } from "./indexed-heap.ts";
-import type { ListNode } from "./linked-list.ts";
+import type { LinkedList, ListNode } from "./linked-list.ts";
 
 /** Plain fields, changed by the queue's state alone, which keeps heaps and lists in step with them. */
 export class TaskEntry {
-  state: TaskState = "ready";
-  /** When a scheduled task is due, a lease ends, or an ended task is forgotten; `Infinity` when it is ready. */
+  state: TaskState = "scheduled";
+  /** When a delay, a wait or a lease ends, or an ended task is forgotten; `Infinity` when its state has no end. */
+  stateEndsAt: number = Infinity;
+  /** `Infinity` once it was started. */
+  expiresAt: number = Infinity;
+  /** When something happens to it by itself: the sooner of the two. */
   due: number = Infinity;
+  /** Since when it could have been started; of one that is delayed, until when it could not. */
+  startableSince: number;
   failures = 0;
   attempt = 0;
   leaseLosses = 0;
@@ -24,20 +30,38 @@ export class TaskEntry {
   error: TaskFailure | undefined = undefined;
   cancelReason: string | undefined = undefined;
   result: Payload | undefined = undefined;
+  checkpoints: Map<string, Payload> | undefined = undefined;
+  /** While it is `waiting`. */
+  waitsForEvent: string | undefined = undefined;
+  waitsForChildren = false;
   readonly events: EventLog = new EventLog();
   readyPlace = -1;
   duePlace = -1;
   /** In its group's list, while it is live. */
   groupNode: ListNode<TaskEntry> | undefined = undefined;
+  groupPlace = -1;
+  /** Whether it is one of the first of its group, which may run. */
+  isInside = false;
+  /** While both are known. */
+  parent: TaskEntry | undefined = undefined;
+  childNode: ListNode<TaskEntry> | undefined = undefined;
+  children: LinkedList<TaskEntry> | undefined = undefined;
+  /** Children that have not ended since they were added. */
+  openChildren = 0;
+  /** Whether it is one of those. */
+  isAwaited = false;
   /** In the list of ended tasks or of failed ones. */
   endedNode: ListNode<TaskEntry> | undefined = undefined;
 
   constructor(
     readonly task: NewTask,
-    /** The order in which tasks were added. */
+    /** The order in which tasks were added or redriven. */
     public order: number,
+    public turn: number,
     readonly enqueuedAt: number,
-  ) {}
+  ) {
+    this.startableSince = enqueuedAt + (task.waitsForChildren === true ? 0 : task.delayMs);
+  }
 
   status(): TaskStatus {
     const { task, progress, error } = this;
@@ -52,20 +76,29 @@ export class TaskEntry {
       leaseLosses: this.leaseLosses,
       lastSeq: this.events.lastSeq,
       ...(task.group === undefined ? {} : { group: task.group }),
+      ...(task.tenant === undefined ? {} : { tenant: task.tenant }),
+      ...(task.parent === undefined ? {} : { parent: task.parent }),
       ...(progress === undefined ? {} : { progress }),
       ...(error === undefined ? {} : { lastError: error }),
     };
   }
 
   #phase(): TaskPhase {
-    const { state, finishedAt } = this;
+    const { state, finishedAt, stateEndsAt } = this;
     switch (state) {
       case "scheduled":
-        return { state, dueAt: this.due };
+        return { state, dueAt: stateEndsAt };
+      case "waiting":
+        return {
+          state,
+          ...(this.waitsForEvent === undefined ? {} : { event: this.waitsForEvent }),
+          ...(this.waitsForChildren ? { children: true } : {}),
+          ...(stateEndsAt === Infinity ? {} : { dueAt: stateEndsAt }),
+        };
       case "ready":
         return { state };
       case "running":
-        return { state, startedAt: this.startedAt, worker: this.worker, leaseEndsAt: this.due };
+        return { state, startedAt: this.startedAt, worker: this.worker, leaseEndsAt: stateEndsAt };
       case "completed":
         return { state, finishedAt };
       case "failed":
@@ -78,8 +111,10 @@ export class TaskEntry {
 
 /** The order of claims. */
 export const readyOrder: HeapOrder<TaskEntry> = {
-  isBefore: (a, b) =>
-    a.task.priority === b.task.priority ? a.order < b.order : a.task.priority > b.task.priority,
+  isBefore: (a, b) => {
+    if (a.task.priority !== b.task.priority) return a.task.priority > b.task.priority;
+    return a.turn === b.turn ? a.order < b.order : a.turn < b.turn;
+  },
   placeOf: (entry) => entry.readyPlace,
   setPlace: (entry, place) => (entry.readyPlace = place),
 };

@@ -47,6 +47,7 @@ export const orderClauses: readonly Clause[] = [
           attempt: 1,
           maxAttempts: 4,
           backoffState: 0,
+          checkpoints: 0,
         },
         "a claimed task",
       );

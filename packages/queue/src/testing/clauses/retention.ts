@@ -1,5 +1,6 @@
 // How long ended tasks are kept, and that counts are what a look at each task would give.
 import { ensure, same } from "@holdfast/core/testing";
+import type { QueueStats } from "../../store.ts";
 import type { Clause, Trial } from "../trial.ts";
 import { completed, failed, KEEP_FAILED_MS, KEEP_MS, LEASE_MS } from "../trial.ts";
 
@@ -8,6 +9,16 @@ async function isForgotten(t: Trial, id: string): Promise<void> {
   same(await t.store.result(t.queue, id), undefined, "its result");
   same(await t.store.events(t.queue, id, 0, 10), undefined, "its events");
 }
+
+const NONE: QueueStats = {
+  scheduled: 0,
+  waiting: 0,
+  ready: 0,
+  running: 0,
+  completed: 0,
+  failed: 0,
+  cancelled: 0,
+};
 
 export const retentionClauses: readonly Clause[] = [
   {
@@ -75,7 +86,7 @@ export const retentionClauses: readonly Clause[] = [
       };
       const counted = async (when: string): Promise<void> => {
         const found = await t.store.get(t.queue, ids);
-        const counts = { scheduled: 0, ready: 0, running: 0, completed: 0, failed: 0, cancelled: 0 };
+        const counts: { -readonly [K in keyof QueueStats]: number } = { ...NONE };
         for (const status of found) if (status !== undefined) counts[status.state] += 1;
         same(await t.store.stats(t.queue), counts, `counts ${when}`);
       };

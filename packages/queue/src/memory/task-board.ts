@@ -1,0 +1,265 @@
+// Where each task of one queue in memory is: by ID, by state, by when something happens to it, by whose turn it is.
+import type { NewTask, QueueMeter, QueueStats } from "../store.ts";
+import type { TaskEventBody, TaskState, TaskStatus } from "../task-status.ts";
+import { adopt, parted, released } from "./family.ts";
+import { IndexedHeap } from "./indexed-heap.ts";
+import { LinkedList } from "./linked-list.ts";
+import { zeroes } from "./meter.ts";
+import { dueOrder, readyOrder, TaskEntry } from "./task-entry.ts";
+import { TaskGroups } from "./task-groups.ts";
+import { TaskTurns } from "./task-turns.ts";
+import { Waiters } from "./waiters.ts";
+
+/** What a queue in memory keeps at most. */
+export interface MemoryBounds {
+  readonly maxEnded: number;
+  readonly maxDeadLetters: number;
+  readonly maxEvents: number;
+}
+
+/** Key of those who wait for work. */
+export const WORK = "";
+
+/** Moves tasks and keeps heaps, lists and counts in step. Which moves are allowed is for its user to know. */
+export class TaskBoard {
+  readonly tasks: Map<string, TaskEntry> = new Map();
+  readonly counters: ReturnType<typeof zeroes> = zeroes();
+  readonly workWaiters: Waiters = new Waiters();
+  readonly eventWaiters: Waiters = new Waiters();
+  isPaused = false;
+  readonly #counts: Record<TaskState, number> = {
+    scheduled: 0,
+    waiting: 0,
+    ready: 0,
+    running: 0,
+    completed: 0,
+    failed: 0,
+    cancelled: 0,
+  };
+  /** What can be claimed: ready, and of those of a group the one that it offers. */
+  readonly #claimable = new IndexedHeap(readyOrder);
+  /** Everything that happens by itself to tasks: delays end, leases run out, ended ones go. */
+  readonly #due = new IndexedHeap(dueOrder);
+  readonly #dedup = new Map<string, TaskEntry>();
+  readonly #turns = new TaskTurns();
+  readonly #groups = new TaskGroups({
+    offer: (entry) => this.#offer(entry),
+    withdraw: (entry) => this.#claimable.delete(entry),
+  });
+  /** Completed and cancelled tasks, the oldest first. */
+  readonly #ended = new LinkedList<TaskEntry>();
+  readonly #failed = new LinkedList<TaskEntry>();
+  #order = 0;
+  /** One counter for the queue: an ID that is used again never meets a fence it has had before. */
+  #fence = 0;
+
+  constructor(private readonly bounds: MemoryBounds) {}
+
+  get stats(): QueueStats {
+    return { ...this.#counts };
+  }
+
+  get meter(): QueueMeter {
+    const head = this.#claimable.peek();
+    return {
+      ...this.counters,
+      paused: this.isPaused,
+      ...(head === undefined ? {} : { headAddedAt: head.enqueuedAt }),
+    };
+  }
+
+  get live(): number {
+    const { scheduled, waiting, ready, running } = this.#counts;
+    return scheduled + waiting + ready + running;
+  }
+
+  get hasWork(): boolean {
+    return this.#claimable.size > 0 && !this.isPaused;
+  }
+
+  /** When something happens by itself next; `Infinity` when nothing will. */
+  get nextDue(): number {
+    return Math.min(this.#due.peek()?.due ?? Infinity, this.#groups.nextDue);
+  }
+
+  /** The task to which something happens at this time; without one, it is a group that opens. */
+  dueAt(at: number): TaskEntry | undefined {
+    const entry = this.#due.peek();
+    if (entry?.due === at) return entry;
+    this.#groups.sweep(at);
+    return undefined;
+  }
+
+  /** The live task that has this dedup key. */
+  holderOf(dedupKey: string | undefined): TaskEntry | undefined {
+    return dedupKey === undefined ? undefined : this.#dedup.get(dedupKey);
+  }
+
+  /** Adds a task, as one that is in no heap yet: it is to be made ready, or to wait. */
+  add(task: NewTask, parent: TaskEntry | undefined, now: number): TaskEntry {
+    const entry = new TaskEntry(task, (this.#order += 1), this.#turns.take(task), now);
+    if (task.expireMs !== undefined) entry.expiresAt = now + Math.ceil(task.expireMs);
+    this.tasks.set(task.id, entry);
+    if (task.dedupKey !== undefined) this.#dedup.set(task.dedupKey, entry);
+    if (parent !== undefined) adopt(parent, entry);
+    this.#counts[entry.state] += 1;
+    this.counters.added += 1;
+    this.#groups.join(entry, now);
+    this.happened(entry, now, { type: "enqueued" });
+    return entry;
+  }
+
+  /** Takes the task that is to be claimed next. */
+  start(worker: string, leaseMs: number, now: number): TaskEntry | undefined {
+    const entry = this.#claimable.pop();
+    if (entry === undefined) return undefined;
+    if (entry.fence === 0) this.counters.waitedMs += now - entry.startableSince;
+    this.counters.started += 1;
+    this.#turns.reach(entry.task.priority, entry.turn);
+    entry.fence = this.#fence += 1;
+    entry.attempt = entry.failures + 1;
+    entry.worker = worker;
+    entry.startedAt = now;
+    entry.expiresAt = Infinity;
+    this.lease(entry, now + leaseMs);
+    if (entry.groupNode !== undefined) this.#groups.started(entry, now);
+    this.happened(entry, now, { type: "started", attempt: entry.attempt });
+    return entry;
+  }
+
+  lease(entry: TaskEntry, until: number): void {
+    this.#move(entry, "running", until);
+  }
+
+  makeReadyIn(delayMs: number, entry: TaskEntry, now: number): void {
+    if (delayMs > 0) this.#move(entry, "scheduled", now + delayMs);
+    else this.makeReady(entry, now);
+  }
+
+  makeReady(entry: TaskEntry, now: number): void {
+    // Before its first start it could not have been started until now.
+    if (entry.state === "waiting") entry.startableSince = now;
+    this.#move(entry, "ready", Infinity);
+    if (entry.groupNode === undefined) this.#offer(entry);
+    else this.#groups.ready(entry);
+  }
+
+  wait(
+    entry: TaskEntry,
+    { event, children = false }: { readonly event?: string; readonly children?: boolean },
+    until: number = Infinity,
+  ): void {
+    entry.waitsForEvent = event;
+    entry.waitsForChildren = children;
+    this.#move(entry, "waiting", until);
+  }
+
+  /** Makes a task ready if it waits, and what it waits for has happened. */
+  unlessItWaits(entry: TaskEntry, now: number): void {
+    if (entry.state !== "waiting") return;
+    const { waitsForEvent: event, waitsForChildren, openChildren } = entry;
+    const isTold = event !== undefined && entry.checkpoints?.has(event) === true;
+    if (isTold || (waitsForChildren && openChildren === 0)) this.makeReady(entry, now);
+  }
+
+  end(
+    entry: TaskEntry,
+    state: "completed" | "failed" | "cancelled",
+    now: number,
+    event: TaskEventBody,
+  ): void {
+    const { dedupKey, keepMs, keepFailedMs } = entry.task;
+    const isFailed = state === "failed";
+    this.#claimable.delete(entry);
+    entry.expiresAt = Infinity;
+    entry.finishedAt = now;
+    this.#move(entry, state, now + (isFailed ? keepFailedMs : keepMs));
+    this.counters[state] += 1;
+    if (dedupKey !== undefined) this.#dedup.delete(dedupKey);
+    this.#groups.leave(entry, now);
+    if (this.live === 0) this.#turns.clear();
+    this.happened(entry, now, event);
+    const parent = released(entry);
+    if (parent !== undefined) this.unlessItWaits(parent, now);
+    const list = isFailed ? this.#failed : this.#ended;
+    entry.endedNode = list.append(entry);
+    if (list.size > (isFailed ? this.bounds.maxDeadLetters : this.bounds.maxEnded)) this.forget(list.first!);
+  }
+
+  /** Makes a failed task as it was when it was new, but for what it is to remember; it is last again. */
+  revive(entry: TaskEntry, now: number): void {
+    const { task } = entry;
+    if (task.dedupKey !== undefined) this.#dedup.set(task.dedupKey, entry);
+    this.#failed.delete(entry.endedNode!);
+    entry.endedNode = undefined;
+    entry.order = this.#order += 1;
+    entry.turn = this.#turns.take(task);
+    entry.failures = entry.attempt = entry.leaseLosses = entry.backoffState = 0;
+    entry.error = entry.progress = undefined;
+    this.#groups.join(entry, now, true);
+    this.happened(entry, now, { type: "redriven" });
+    this.makeReady(entry, now);
+  }
+
+  forget(entry: TaskEntry): void {
+    (entry.state === "failed" ? this.#failed : this.#ended).delete(entry.endedNode!);
+    parted(entry);
+    this.#due.delete(entry);
+    this.#counts[entry.state] -= 1;
+    this.tasks.delete(entry.task.id);
+    this.eventWaiters.wake(entry.task.id);
+  }
+
+  happened(entry: TaskEntry, now: number, body: TaskEventBody): void {
+    entry.events.add(now, body, this.bounds.maxEvents);
+    this.eventWaiters.wake(entry.task.id);
+  }
+
+  deadLetters(max: number, after?: string): TaskStatus[] {
+    const entry = after === undefined ? undefined : this.tasks.get(after);
+    const node = entry?.state === "failed" ? entry.endedNode : undefined;
+    // Behind a task that is gone there is nothing to be found any more.
+    if (after !== undefined && node === undefined) return [];
+    return this.#failed.page(max, node).map((failed) => failed.status());
+  }
+
+  list(state: TaskState, max: number): TaskStatus[] {
+    const wanted = Math.min(max, this.#counts[state]);
+    const isSo = (entry: TaskEntry): boolean => entry.state === state;
+    const found = new Set(this.#likely(state, wanted, isSo));
+    // What is in no order of its own: waits without an end, and what is ready but not to be started yet.
+    if (found.size < wanted)
+      for (const entry of this.tasks.values()) {
+        if (isSo(entry)) found.add(entry);
+        if (found.size === wanted) break;
+      }
+    return Array.from(found, (entry) => entry.status());
+  }
+
+  #likely(state: TaskState, max: number, isSo: (entry: TaskEntry) => boolean): readonly TaskEntry[] {
+    if (state === "failed") return this.#failed.latest(max, isSo);
+    if (state === "completed" || state === "cancelled") return this.#ended.latest(max, isSo);
+    const found: TaskEntry[] = [];
+    for (const entry of (state === "ready" ? this.#claimable : this.#due).items) {
+      if (found.length >= max) break;
+      if (isSo(entry)) found.push(entry);
+    }
+    return found;
+  }
+
+  #offer(entry: TaskEntry): void {
+    this.#claimable.put(entry);
+    if (!this.isPaused) this.workWaiters.wake(WORK);
+  }
+
+  #move(entry: TaskEntry, state: TaskState, until: number): void {
+    this.#counts[entry.state] -= 1;
+    this.#counts[state] += 1;
+    entry.state = state;
+    // Whole milliseconds, as time is read: what is due within one is due at its end.
+    entry.stateEndsAt = Math.ceil(until);
+    entry.due = Math.min(entry.stateEndsAt, entry.expiresAt);
+    if (entry.due === Infinity) this.#due.delete(entry);
+    else this.#due.put(entry);
+  }
+}

@@ -1,0 +1,105 @@
+// Turns what is said about a task into what a store adds.
+import { optionsOf } from "@holdfast/core";
+import type { Enqueued, EnqueuedTask, EnqueueItem, GroupOptions } from "./enqueue-options.ts";
+import { TaskExistsError } from "./errors.ts";
+import { decodePayload } from "./payload.ts";
+import type { PayloadFormat } from "./payload-format.ts";
+import type { EnqueueOutcome, GroupLimit, NewTask } from "./store.ts";
+import { MAX_WEIGHT } from "./store.ts";
+import type { TaskIdMaker } from "./task-id.ts";
+
+/** What all tasks of a queue share. */
+export interface NewTaskSettings {
+  readonly taskId: TaskIdMaker;
+  readonly now: () => number;
+  readonly payloads: PayloadFormat;
+  /** What is said about a task that says nothing of it itself. */
+  readonly defaults: Pick<EnqueueItem<never>, "expiresIn">;
+  readonly groupLimit: ((key: string) => Omit<GroupOptions, "key"> | undefined) | undefined;
+  readonly weightOf: ((tenant: string) => number | undefined) | undefined;
+}
+
+/** @throws InvalidOptionError, PayloadTooLargeError, UnserializableError */
+export function newTask<Input>(
+  task: EnqueuedTask<Input>,
+  item: EnqueueItem<Input>,
+  settings: NewTaskSettings,
+): NewTask {
+  const check = optionsOf("enqueue");
+  const { id, dedupKey, group, tenant } = item;
+  const expiresIn = item.expiresIn ?? settings.defaults.expiresIn;
+  return {
+    id: id === undefined ? settings.taskId(settings.now()) : checkId(id),
+    name: task.name,
+    input: settings.payloads.encode(item.input),
+    delayMs: item.delay === undefined ? 0 : check.duration("delay", item.delay),
+    priority:
+      item.priority === undefined ? 0 : check.integer("priority", item.priority, { min: -1_000, max: 1_000 }),
+    maxAttempts: task.attempts,
+    maxLeaseLosses: task.leaseLosses,
+    keepMs: task.keepMs,
+    keepFailedMs: task.keepFailedMs,
+    ...(expiresIn === undefined ? {} : { expireMs: check.duration("expiresIn", expiresIn) }),
+    ...(dedupKey === undefined ? {} : { dedupKey: check.string("dedupKey", dedupKey) }),
+    ...(group === undefined ? {} : groupOf(group, settings)),
+    ...(tenant === undefined ? noTenant(item) : tenantOf(tenant, item, settings)),
+  };
+}
+
+/** The task with its input as it is stored, once its schema has seen what the handler will get. */
+export async function readyTask<Input>(
+  task: EnqueuedTask<Input>,
+  made: NewTask,
+  { payloads }: NewTaskSettings,
+  signal: AbortSignal | undefined,
+): Promise<NewTask> {
+  if (task.checksInput) await task.parseInput(decodePayload(made.input) as Input);
+  if (payloads.plain) return made;
+  const { id, name } = made;
+  return { ...made, input: await payloads.seal(made.input, { id, part: "input", name }, signal) };
+}
+
+/** @throws TaskExistsError */
+export function enqueuedOf({ outcome, id }: EnqueueOutcome): Enqueued {
+  if (outcome === "exists") throw new TaskExistsError(id);
+  return { id, duplicate: outcome === "duplicate" };
+}
+
+function checkId(id: string): string {
+  const check = optionsOf("enqueue");
+  const text = check.string("id", id, 100);
+  if (/^[\w.:-]+$/.test(text)) return text;
+  return check.refuse("id", id, "letters, digits, dots, colons, hyphens and underscores");
+}
+
+function groupOf(
+  given: string | GroupOptions,
+  settings: NewTaskSettings,
+): { readonly group: string; readonly groupLimit?: GroupLimit } {
+  const check = optionsOf("enqueue");
+  const group = check.string("group", typeof given === "object" ? given?.key : given);
+  const limit = typeof given === "object" ? given : settings.groupLimit?.(group);
+  if (limit === undefined || (limit.concurrency === undefined && limit.rate === undefined)) return { group };
+  const concurrency = check.integer("group.concurrency", limit.concurrency, { min: 1, max: 100_000 }, 1);
+  if (limit.rate === undefined) return { group, groupLimit: { concurrency } };
+  const tasks = check.integer("group.rate.tasks", limit.rate.tasks, { min: 1, max: 1_000_000 });
+  const perMs = check.duration("group.rate.per", limit.rate.per, { min: 1 });
+  return { group, groupLimit: { concurrency, rate: { tasks, perMs } } };
+}
+
+function tenantOf(
+  given: string,
+  item: EnqueueItem<unknown>,
+  settings: NewTaskSettings,
+): { readonly tenant: string; readonly weight?: number } {
+  const check = optionsOf("enqueue");
+  const tenant = check.string("tenant", given);
+  const weight = item.weight ?? settings.weightOf?.(tenant);
+  if (weight === undefined) return { tenant };
+  return { tenant, weight: check.integer("weight", weight, { min: 1, max: MAX_WEIGHT }) };
+}
+
+function noTenant({ weight }: EnqueueItem<unknown>): object {
+  if (weight !== undefined) optionsOf("enqueue").refuse("weight", weight, "given with a tenant");
+  return {};
+}
