@@ -68,7 +68,7 @@ export class QueueLine {
   constructor(
     private readonly name: string,
     private readonly settings: LineSettings,
-    private readonly tx?: PgQueryable,
+    private readonly tx: PgQueryable | undefined = undefined,
   ) {
     this.#waitMs = Math.max(1, Math.min(MAX_LOCK_MS, Math.floor(settings.runner.deadlineMs / 2)));
     this.#calls = new Outbox((calls) => this.#send(calls), MAX_CALLS);

@@ -157,14 +157,14 @@ function settlementWords(settlement: Settlement): Words {
       const body = {
         type: "suspended",
         ...(event === undefined ? {} : { event }),
-        ...(children === undefined ? {} : { children }),
+        ...(children === true ? { children } : {}),
         ...(delayMs === undefined ? {} : { delayMs }),
       } as const;
       return [
         ...lease,
         eventText(body),
         stored(event),
-        children ?? null,
+        children === true,
         delayMs === undefined ? null : whole(delayMs),
       ];
     }

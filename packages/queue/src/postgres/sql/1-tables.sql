@@ -67,13 +67,13 @@ create table holdfast_queue.tasks (
   checkpoints int not null default 0,
   cost int not null,
   open_children int not null default 0,
-  -- Of its parent, as long as its end counts there.
+  -- How its parent was known first, and whether its end counts there.
   parent_born bigint,
+  awaited boolean not null default false,
   wait_children boolean,
   -- Completed by a transaction of its worker, which does not know it.
   by_tx boolean,
-  -- What the transaction that adds it says of its group.
-  entry_limit jsonb,
+  group_limit jsonb,
   backoff double precision,
   name text not null,
   worker text,
@@ -133,16 +133,16 @@ create table holdfast_queue.checkpoints (
   primary key (queue, id, name)
 ) with (autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 
--- Groups with live tasks, or whose bucket is not full. A task costs rate_ms of what is in the bucket; rate_tasks come in
--- each millisecond. Whole numbers, so that all stores agree.
+-- Groups with live tasks, or whose bucket is not full: `debt` is what it lacks. A start adds rate_ms to it, a millisecond
+-- takes rate_tasks away.
 create table holdfast_queue.groups (
   queue int not null,
   name text collate "C" not null,
   concurrency int not null,
   rate_tasks bigint,
   rate_ms bigint,
-  level bigint,
-  filled_at bigint,
+  debt bigint,
+  debt_at bigint,
   due bigint,
   primary key (queue, name)
 ) with (fillfactor = 50, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0.02);

@@ -34,6 +34,9 @@ begin
     perform holdfast_queue.sweep(q.queue, now);
     select * into q from holdfast_queue.queues where queue = q.queue;
   end if;
+  if q.scheduled + q.waiting + q.ready + q.running = 0 then
+    perform holdfast_queue.forget_turns(q.queue);
+  end if;
   return q;
 end
 $$;

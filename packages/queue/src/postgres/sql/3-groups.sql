@@ -7,7 +7,6 @@ create function holdfast_queue.regroup(the_queue int, the_group text, now bigint
 declare
   g holdfast_queue.groups;
   room bigint := 2147483647;
-  cap bigint;
   live int;
   able int;
 begin
@@ -16,10 +15,9 @@ begin
     return;
   end if;
   if g.rate_tasks is not null then
-    cap := g.rate_tasks * g.rate_ms;
-    g.level := least(cap, g.level + (now - g.filled_at) * g.rate_tasks);
-    g.filled_at := now;
-    room := g.level / g.rate_ms;
+    g.debt := holdfast_queue.debt_at(g, now);
+    g.debt_at := now;
+    room := (g.rate_tasks * g.rate_ms - g.debt) / g.rate_ms;
   end if;
   with first as materialized (
     select id, state, rank, turn, num from holdfast_queue.tasks
@@ -33,15 +31,15 @@ begin
       where t.queue = the_queue and t.id = f.id and f.state = case when c.id is null then READY else HELD_BACK end
   )
   select count(*), count(*) filter (where state in (READY, HELD_BACK)) into live, able from first;
-  if live = 0 and (g.rate_tasks is null or g.level = cap) then
+  if live = 0 and (g.rate_tasks is null or g.debt = 0) then
     delete from holdfast_queue.groups where queue = the_queue and name = the_group;
   elsif g.rate_tasks is not null then
     -- The next token that somebody waits for; with nobody there, when the bucket is full.
     g.due := case
-      when live = 0 then now + (cap - g.level + g.rate_tasks - 1) / g.rate_tasks
-      when able > room then now + ((room + 1) * g.rate_ms - g.level + g.rate_tasks - 1) / g.rate_tasks
+      when live = 0 then now + (g.debt + g.rate_tasks - 1) / g.rate_tasks
+      when able > room then now + (g.debt + (room + 1) * g.rate_ms - g.rate_tasks * g.rate_ms + g.rate_tasks - 1) / g.rate_tasks
     end;
-    update holdfast_queue.groups set level = g.level, filled_at = g.filled_at, due = g.due
+    update holdfast_queue.groups set debt = g.debt, debt_at = g.debt_at, due = g.due
       where queue = the_queue and name = the_group;
   end if;
 end
@@ -60,7 +58,12 @@ begin
 end
 $$;
 
--- Notes what was said of a group, for all its tasks.
+-- What a group's bucket lacks now.
+create function holdfast_queue.debt_at(g holdfast_queue.groups, now bigint) returns bigint language sql immutable as $$
+  select greatest(0, g.debt - (now - g.debt_at) * g.rate_tasks)
+$$;
+
+-- Notes what was said of a group, for all its tasks; nothing may have been said.
 create function holdfast_queue.limit_group(the_queue int, the_group text, the_limit jsonb, now bigint)
   returns void language plpgsql as $$
 #variable_conflict use_column
@@ -71,23 +74,26 @@ declare
 begin
   select * into g from holdfast_queue.groups where queue = the_queue and name = the_group;
   if not found then
-    insert into holdfast_queue.groups (queue, name, concurrency, rate_tasks, rate_ms, level, filled_at)
-      values (the_queue, the_group, coalesce((the_limit ->> 'concurrency')::int, 1), tasks, ms, tasks * ms, now);
-  elsif the_limit is not null then
-    if (the_limit ->> 'concurrency')::int < g.concurrency then
-      -- More may have been let go than may be now.
-      update holdfast_queue.tasks set state = HELD_BACK where queue = the_queue and grp = the_group and state = READY;
-    end if;
-    update holdfast_queue.groups set concurrency = (the_limit ->> 'concurrency')::int, rate_tasks = tasks, rate_ms = ms,
-      level = case when tasks is null then null
-        when g.rate_tasks is not distinct from tasks and g.rate_ms = ms then g.level
-        when g.rate_tasks is null then tasks * ms
-        -- The same share of a bucket of another size.
-        else (least(g.rate_tasks * g.rate_ms, g.level + (now - g.filled_at) * g.rate_tasks)::numeric / (g.rate_tasks * g.rate_ms)
-          * (tasks * ms))::bigint end,
-      filled_at = case when g.rate_tasks is not distinct from tasks and g.rate_ms = ms then g.filled_at else now end,
-      due = null
-      where queue = the_queue and name = the_group;
+    insert into holdfast_queue.groups (queue, name, concurrency, rate_tasks, rate_ms, debt, debt_at)
+      values (the_queue, the_group, coalesce((the_limit ->> 'concurrency')::int, 1), tasks, ms, 0, now);
+    return;
+  elsif the_limit is null then
+    return;
   end if;
+  if (the_limit ->> 'concurrency')::int < g.concurrency then
+    -- More may have been let go than may be now.
+    update holdfast_queue.tasks set state = HELD_BACK where queue = the_queue and grp = the_group and state = READY;
+  end if;
+  if tasks is null or g.rate_tasks is null then
+    g.debt := 0;
+  elsif tasks <> g.rate_tasks or ms <> g.rate_ms then
+    -- What is owed is carried over. As floating point numbers, as in the other stores.
+    g.debt := least(ceil(holdfast_queue.debt_at(g, now)::double precision / g.rate_ms * ms), tasks * ms);
+  else
+    g.debt := holdfast_queue.debt_at(g, now);
+  end if;
+  update holdfast_queue.groups set concurrency = (the_limit ->> 'concurrency')::int, rate_tasks = tasks, rate_ms = ms,
+    debt = g.debt, debt_at = now, due = null
+    where queue = the_queue and name = the_group;
 end
 $$;

@@ -6,7 +6,7 @@ begin
     state = t.state, turn = t.turn, num = t.num, due = t.due, wake_at = t.wake_at, expires_at = t.expires_at,
     fence = t.fence, attempt = t.attempt, failures = t.failures, losses = t.losses, started_at = t.started_at,
     finished_at = t.finished_at, ended = t.ended, seq = t.seq, flat = t.flat, checkpoints = t.checkpoints,
-    open_children = t.open_children, parent_born = t.parent_born, wait_children = t.wait_children, by_tx = t.by_tx,
+    open_children = t.open_children, parent_born = t.parent_born, awaited = t.awaited, since = t.since, wait_children = t.wait_children, by_tx = t.by_tx,
     backoff = t.backoff, worker = t.worker, wait_event = t.wait_event, reason = t.reason, error = t.error,
     progress = t.progress, input = t.input, input_bytes = t.input_bytes, result = t.result, result_bytes = t.result_bytes
   where queue = t.queue and id = t.id;
@@ -40,6 +40,10 @@ $$;
 
 create function holdfast_queue.make_ready(t holdfast_queue.tasks, now bigint) returns void language plpgsql as $$
 begin
+  if t.state = WAITING then
+    -- Before its first start it could not have been started until now.
+    t.since := now;
+  end if;
   t := holdfast_queue.move(t, case when t.grp is null then READY else HELD_BACK end, t.expires_at);
   t.wake_at := null;
   t.wait_event := null;
@@ -68,7 +72,7 @@ create function holdfast_queue.finish(t holdfast_queue.tasks, after int, the_at 
   returns void language plpgsql as $$
 #variable_conflict use_column
 declare
-  counts_for bigint := t.parent_born;
+  counts boolean := t.awaited;
 begin
   t.finished_at := the_at;
   if t.flat and t.seq = 2 and after = COMPLETED then
@@ -82,7 +86,7 @@ begin
   t.expires_at := null;
   t.wait_event := null;
   t.wait_children := null;
-  t.parent_born := null;
+  t.awaited := false;
   if after = FAILED then
     update holdfast_queue.queues set ends = ends + 1, all_failed = all_failed + 1 where queue = t.queue
       returning ends into t.ended;
@@ -98,8 +102,8 @@ begin
   if t.grp is not null then
     perform holdfast_queue.regroup(t.queue, t.grp, now);
   end if;
-  if counts_for is not null then
-    perform holdfast_queue.end_children(t.queue, t.parent, counts_for, 1, now);
+  if counts then
+    perform holdfast_queue.end_children(t.queue, t.parent, t.parent_born, 1, now);
   end if;
 end
 $$;
@@ -134,25 +138,28 @@ end
 $$;
 
 -- Cancels a live task, and its live children, and theirs.
-create function holdfast_queue.cancel_tree(t holdfast_queue.tasks, the_at bigint, the_reason text, the_body text, now bigint)
+create function holdfast_queue.cancel_family(root text, the_queue int, the_at bigint, the_reason text, the_body text, now bigint)
   returns void language plpgsql as $$
 #variable_conflict use_column
 declare
-  child holdfast_queue.tasks;
+  doomed text[] := array[root];
+  t holdfast_queue.tasks;
 begin
-  if t.state = RUNNING then
-    perform holdfast_queue.revoke(t, the_reason);
-  end if;
-  t.reason := the_reason;
-  perform holdfast_queue.finish(t, CANCELLED, the_at, the_body, now);
-  for child in select * from holdfast_queue.tasks
-    where queue = t.queue and parent = t.id and parent_born = t.born and state between SCHEDULED and LEAVING order by born
-  loop
-    -- It may have changed since the list was made.
-    select * into child from holdfast_queue.tasks where queue = child.queue and id = child.id for update;
-    if child.state between SCHEDULED and LEAVING then
-      perform holdfast_queue.cancel_tree(child, the_at, the_reason, the_body, now);
-    end if;
+  -- Generation by generation: what is called by itself has only so much room.
+  while cardinality(doomed) > 0 loop
+    for t in select * from holdfast_queue.tasks where queue = the_queue and id = any(doomed) order by born loop
+      -- The end of another may have changed it since the list was made.
+      select * into t from holdfast_queue.tasks where queue = the_queue and id = t.id for update;
+      if t.state = RUNNING then
+        perform holdfast_queue.revoke(t, the_reason);
+      end if;
+      t.reason := the_reason;
+      perform holdfast_queue.finish(t, CANCELLED, the_at, the_body, now);
+    end loop;
+    doomed := array(select c.id from holdfast_queue.tasks p join holdfast_queue.tasks c
+      on c.queue = the_queue and c.parent = p.id and c.parent is not null and c.parent_born = p.born
+        and c.state between SCHEDULED and LEAVING
+      where p.queue = the_queue and p.id = any(doomed));
   end loop;
 end
 $$;

@@ -59,7 +59,7 @@ begin
   elsif t.state = RUNNING then
     perform holdfast_queue.lose_lease(t, t.due, now);
   elsif t.expires_at <= now then
-    perform holdfast_queue.cancel_tree(t, t.expires_at, 'expired', '{"type":"cancelled","reason":"expired"}', now);
+    perform holdfast_queue.cancel_family(t.id, the_queue, t.expires_at, 'expired', '{"type":"cancelled","reason":"expired"}', now);
   else
     perform holdfast_queue.make_ready(t, now);
   end if;

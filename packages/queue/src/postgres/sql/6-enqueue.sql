@@ -16,6 +16,17 @@ begin
 end
 $$;
 
+-- When no task is live, turns begin anew.
+create function holdfast_queue.forget_turns(the_queue int) returns void language plpgsql as $$
+#variable_conflict use_column
+begin
+  if exists (select from holdfast_queue.queues where queue = the_queue and scheduled + waiting + ready + running = 0) then
+    delete from holdfast_queue.turns where queue = the_queue;
+    delete from holdfast_queue.levels where queue = the_queue;
+  end if;
+end
+$$;
+
 -- What becomes of new tasks, each in its turn: 0 when it is new, 1 when its ID is taken, 2 when it has no parent; else the ID
 -- of the live task that has its dedup key.
 create function holdfast_queue.judge(
@@ -28,16 +39,16 @@ declare
   fresh_keys text[] := '{}';
   holders text[] := '{}';
   holder text;
-  id text;
+  its_id text;
   key text;
-  parent text;
+  its_parent text;
 begin
   for place in 1..cardinality(the_ids) loop
-    id := the_ids[place];
+    its_id := the_ids[place];
     key := the_keys[place];
-    parent := the_parents[place];
+    its_parent := the_parents[place];
     holder := null;
-    if id = any(fresh) or exists (select from holdfast_queue.tasks t where t.queue = the_queue and t.id = the_ids[place]) then
+    if its_id = any(fresh) or exists (select from holdfast_queue.tasks t where t.queue = the_queue and t.id = its_id) then
       answers := answers || '1'::text;
       continue;
     end if;
@@ -52,17 +63,17 @@ begin
       answers := answers || ('=' || holder);
       continue;
     end if;
-    if parent is not null and not parent = any(fresh) and not exists (
-      select from holdfast_queue.tasks t where t.queue = the_queue and t.id = parent and t.state between ENTERING and LEAVING
+    if its_parent is not null and not its_parent = any(fresh) and not exists (
+      select from holdfast_queue.tasks t where t.queue = the_queue and t.id = its_parent and t.state between ENTERING and LEAVING
     ) then
       answers := answers || '2'::text;
       continue;
     end if;
     answers := answers || '0'::text;
-    fresh := fresh || id;
+    fresh := fresh || its_id;
     if key is not null then
       fresh_keys := fresh_keys || key;
-      holders := holders || id;
+      holders := holders || its_id;
     end if;
   end loop;
   return answers;
@@ -154,18 +165,20 @@ begin
   ), placed as (
     select v.*, s.turn + sum(v.cost) over (partition by v.rank, v.tenant order by v.place) - v.cost as turn,
       case when enters then nextval('holdfast_queue.entries') else q.num + row_number() over (order by v.place) end as num,
-      case when enters then ENTERING when f.children > 0 and v.waits then WAITING when v.delay > 0 then SCHEDULED
+      case when enters then ENTERING when f.children > 0 and v.waits then WAITING
+        when v.delay > 0 and v.waits is not true then SCHEDULED
         when v.grp is not null then HELD_BACK else READY end as state
     from given v join starts s on s.rank = v.rank and s.tenant is not distinct from v.tenant
       left join families f on f.parent = v.id
   ), added as (
     insert into holdfast_queue.tasks (queue, id, state, rank, turn, num, born, due, wake_at, expires_at, max_attempts, max_losses,
-      keep_ms, keep_failed_ms, added_at, since, cost, wait_children, entry_limit, name, dedup_key, grp,
+      keep_ms, keep_failed_ms, added_at, since, cost, wait_children, group_limit, name, dedup_key, grp,
       tenant, parent, meta, input, input_bytes)
     select q.queue, id, state, rank, turn, num, num,
       case state when ENTERING then null when SCHEDULED then least(now + delay, now + expire) else now + expire end,
       case when state in (SCHEDULED, ENTERING) and delay > 0 then now + delay end, now + expire, attempts, losses,
-      keep, keep_failed, now, now + delay, cost, case when state in (WAITING, ENTERING) then waits end, case when enters then said end, name, dedup, grp, tenant,
+      keep, keep_failed, now, case when waits then now else now + delay end, cost,
+      case when state in (WAITING, ENTERING) then waits end, said, name, dedup, grp, tenant,
       parent, meta, input, decode(bytes, 'base64')
     from placed order by place
     returning rank, tenant, turn, cost, state, parent, grp
@@ -185,7 +198,7 @@ begin
     waiting = waiting + n.waiting, ready = ready + n.ready where queue = q.queue;
   if n.children > 0 then
     with born as (
-      update holdfast_queue.tasks c set parent_born = p.born
+      update holdfast_queue.tasks c set parent_born = p.born, awaited = true
         from holdfast_queue.tasks p, unnest(the_ids) with ordinality i(id, place)
         where c.queue = q.queue and c.id = i.id and p.queue = q.queue and p.id = c.parent
           and (answers is null or answers[i.place] = '0')
@@ -221,16 +234,16 @@ begin
     if t.parent is not null then
       update holdfast_queue.tasks set open_children = open_children + 1
         where queue = the_queue and id = t.parent and state between ENTERING and LEAVING returning born into t.parent_born;
+      t.awaited := found;
     end if;
     if t.grp is not null then
-      perform holdfast_queue.limit_group(the_queue, t.grp, t.entry_limit, now);
+      perform holdfast_queue.limit_group(the_queue, t.grp, t.group_limit, now);
     end if;
     if t.wait_children and exists (select from holdfast_queue.tasks
       where queue = the_queue and parent = t.id and parent is not null and id = any(the_ids) and state = ENTERING)
     then
       perform holdfast_queue.put_off(t, WAITING, null, now);
-    elsif t.wake_at > now then
-      t.wait_children := null;
+    elsif t.wake_at > now and t.wait_children is not true then
       perform holdfast_queue.put_off(t, SCHEDULED, t.wake_at, now);
     else
       perform holdfast_queue.make_ready(t, now);

@@ -53,8 +53,7 @@ begin
         join holdfast_queue.groups s on s.queue = the_queue and s.name = u.name
         where s.rate_tasks is not null group by s.name order by s.name
     loop
-      update holdfast_queue.groups set filled_at = now,
-        level = least(rate_tasks * rate_ms, level + (now - filled_at) * rate_tasks) - g.started * rate_ms
+      update holdfast_queue.groups s set debt = holdfast_queue.debt_at(s, now) + g.started * rate_ms, debt_at = now
         where queue = the_queue and name = g.name;
       perform holdfast_queue.regroup(the_queue, g.name, now);
     end loop;
@@ -113,15 +112,15 @@ begin
       input = null, input_bytes = null, result = g.result, result_bytes = decode(g.bytes, 'base64')
       from given g
       where t.queue = the_queue and t.id = g.id and t.fence = g.fence::bigint and t.state = RUNNING and t.due > now
-      returning t.id, g.place, t.flat, t.seq, t.grp, t.parent, t.parent_born, now - t.started_at as ran
+      returning t.id, g.place, t.flat, t.seq, t.grp, t.parent, t.parent_born, t.awaited, now - t.started_at as ran
   ), noted as (
     insert into holdfast_queue.events (queue, id, seq, at, body)
       select the_queue, id, seq, now, '{"type":"completed"}' from ended where not flat
   )
   select count(*) as tasks, sum(ran) as ran, array_agg(place) as places, array_agg(id) as ids,
     array_agg(id) filter (where not flat) as noted, array_agg(grp) filter (where grp is not null) as groups,
-    array_agg(parent) filter (where parent_born is not null) as parents,
-    array_agg(parent_born) filter (where parent_born is not null) as born
+    array_agg(parent) filter (where awaited) as parents,
+    array_agg(parent_born) filter (where awaited) as born
     into n from ended;
   if n.tasks > 0 then
     update holdfast_queue.queues set running = running - n.tasks, completed = completed + n.tasks,
@@ -204,11 +203,11 @@ create function holdfast_queue.suspend(
 #variable_conflict use_column
 begin
   t := holdfast_queue.noted(t, now, the_body);
-  if (the_delay <= 0) or (the_children and t.open_children = 0) or (the_event is not null and exists (
+  if the_delay <= 0 or (the_delay is null and the_event is null and the_children is not true) or (the_children and t.open_children = 0) or (the_event is not null and exists (
     select from holdfast_queue.checkpoints where queue = t.queue and id = t.id and name = the_event))
   then
     perform holdfast_queue.make_ready(t, now);
-  elsif the_event is null and the_children is not true then
+  elsif the_event is null and the_children is not true and the_delay > 0 then
     perform holdfast_queue.put_off(t, SCHEDULED, now + the_delay, now);
   else
     t.wait_event := the_event;

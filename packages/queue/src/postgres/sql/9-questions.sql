@@ -20,7 +20,8 @@ create function holdfast_queue.children(the_queue int, the_id text) returns text
 #variable_conflict use_column
 begin
   return (select coalesce(json_agg(holdfast_queue.status(t) order by born), '[]')::text
-    from holdfast_queue.tasks t where queue = the_queue and parent = the_id and parent is not null);
+    from holdfast_queue.tasks t where queue = the_queue and parent = the_id and parent is not null
+      and parent_born = (select p.born from holdfast_queue.tasks p where p.queue = the_queue and p.id = the_id));
 end
 $$;
 
@@ -139,7 +140,7 @@ begin
     elsif t.state >= COMPLETED then
       answers := answers || '"ended"'::text;
     else
-      perform holdfast_queue.cancel_tree(t, now, the_reason, the_body, now);
+      perform holdfast_queue.cancel_family(the_id, the_queue, now, the_reason, the_body, now);
       answers := answers || '"cancelled"'::text;
     end if;
   end loop;
@@ -165,6 +166,7 @@ begin
     then
       answers := answers || '"duplicate"'::text;
     else
+      perform holdfast_queue.forget_turns(the_queue);
       update holdfast_queue.queues set num = num + 1 where queue = the_queue returning num into t.num;
       t.turn := holdfast_queue.take_turn(the_queue, t.rank, t.tenant, t.cost);
       t.attempt := 0;
@@ -175,8 +177,10 @@ begin
       t.progress := null;
       t.ended := null;
       t := holdfast_queue.noted(t, now, '{"type":"redriven"}');
-      if t.grp is not null then
-        perform holdfast_queue.limit_group(the_queue, t.grp, null, now);
+      if t.grp is not null and not exists (
+        select from holdfast_queue.groups where queue = the_queue and name = t.grp)
+      then
+        perform holdfast_queue.limit_group(the_queue, t.grp, t.group_limit, now);
       end if;
       perform holdfast_queue.make_ready(t, now);
       answers := answers || '"redriven"'::text;
