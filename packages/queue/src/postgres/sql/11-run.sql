@@ -41,56 +41,43 @@ begin
 end
 $$;
 
--- Finds out what happens next, and tells those who wait.
+-- Tells those who wait what there is for them, and when something happens next. Answers how the queue is then.
 -- A message is [queue, whether there is work, whether to look again, IDs with news, workers with news].
-create function holdfast_queue.close(the_queue int, the_name text, now bigint) returns bigint language plpgsql as $$
+create function holdfast_queue.close(the_queue int, now bigint) returns holdfast_queue.queues language plpgsql as $$
 #variable_conflict use_column
 declare
   q holdfast_queue.queues;
-  soonest bigint;
   news record;
+  is_waited_for boolean;
   has_work boolean := false;
   is_soon boolean;
   message text;
 begin
   select * into q from holdfast_queue.queues where queue = the_queue;
-  soonest := least(
-    (select due from holdfast_queue.tasks where queue = the_queue and due is not null and state between SCHEDULED and RUNNING
-      order by due limit 1),
-    (select due from holdfast_queue.tasks where queue = the_queue and state in (COMPLETED, CANCELLED) order by due limit 1),
-    (select due from holdfast_queue.tasks where queue = the_queue and state = FAILED order by due limit 1),
-    (select due from holdfast_queue.groups where queue = the_queue and due is not null order by due limit 1),
-    9007199254740991);
-  -- What is due but was not done (there was too much, or it is locked) is looked at soon.
-  if soonest <= now then
-    soonest := now + 20;
-  end if;
-  is_soon := soonest < q.told;
-  if soonest <> q.next_due or is_soon then
-    update holdfast_queue.queues set next_due = soonest, told = case when is_soon then soonest else told end where queue = the_queue;
+  is_soon := q.next_due < q.told;
+  if is_soon then
+    update holdfast_queue.queues set told = next_due where queue = the_queue;
   end if;
   if exists (select from holdfast_queue.waits where queue = the_queue) then
-    if exists (select from holdfast_queue.waits where queue = the_queue and kind = 'work') and not q.paused
-      and exists (select from holdfast_queue.tasks where queue = the_queue and state = READY)
-    then
-      has_work := true;
+    if q.ready > 0 and not q.paused and exists (select from holdfast_queue.tasks where queue = the_queue and state = READY) then
       delete from holdfast_queue.waits where queue = the_queue and kind = 'work';
+      has_work := found;
     end if;
     with gone as (delete from holdfast_queue.waits where queue = the_queue and woken returning kind, id)
     select json_agg(id) filter (where kind = 'events') as ids, json_agg(id) filter (where kind = 'revoked') as workers
       into news from gone;
     if has_work or is_soon or news.ids is not null or news.workers is not null then
-      message := json_build_array(the_name, has_work, is_soon, news.ids, news.workers)::text;
+      message := json_build_array(q.name, has_work, is_soon, news.ids, news.workers)::text;
       -- A message has room for so much.
       if octet_length(message) > 7900 then
-        message := json_build_array(the_name, true, true, 'all', 'all')::text;
+        message := json_build_array(q.name, true, true, 'all', 'all')::text;
       end if;
       perform pg_notify(holdfast_queue.channel(), message);
     end if;
   elsif is_soon then
-    perform pg_notify(holdfast_queue.channel(), json_build_array(the_name, false, true, null, null)::text);
+    perform pg_notify(holdfast_queue.channel(), json_build_array(q.name, false, true, null, null)::text);
   end if;
-  return soonest;
+  return q;
 end
 $$;
 
@@ -98,8 +85,9 @@ create function holdfast_queue.run(
   the_name text, the_max_ended bigint, the_max_failed bigint, the_max_events int, the_wait_ms int, calls text
 ) returns text
   language plpgsql
-  set lock_timeout = '1s' set enable_seqscan = off set enable_bitmapscan = off set jit = off
-  set plan_cache_mode = force_generic_plan
+  -- Plans are made once, when there may be hardly any tasks: they are to look for what they need, not through everything.
+  set lock_timeout = '1s' set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off
+  set enable_mergejoin = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -107,17 +95,20 @@ declare
   now bigint := holdfast_queue.now_ms();
   c jsonb;
   answers text[] := '{}';
-  soonest bigint;
 begin
   for c in select v from jsonb_array_elements(calls::jsonb) with ordinality as u(v, place) order by place loop
     answers := answers || coalesce(holdfast_queue.call(q.queue, now, c), 'null');
   end loop;
-  perform holdfast_queue.crowd_out(q.queue, the_max_ended, the_max_failed);
-  soonest := holdfast_queue.close(q.queue, the_name, now);
+  q := holdfast_queue.close(q.queue, now);
+  if q.completed + q.cancelled > the_max_ended or q.failed > the_max_failed then
+    perform holdfast_queue.crowd_out(q.queue, q.completed + q.cancelled - the_max_ended, q.failed - the_max_failed);
+    q := holdfast_queue.close(q.queue, now);
+  end if;
   -- Those who wait now are told when something happens next.
   if answers && array['"wait"'] then
-    update holdfast_queue.queues set told = soonest where queue = q.queue;
-    answers := array_replace(answers, '"wait"', case when soonest = 9007199254740991 then '-1' else (soonest - now)::text end);
+    update holdfast_queue.queues set told = next_due where queue = q.queue;
+    answers := array_replace(answers, '"wait"',
+      case when q.next_due = 9007199254740991 then '-1' else greatest(0, q.next_due - now)::text end);
   end if;
   return '[' || array_to_string(answers, ',') || ']';
 end

@@ -39,6 +39,7 @@ begin
       when live = 0 then now + (g.debt + g.rate_tasks - 1) / g.rate_tasks
       when able > room then now + (g.debt + (room + 1) * g.rate_ms - g.rate_tasks * g.rate_ms + g.rate_tasks - 1) / g.rate_tasks
     end;
+    update holdfast_queue.queues set next_due = g.due where queue = the_queue and next_due > g.due;
     update holdfast_queue.groups set debt = g.debt, debt_at = g.debt_at, due = g.due
       where queue = the_queue and name = the_group;
   end if;

@@ -13,8 +13,9 @@ begin
 end
 $$;
 
--- Counts so many tasks that went from one state to another; null for those that come or go.
-create function holdfast_queue.count_moves(the_queue int, before int, after int, n bigint) returns void language plpgsql as $$
+-- Counts so many tasks that went from one state to another, and of which something happens by itself at `the_due`.
+create function holdfast_queue.count_moves(the_queue int, before int, after int, n bigint, the_due bigint) returns void
+  language plpgsql as $$
 begin
   update holdfast_queue.queues set
     scheduled = scheduled + n * ((after = SCHEDULED)::int - (before = SCHEDULED)::int),
@@ -23,7 +24,8 @@ begin
     running = running + n * ((after in (RUNNING, LEAVING))::int - (before in (RUNNING, LEAVING))::int),
     completed = completed + n * ((after = COMPLETED)::int - (before = COMPLETED)::int),
     failed = failed + n * ((after = FAILED)::int - (before = FAILED)::int),
-    cancelled = cancelled + n * ((after = CANCELLED)::int - (before = CANCELLED)::int)
+    cancelled = cancelled + n * ((after = CANCELLED)::int - (before = CANCELLED)::int),
+    next_due = least(next_due, the_due)
   where queue = the_queue;
 end
 $$;
@@ -31,7 +33,7 @@ $$;
 create function holdfast_queue.move(t holdfast_queue.tasks, after int, the_due bigint) returns holdfast_queue.tasks
   language plpgsql as $$
 begin
-  perform holdfast_queue.count_moves(t.queue, t.state, after, 1);
+  perform holdfast_queue.count_moves(t.queue, t.state, after, 1, the_due);
   t.state := after;
   t.due := the_due;
   return t;
@@ -138,42 +140,73 @@ end
 $$;
 
 -- Cancels a live task, and its live children, and theirs.
-create function holdfast_queue.cancel_family(root text, the_queue int, the_at bigint, the_reason text, the_body text, now bigint)
+create function holdfast_queue.cancel_family(root holdfast_queue.tasks, the_at bigint, the_reason text, the_body text, now bigint)
   returns void language plpgsql as $$
 #variable_conflict use_column
 declare
-  doomed text[] := array[root];
-  t holdfast_queue.tasks;
+  doomed text[];
+  n record;
 begin
-  -- Generation by generation: what is called by itself has only so much room.
-  while cardinality(doomed) > 0 loop
-    for t in select * from holdfast_queue.tasks where queue = the_queue and id = any(doomed) order by born loop
-      -- The end of another may have changed it since the list was made.
-      select * into t from holdfast_queue.tasks where queue = the_queue and id = t.id for update;
-      if t.state = RUNNING then
-        perform holdfast_queue.revoke(t, the_reason);
-      end if;
-      t.reason := the_reason;
-      perform holdfast_queue.finish(t, CANCELLED, the_at, the_body, now);
-    end loop;
-    doomed := array(select c.id from holdfast_queue.tasks p join holdfast_queue.tasks c
-      on c.queue = the_queue and c.parent = p.id and c.parent is not null and c.parent_born = p.born
-        and c.state between SCHEDULED and LEAVING
-      where p.queue = the_queue and p.id = any(doomed));
-  end loop;
+  doomed := array(
+    with recursive family as (
+      select root.id, root.born
+      union all
+      select c.id, c.born from family f, lateral (
+        select id, born from holdfast_queue.tasks
+          where queue = root.queue and parent = f.id and parent is not null and parent_born = f.born
+            and state between SCHEDULED and LEAVING
+      ) c
+    )
+    select id from family);
+  perform holdfast_queue.store_flat_events(root.queue, doomed);
+  insert into holdfast_queue.revoked (queue, worker, id, fence, reason)
+    select queue, worker, id, fence, the_reason from holdfast_queue.tasks
+      where queue = root.queue and id = any(doomed) and state = RUNNING order by num;
+  insert into holdfast_queue.waits (queue, kind, id, woken)
+    select distinct queue, 'revoked', worker, true from holdfast_queue.tasks
+      where queue = root.queue and id = any(doomed) and state = RUNNING
+    on conflict (queue, kind, id) do update set woken = true;
+  perform holdfast_queue.bound_revoked(root.queue, worker) from (select distinct worker from holdfast_queue.tasks
+    where queue = root.queue and id = any(doomed) and state = RUNNING) w;
+  perform holdfast_queue.count_moves(root.queue, state, CANCELLED, tasks, due) from (
+    select state, count(*) as tasks, min(the_at + keep_ms) as due from holdfast_queue.tasks
+      where queue = root.queue and id = any(doomed) group by state
+  ) m;
+  with ended as (
+    update holdfast_queue.tasks set state = CANCELLED, seq = seq + 1, flat = false, finished_at = the_at, due = the_at + keep_ms,
+      reason = the_reason, wake_at = null, expires_at = null, wait_event = null, wait_children = null, awaited = false,
+      worker = null, input = null, input_bytes = null
+      where queue = root.queue and id = any(doomed)
+      returning id, seq, grp
+  ), noted as (
+    insert into holdfast_queue.events (queue, id, seq, at, body) select root.queue, id, seq, the_at, the_body from ended
+  )
+  select array_agg(grp) filter (where grp is not null) as groups, array_agg(id) filter (where seq > 9) as long into n from ended;
+  update holdfast_queue.queues set all_cancelled = all_cancelled + cardinality(doomed) where queue = root.queue;
+  if n.long is not null then
+    perform holdfast_queue.trim_events(t.queue, t.id, t.seq) from holdfast_queue.tasks t
+      where t.queue = root.queue and t.id = any(n.long);
+  end if;
+  perform holdfast_queue.wake(root.queue, doomed);
+  perform holdfast_queue.regroup_all(root.queue, n.groups, now);
+  -- The other parents have been cancelled too.
+  if root.awaited then
+    perform holdfast_queue.end_children(root.queue, root.parent, root.parent_born, 1, now);
+  end if;
 end
 $$;
 
--- At most 1,000 for each worker, the latest. Workers that never ask are forgotten when there are too many of them all.
-create function holdfast_queue.revoke(t holdfast_queue.tasks, the_reason text) returns void language plpgsql as $$
+-- At most 1,000 for each worker, the latest: one that asks no more learns the rest when it renews.
+create function holdfast_queue.bound_revoked(the_queue int, the_worker text) returns void language plpgsql as $$
 #variable_conflict use_column
 begin
-  insert into holdfast_queue.revoked (queue, worker, id, fence, reason) values (t.queue, t.worker, t.id, t.fence, the_reason);
-  delete from holdfast_queue.revoked where queue = t.queue and worker = t.worker and num <= (
-    select num from holdfast_queue.revoked where queue = t.queue and worker = t.worker
-      order by num desc offset 1000 limit 1);
-  insert into holdfast_queue.waits (queue, kind, id, woken) values (t.queue, 'revoked', t.worker, true)
-    on conflict (queue, kind, id) do update set woken = true;
+  delete from holdfast_queue.revoked where queue = the_queue and worker = the_worker and num <= (
+    select num from holdfast_queue.revoked where queue = the_queue and worker = the_worker order by num desc offset 1000 limit 1);
+  -- Nor for more than so many workers.
+  if (select count(*) from (select distinct worker from holdfast_queue.revoked where queue = the_queue limit 1001) w) > 1000 then
+    delete from holdfast_queue.revoked where queue = the_queue and worker = (
+      select worker from holdfast_queue.revoked where queue = the_queue and worker <> the_worker order by num limit 1);
+  end if;
 end
 $$;
 

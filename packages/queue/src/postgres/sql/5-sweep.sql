@@ -22,7 +22,7 @@ begin
     )
     select count(*) into n from moved;
     if n > 0 then
-      perform holdfast_queue.count_moves(the_queue, SCHEDULED, READY, n);
+      perform holdfast_queue.count_moves(the_queue, SCHEDULED, READY, n, null);
     end if;
     -- One that is locked is being completed by a transaction: its lease is not lost unless that fails.
     for t in select * from holdfast_queue.tasks
@@ -44,6 +44,24 @@ begin
       where queue = the_queue and state = FAILED and due <= now order by due limit 500));
     exit when n = 0;
   end loop;
+  perform holdfast_queue.find_next_due(the_queue, now);
+end
+$$;
+
+create function holdfast_queue.find_next_due(the_queue int, now bigint) returns void language plpgsql as $$
+#variable_conflict use_column
+declare
+  soonest bigint;
+begin
+  soonest := least(
+    (select due from holdfast_queue.tasks where queue = the_queue and due is not null and state between SCHEDULED and RUNNING
+      order by due limit 1),
+    (select due from holdfast_queue.tasks where queue = the_queue and state in (COMPLETED, CANCELLED) order by due limit 1),
+    (select due from holdfast_queue.tasks where queue = the_queue and state = FAILED order by due limit 1),
+    (select due from holdfast_queue.groups where queue = the_queue and due is not null order by due limit 1),
+    9007199254740991);
+  -- What is due but was not done (there was too much, or it is locked) is looked at soon.
+  update holdfast_queue.queues set next_due = case when soonest <= now then now + 20 else soonest end where queue = the_queue;
 end
 $$;
 
@@ -59,7 +77,7 @@ begin
   elsif t.state = RUNNING then
     perform holdfast_queue.lose_lease(t, t.due, now);
   elsif t.expires_at <= now then
-    perform holdfast_queue.cancel_family(t.id, the_queue, t.expires_at, 'expired', '{"type":"cancelled","reason":"expired"}', now);
+    perform holdfast_queue.cancel_family(t, t.expires_at, 'expired', '{"type":"cancelled","reason":"expired"}', now);
   else
     perform holdfast_queue.make_ready(t, now);
   end if;
@@ -67,21 +85,16 @@ end
 $$;
 
 -- Those that would go next go early when there are more than are to be kept.
-create function holdfast_queue.crowd_out(the_queue int, max_ended bigint, max_failed bigint) returns void
-  language plpgsql as $$
+create function holdfast_queue.crowd_out(the_queue int, ended bigint, buried bigint) returns void language plpgsql as $$
 #variable_conflict use_column
-declare
-  ended bigint;
-  buried bigint;
 begin
-  select completed + cancelled, failed into ended, buried from holdfast_queue.queues where queue = the_queue;
-  if ended > max_ended then
+  if ended > 0 then
     perform holdfast_queue.forget(the_queue, array(select id from holdfast_queue.tasks
-      where queue = the_queue and state in (COMPLETED, CANCELLED) order by due limit least(ended - max_ended, 5000)));
+      where queue = the_queue and state in (COMPLETED, CANCELLED) order by due limit least(ended, 5000)));
   end if;
-  if buried > max_failed then
+  if buried > 0 then
     perform holdfast_queue.forget(the_queue, array(select id from holdfast_queue.tasks
-      where queue = the_queue and state = FAILED order by due limit least(buried - max_failed, 5000)));
+      where queue = the_queue and state = FAILED order by due limit least(buried, 5000)));
   end if;
 end
 $$;

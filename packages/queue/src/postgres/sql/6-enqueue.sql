@@ -108,11 +108,13 @@ declare
 begin
   q := holdfast_queue.open(the_name, the_max_events, the_wait_ms, not enters);
   now := holdfast_queue.now_ms();
+  -- Looked for one by one: a join could be made by reading all tasks.
   if not are_distinct
-    or exists (select from unnest(the_ids) i(id) join holdfast_queue.tasks t on t.queue = q.queue and t.id = i.id)
-    or (the_keys is not null and exists (
-      select from unnest(the_keys) k(key) join holdfast_queue.tasks t on t.queue = q.queue and t.dedup_key = k.key
-        and t.dedup_key is not null and t.state between ENTERING and LEAVING))
+    or (select bool_or((select true from holdfast_queue.tasks t where t.queue = q.queue and t.id = i.id))
+      from unnest(the_ids) i(id))
+    or (the_keys is not null and (select bool_or((select true from holdfast_queue.tasks t where t.queue = q.queue
+        and t.dedup_key = k.key and t.dedup_key is not null and t.state between ENTERING and LEAVING))
+      from unnest(the_keys) k(key)))
   then
     answers := holdfast_queue.judge(q.queue, the_ids, the_keys, array(
       select the_kinds -> k - 1 ->> 'parent' from unnest(the_kind) with ordinality as u(k, place) order by place));
@@ -128,7 +130,7 @@ begin
   if enters then
     perform pg_notify(holdfast_queue.channel(), json_build_array(the_name, false, true, null, null)::text);
   else
-    perform holdfast_queue.close(q.queue, the_name, now);
+    perform holdfast_queue.close(q.queue, now);
   end if;
   return coalesce(array_to_json(answers)::text, '0');
 end
@@ -181,7 +183,7 @@ begin
       case when state in (WAITING, ENTERING) then waits end, said, name, dedup, grp, tenant,
       parent, meta, input, decode(bytes, 'base64')
     from placed order by place
-    returning rank, tenant, turn, cost, state, parent, grp
+    returning rank, tenant, turn, cost, state, parent, grp, due
   ), ahead as (
     insert into holdfast_queue.turns as f (queue, rank, tenant, turn)
       select q.queue, rank, coalesce(tenant, ''), max(turn + cost) from added where state <> ENTERING group by 2, 3
@@ -189,20 +191,21 @@ begin
   )
   select count(*) as tasks, count(*) filter (where state = SCHEDULED) as scheduled,
     count(*) filter (where state = WAITING) as waiting, count(*) filter (where state in (READY, HELD_BACK)) as ready,
-    count(parent) as children, count(grp) as grouped
+    count(parent) as children, count(grp) as grouped, min(due) as due
     into n from added;
   if enters then
     return;
   end if;
   update holdfast_queue.queues set num = num + n.tasks, all_added = all_added + n.tasks, scheduled = scheduled + n.scheduled,
-    waiting = waiting + n.waiting, ready = ready + n.ready where queue = q.queue;
+    waiting = waiting + n.waiting, ready = ready + n.ready, next_due = least(next_due, n.due)
+    where queue = q.queue;
   if n.children > 0 then
     with born as (
-      update holdfast_queue.tasks c set parent_born = p.born, awaited = true
-        from holdfast_queue.tasks p, unnest(the_ids) with ordinality i(id, place)
-        where c.queue = q.queue and c.id = i.id and p.queue = q.queue and p.id = c.parent
-          and (answers is null or answers[i.place] = '0')
-        returning p.id
+      update holdfast_queue.tasks c set awaited = true,
+          parent_born = (select p.born from holdfast_queue.tasks p where p.queue = q.queue and p.id = c.parent)
+        where c.queue = q.queue and c.parent is not null
+          and c.id = any(array(select i.id from unnest(the_ids, answers) i(id, answer) where coalesce(i.answer, '0') = '0'))
+        returning c.parent as id
     )
     update holdfast_queue.tasks p set open_children = open_children + b.n
       from (select id, count(*) as n from born group by id) b where p.queue = q.queue and p.id = b.id;

@@ -5,23 +5,20 @@ create function holdfast_queue.claim(the_queue int, now bigint, the_worker text,
   returns text language plpgsql as $$
 #variable_conflict use_column
 declare
-  q holdfast_queue.queues;
   n record;
   g record;
 begin
-  select * into q from holdfast_queue.queues where queue = the_queue;
-  if the_max <= 0 or q.ready = 0 or q.paused then
-    return '[]';
-  end if;
   with picked as materialized (
     select tid, row_number() over (order by rank, turn, num) as place, is_first, since from (
       select ctid as tid, rank, turn, num, fence = 0 as is_first, since from holdfast_queue.tasks
-        where queue = the_queue and state = READY order by rank, turn, num limit the_max for update skip locked
+        where queue = the_queue and state = READY
+          and not (select paused or ready = 0 from holdfast_queue.queues where queue = the_queue)
+        order by rank, turn, num limit greatest(the_max, 0) for update skip locked
     ) r
   ), claimed as (
     update holdfast_queue.tasks t set state = RUNNING, fence = q.fence + p.place, attempt = t.failures + 1, worker = the_worker,
       started_at = now, due = now + the_lease_ms, expires_at = null, seq = t.seq + 1
-      from picked p where t.ctid = p.tid
+      from picked p, (select fence from holdfast_queue.queues where queue = the_queue) q where t.ctid = p.tid
       returning p.place, p.is_first, p.since, t.id, t.fence, t.attempt, t.backoff, t.name, t.max_attempts, t.meta,
         t.checkpoints, t.input, t.input_bytes, t.flat, t.seq, t.rank, t.turn, t.grp
   ), noted as (
@@ -30,18 +27,20 @@ begin
   ), level as (
     insert into holdfast_queue.levels as l (queue, rank, turn) select the_queue, rank, max(turn) from claimed group by rank
       on conflict (queue, rank) do update set turn = excluded.turn where l.turn < excluded.turn
+  ), counted as (
+    update holdfast_queue.queues set fence = fence + c.tasks, ready = ready - c.tasks, running = running + c.tasks,
+      all_started = all_started + c.tasks, waited_ms = waited_ms + c.waited, next_due = least(next_due, now + the_lease_ms)
+      from (select count(*) as tasks, coalesce(sum(now - since) filter (where is_first), 0) as waited from claimed) c
+      where queue = the_queue and c.tasks > 0
   )
-  select count(*) as tasks, count(*) filter (where is_first) as fresh,
-    coalesce(sum(now - since) filter (where is_first), 0) as waited,
-    array_agg(id) as ids, array_agg(id) filter (where not flat) as noted, array_agg(grp) filter (where grp is not null) as groups,
+  select count(*) as tasks, max(fence) as fence, array_agg(id) as ids, array_agg(id) filter (where not flat) as noted,
+    array_agg(grp) filter (where grp is not null) as groups,
     string_agg(json_build_array(id, fence, attempt, coalesce(backoff, 0), name, max_attempts, meta, checkpoints, input,
       encode(input_bytes, 'base64'))::text, ',' order by place) as text
     into n from claimed;
   if n.tasks = 0 then
     return '[]';
   end if;
-  update holdfast_queue.queues set fence = fence + n.tasks, ready = ready - n.tasks, running = running + n.tasks,
-    all_started = all_started + n.tasks, waited_ms = waited_ms + n.waited where queue = the_queue;
   perform holdfast_queue.wake(the_queue, n.ids);
   if n.noted is not null then
     perform holdfast_queue.trim_events(the_queue, t.id, t.seq) from holdfast_queue.tasks t
@@ -59,7 +58,7 @@ begin
     end loop;
   end if;
   -- Tenants whose next turn is over are as new ones. A look from time to time is enough.
-  if n.tasks < the_max or q.fence % 64 < n.tasks then
+  if n.fence % 64 < n.tasks then
     delete from holdfast_queue.turns f using holdfast_queue.levels l
       where f.queue = the_queue and l.queue = the_queue and f.rank = l.rank and f.turn <= l.turn;
   end if;
@@ -102,8 +101,10 @@ declare
   n record;
   p record;
 begin
+  -- Found one by one, by ID: a join could begin with all that run.
   with given as materialized (
-    select * from rows from (
+    select u.*, (select t.ctid from holdfast_queue.tasks t where t.queue = the_queue and t.id = u.id) as tid
+    from rows from (
       jsonb_array_elements_text(the_list -> 0), jsonb_array_elements_text(the_list -> 1), jsonb_array_elements_text(the_list -> 2),
       jsonb_array_elements_text(the_list -> 3)
     ) with ordinality as u(id, fence, result, bytes, place)
@@ -111,20 +112,22 @@ begin
     update holdfast_queue.tasks t set state = COMPLETED, seq = t.seq + 1, finished_at = now, due = now + t.keep_ms, worker = null,
       input = null, input_bytes = null, result = g.result, result_bytes = decode(g.bytes, 'base64')
       from given g
-      where t.queue = the_queue and t.id = g.id and t.fence = g.fence::bigint and t.state = RUNNING and t.due > now
-      returning t.id, g.place, t.flat, t.seq, t.grp, t.parent, t.parent_born, t.awaited, now - t.started_at as ran
+      where t.ctid = g.tid and t.fence = g.fence::bigint and t.state = RUNNING and t.due > now
+      returning t.id, g.place, t.flat, t.seq, t.grp, t.parent, t.parent_born, t.awaited, t.due, now - t.started_at as ran
   ), noted as (
     insert into holdfast_queue.events (queue, id, seq, at, body)
       select the_queue, id, seq, now, '{"type":"completed"}' from ended where not flat
+  ), counted as (
+    update holdfast_queue.queues set running = running - c.tasks, completed = completed + c.tasks,
+      all_completed = all_completed + c.tasks, ran_ms = ran_ms + c.ran, next_due = least(next_due, c.due)
+      from (select count(*) as tasks, sum(ran) as ran, min(due) as due from ended) c where queue = the_queue and c.tasks > 0
   )
-  select count(*) as tasks, sum(ran) as ran, array_agg(place) as places, array_agg(id) as ids,
+  select count(*) as tasks, array_agg(place) as places, array_agg(id) as ids,
     array_agg(id) filter (where not flat) as noted, array_agg(grp) filter (where grp is not null) as groups,
     array_agg(parent) filter (where awaited) as parents,
     array_agg(parent_born) filter (where awaited) as born
     into n from ended;
   if n.tasks > 0 then
-    update holdfast_queue.queues set running = running - n.tasks, completed = completed + n.tasks,
-      all_completed = all_completed + n.tasks, ran_ms = ran_ms + n.ran where queue = the_queue;
     perform holdfast_queue.wake(the_queue, n.ids);
     if n.noted is not null then
       perform holdfast_queue.trim_events(the_queue, t.id, t.seq) from holdfast_queue.tasks t
@@ -242,6 +245,7 @@ begin
       answers := answers || holdfast_queue.refusal(the_queue, l.id, l.fence, false);
     end if;
   end loop;
+  update holdfast_queue.queues set next_due = now + the_lease_ms where queue = the_queue and next_due > now + the_lease_ms;
   return '[' || array_to_string(answers, ',') || ']';
 end
 $$;
