@@ -12,6 +12,7 @@ export type {
 export {
   InvalidPayloadError,
   NoHandlerError,
+  NoParentError,
   PayloadTooLargeError,
   PayloadVersionError,
   PermanentError,
@@ -25,6 +26,8 @@ export {
   WorkerClosingError,
 } from "./errors.ts";
 export { explicitWaits } from "./explicit-waits.ts";
+export { flow } from "./flow.ts";
+export type { EnqueuedFlow, FlowNode, FlowOptions } from "./flow.ts";
 export { handle } from "./handler.ts";
 export type { TaskContext, TaskHandler } from "./handler.ts";
 export { MEMORY_STORE_DEFAULTS, memoryStore } from "./memory/memory-store.ts";
@@ -47,7 +50,15 @@ export type {
   WaitForOptions,
   WaitForTimeout,
 } from "./steps/contract.ts";
+export type {
+  ChildOutcome,
+  ChildOutcomes,
+  ChildTask,
+  JoinOptions,
+  SpawnOptions,
+} from "./steps/children-contract.ts";
 export {
+  ChildFailedError,
   EventTimeoutError,
   StepMismatchError,
   TaskSuspendedError,

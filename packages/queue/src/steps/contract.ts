@@ -1,6 +1,14 @@
 // Durable steps as a handler sees them: what is done once stays done, and what takes long holds no slot.
 import type { Duration, Policy } from "@holdfast/core";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
+import type { TaskDefinition } from "../task.ts";
+import type {
+  ChildOutcome,
+  ChildOutcomes,
+  ChildTask,
+  JoinOptions,
+  SpawnOptions,
+} from "./children-contract.ts";
 
 /** What the function of a step receives. */
 export interface StepContext {
@@ -104,6 +112,35 @@ export interface Steps {
     event: string,
     options: WaitForOptions<Value> & WaitForTimeout,
   ): Promise<Value | undefined>;
+
+  /**
+   * Adds a task to the same queue as a child of this one, once, whatever happens between: its ID follows from this
+   * task's and the step's name. Children are cancelled with their parent, and need not be waited for.
+   *
+   * @throws as `queue.enqueue` does.
+   */
+  spawn<Input, Output>(
+    name: string,
+    task: TaskDefinition<Input, unknown, never, Output>,
+    input: Input,
+    options?: SpawnOptions,
+  ): Promise<ChildTask<Output>>;
+
+  /**
+   * Waits for children and answers what became of them, in their order, now and whenever the task comes back. While one
+   * of them is live the run is suspended **until none of the task's children is**, those included that were not named.
+   * All their results together are at most as large as a payload.
+   *
+   * @throws ChildFailedError if all were to complete, and one has not.
+   */
+  join<const Children extends readonly ChildTask[]>(
+    name: string,
+    children: Children,
+    options?: JoinOptions,
+  ): Promise<ChildOutcomes<Children>>;
+
+  /** Waits for all children of the task, such as those of a flow, and answers what became of those that are kept. */
+  children(name: string, options?: JoinOptions): Promise<readonly ChildOutcome[]>;
 
   /** Wall time in milliseconds since the epoch, the same whenever the task comes back. */
   now(): Promise<number>;

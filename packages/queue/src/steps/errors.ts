@@ -1,5 +1,6 @@
 // What can go wrong with steps, one class per condition a handler treats differently.
 import { HoldfastError } from "@holdfast/core";
+import type { ChildOutcome } from "./children-contract.ts";
 
 /** A run came back to a step that was recorded as something else. `code: "STEP_MISMATCH"`; permanent. */
 export class StepMismatchError extends HoldfastError {
@@ -66,4 +67,27 @@ export class TaskSuspendedError extends HoldfastError {
   constructor(readonly taskId: string) {
     super(`task ${taskId} waits and has given its slot back`);
   }
+}
+
+/** A child of a task has not completed. `code: "CHILD_FAILED"`; permanent. */
+export class ChildFailedError extends HoldfastError {
+  override readonly code = "CHILD_FAILED";
+  readonly permanent = true;
+
+  constructor(
+    readonly childId: string,
+    /** What became of it. */
+    readonly outcome: Exclude<ChildOutcome, { readonly state: "completed" }>,
+  ) {
+    super(`child ${childId} has not completed: ${reasonOf(outcome)}`);
+  }
+
+  protected override problemFields(): Readonly<Record<string, unknown>> {
+    return { childId: this.childId, state: this.outcome.state };
+  }
+}
+
+function reasonOf(outcome: ChildFailedError["outcome"]): string {
+  if (outcome.state === "failed") return `it failed with ${outcome.error.code}: ${outcome.error.message}`;
+  return outcome.state === "cancelled" ? `it was cancelled: ${outcome.reason}` : "it is no longer kept";
 }

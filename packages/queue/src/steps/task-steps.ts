@@ -1,7 +1,16 @@
 // The steps of one run of a task.
 import { optionsOf } from "@holdfast/core";
 import { isPermanent } from "../failure.ts";
+import type { TaskDefinition } from "../task.ts";
 import { parse } from "../task.ts";
+import { checkCompleted, joinChildren, spawnChild } from "./child-steps.ts";
+import type {
+  ChildOutcome,
+  ChildOutcomes,
+  ChildTask,
+  JoinOptions,
+  SpawnOptions,
+} from "./children-contract.ts";
 import type { StepContext, StepOptions, Steps, WaitForOptions, WaitForTimeout } from "./contract.ts";
 import { EventTimeoutError } from "./errors.ts";
 import { leftBehind, StepEngine } from "./step-engine.ts";
@@ -54,6 +63,34 @@ export class TaskSteps implements Steps {
       const ms = timeout === undefined ? undefined : check.duration("timeout", timeout);
       return () => this.#waitFor(step, checkpoint, event, ms, options) as Promise<Reached<Value>>;
     });
+  }
+
+  spawn<Input, Output>(
+    name: string,
+    task: TaskDefinition<Input, unknown, never, Output>,
+    input: Input,
+    options: SpawnOptions = {},
+  ): Promise<ChildTask<Output>> {
+    return this.#begun(() => {
+      const step = this.#engine.names.step(name);
+      return () => spawnChild(this.#engine, step, task, input, options);
+    });
+  }
+
+  join<const Children extends readonly ChildTask[]>(
+    name: string,
+    children: Children,
+    options: JoinOptions = {},
+  ): Promise<ChildOutcomes<Children>> {
+    const joined = this.#join(name, children, options);
+    joined.catch(() => {});
+    return joined as Promise<ChildOutcomes<Children>>;
+  }
+
+  children(name: string, options: JoinOptions = {}): Promise<readonly ChildOutcome[]> {
+    const joined = this.#join(name, undefined, options);
+    joined.catch(() => {});
+    return joined;
   }
 
   now(): Promise<number> {
@@ -146,6 +183,25 @@ export class TaskSteps implements Steps {
   #late(event: string, { onTimeout }: EventWait<unknown>): undefined {
     if (onTimeout === "throw") throw new EventTimeoutError(this.#engine.host.claimed.id, event);
     return undefined;
+  }
+
+  async #join(
+    name: string,
+    children: readonly ChildTask[] | undefined,
+    options: JoinOptions,
+  ): Promise<readonly ChildOutcome[]> {
+    const ids = children?.map(({ id }) => id);
+    const outcomes = await this.#begun(() => {
+      const step = this.#engine.names.step(name);
+      return () => joinChildren(this.#engine, step, ids);
+    });
+    checkCompleted(outcomes, options);
+    if (children === undefined) return outcomes;
+    const parsed = outcomes.map(async (outcome, at) => {
+      if (outcome.state !== "completed") return outcome;
+      return { ...outcome, result: await children[at]!.task.parseOutput(outcome.result as never) };
+    });
+    return Promise.all(parsed);
   }
 
   #value(name: string, fn: () => number): Promise<number> {
