@@ -5,11 +5,11 @@ import type { ManualClock } from "@holdfast/core/testing";
 import { manualClock } from "@holdfast/core/testing";
 import { postgresTaskMigrations, postgresTaskStore } from "@holdfast/queue/postgres";
 import type { PostgresTaskStore, PostgresTaskStoreOptions } from "@holdfast/queue/postgres";
+import type { Session } from "./postgres-sessions.ts";
 
 /** Below the deadline of a call: what a timer has sent is answered before the next one fires. */
 const STEP_MS = 1_000;
-const TABLES =
-  "queues tasks events checkpoints groups turns levels revoked waits schedules moments".split(" ");
+const TABLES = "queues tasks events checkpoints groups turns levels revoked waits schedules".split(" ");
 
 export interface PostgresOnAClock {
   readonly clock: ManualClock;
@@ -18,7 +18,7 @@ export interface PostgresOnAClock {
   advance(ms: number): Promise<void>;
 }
 
-/** Sets a schema up whose functions ask its table `moments` for the time. @param change - What is to be different in it. */
+/** Sets a schema up whose functions read the time that each statement brings. @param change - What is to be different in it. */
 export async function timedSchema(
   session: PgQueryable,
   schema: string,
@@ -26,7 +26,7 @@ export async function timedSchema(
 ): Promise<void> {
   const migrations = postgresTaskMigrations(schema).map(({ name, statements }) => ({
     name,
-    statements: [...statements.map(change), `create table "${schema}".moments (now bigint)`],
+    statements: statements.map(change),
   }));
   await migrate(session, migrations);
   await session.query(
@@ -35,16 +35,10 @@ export async function timedSchema(
   );
 }
 
-/**
- * An empty store in such a schema.
- *
- * @param session - One connection, whose statements are run in the order in which they are sent.
- * @param listen - Opens another one that listens.
- */
+/** An empty store in such a schema. */
 export async function postgresOnAClock(
-  session: PgQueryable,
+  session: Session,
   schema: string,
-  listen: () => Promise<PgListeningClient>,
   options: Partial<PostgresTaskStoreOptions> = {},
 ): Promise<PostgresOnAClock> {
   const clock = manualClock();
@@ -58,18 +52,27 @@ export async function postgresOnAClock(
   const client: PgQueryable = {
     query: (text, values) => {
       const isTimed = text.startsWith(`select "${schema}".`);
-      if (isTimed) void session.query("select set_config('test.now', $1, false)", [String(clock.now())]);
-      return tracked(session.query(text, values));
+      if (isTimed)
+        void session.client.query("select set_config('test.now', $1, false)", [String(clock.now())]);
+      return tracked(session.client.query(text, values));
     },
   };
   const opened = async (): Promise<PgListeningClient> => {
-    const one = await tracked(listen());
+    const one = await tracked(session.listen());
     listening.add(one);
     const { query } = one;
     return Object.assign(one, { query: (text: string) => tracked(query.call(one, text)) });
   };
-  await session.query(TABLES.map((table) => `delete from "${schema}".${table}`).join(";"));
-  const store = postgresTaskStore({ client, schema, clock, listen: opened, migrate: false, ...options });
+  await session.client.query(TABLES.map((table) => `delete from "${schema}".${table}`).join(";"));
+  const store = postgresTaskStore({
+    client,
+    schema,
+    clock,
+    listen: opened,
+    migrate: false,
+    deadline: "1m",
+    ...options,
+  });
 
   /** Answers come before the messages that were sent with them: two answers of the other connection tell that they are here. */
   async function settled(): Promise<void> {

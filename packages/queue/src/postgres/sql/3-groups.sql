@@ -15,6 +15,8 @@ begin
     return;
   end if;
   if g.rate_tasks is not null then
+    -- What happened by itself may be told late.
+    now := greatest(now, g.debt_at);
     g.debt := holdfast_queue.debt_at(g, now);
     g.debt_at := now;
     room := (g.rate_tasks * g.rate_ms - g.debt) / g.rate_ms;

@@ -126,21 +126,21 @@ begin
 end
 $$;
 
-create function holdfast_queue.lose_lease(t holdfast_queue.tasks, the_at bigint, now bigint) returns void language plpgsql as $$
+create function holdfast_queue.lose_lease(t holdfast_queue.tasks, the_at bigint) returns void language plpgsql as $$
 begin
   t.losses := t.losses + 1;
   t := holdfast_queue.noted(t, the_at, '{"type":"lease_lost"}');
   if t.losses <= t.max_losses then
-    perform holdfast_queue.make_ready(t, now);
+    perform holdfast_queue.make_ready(t, the_at);
   else
     t.error := '{"code":"LEASE_LOST","message":"its workers stopped renewing their leases: they died, hung, or could not reach the store"}';
-    perform holdfast_queue.finish(t, FAILED, the_at, '{"type":"failed","error":' || t.error || '}', now);
+    perform holdfast_queue.finish(t, FAILED, the_at, '{"type":"failed","error":' || t.error || '}', the_at);
   end if;
 end
 $$;
 
 -- Cancels a live task, and its live children, and theirs.
-create function holdfast_queue.cancel_family(root holdfast_queue.tasks, the_at bigint, the_reason text, the_body text, now bigint)
+create function holdfast_queue.cancel_family(root holdfast_queue.tasks, the_at bigint, the_reason text, the_body text)
   returns void language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -188,10 +188,10 @@ begin
       where t.queue = root.queue and t.id = any(n.long);
   end if;
   perform holdfast_queue.wake(root.queue, doomed);
-  perform holdfast_queue.regroup_all(root.queue, n.groups, now);
+  perform holdfast_queue.regroup_all(root.queue, n.groups, the_at);
   -- The other parents have been cancelled too.
   if root.awaited then
-    perform holdfast_queue.end_children(root.queue, root.parent, root.parent_born, 1, now);
+    perform holdfast_queue.end_children(root.queue, root.parent, root.parent_born, 1, the_at);
   end if;
 end
 $$;

@@ -4,8 +4,6 @@
 create function holdfast_queue.sweep(the_queue int, now bigint) returns void language plpgsql as $$
 #variable_conflict use_column
 declare
-  t holdfast_queue.tasks;
-  the_group text;
   n bigint;
 begin
   for round in 1..5 loop
@@ -24,20 +22,7 @@ begin
     if n > 0 then
       perform holdfast_queue.count_moves(the_queue, SCHEDULED, READY, n, null);
     end if;
-    -- One that is locked is being completed by a transaction: its lease is not lost unless that fails.
-    for t in select * from holdfast_queue.tasks
-      where queue = the_queue and due is not null and state between SCHEDULED and RUNNING and due <= now
-      order by due, num limit 200 for update skip locked
-    loop
-      n := n + 1;
-      perform holdfast_queue.happen(t.queue, t.id, now);
-    end loop;
-    for the_group in select name from holdfast_queue.groups where queue = the_queue and due is not null and due <= now
-      order by due limit 200
-    loop
-      n := n + 1;
-      perform holdfast_queue.regroup(the_queue, the_group, now);
-    end loop;
+    n := n + holdfast_queue.happen_in_order(the_queue, now, 200);
     n := n + holdfast_queue.forget(the_queue, array(select id from holdfast_queue.tasks
       where queue = the_queue and state in (COMPLETED, CANCELLED) and due <= now order by due limit 500));
     n := n + holdfast_queue.forget(the_queue, array(select id from holdfast_queue.tasks
@@ -65,22 +50,33 @@ begin
 end
 $$;
 
-create function holdfast_queue.happen(the_queue int, the_id text, now bigint) returns void language plpgsql as $$
+-- Lets up to so many things happen, one after the other and each at its own time, since one may be what another depends on.
+create function holdfast_queue.happen_in_order(the_queue int, now bigint, the_max int) returns int language plpgsql as $$
 #variable_conflict use_column
 declare
   t holdfast_queue.tasks;
+  g record;
 begin
-  select * into t from holdfast_queue.tasks where queue = the_queue and id = the_id;
-  -- What happened to another may have changed it.
-  if t.due is null or t.due > now or t.state not between SCHEDULED and RUNNING then
-    return;
-  elsif t.state = RUNNING then
-    perform holdfast_queue.lose_lease(t, t.due, now);
-  elsif t.expires_at <= now then
-    perform holdfast_queue.cancel_family(t, t.expires_at, 'expired', '{"type":"cancelled","reason":"expired"}', now);
-  else
-    perform holdfast_queue.make_ready(t, now);
-  end if;
+  for n in 0..the_max - 1 loop
+    -- One that is locked is being completed by a transaction: its lease is not lost unless that fails.
+    select * into t from holdfast_queue.tasks
+      where queue = the_queue and due is not null and state between SCHEDULED and RUNNING and due <= now
+      order by due, num limit 1 for update skip locked;
+    select name, due into g from holdfast_queue.groups where queue = the_queue and due is not null and due <= now
+      order by due limit 1;
+    if t.id is null and g.name is null then
+      return n;
+    elsif t.id is null or g.due < t.due then
+      perform holdfast_queue.regroup(the_queue, g.name, g.due);
+    elsif t.expires_at <= t.due then
+      perform holdfast_queue.cancel_family(t, t.due, 'expired', '{"type":"cancelled","reason":"expired"}');
+    elsif t.state = RUNNING then
+      perform holdfast_queue.lose_lease(t, t.due);
+    else
+      perform holdfast_queue.make_ready(t, t.due);
+    end if;
+  end loop;
+  return the_max;
 end
 $$;
 

@@ -140,7 +140,7 @@ begin
     elsif t.state >= COMPLETED then
       answers := answers || '"ended"'::text;
     else
-      perform holdfast_queue.cancel_family(t, now, the_reason, the_body, now);
+      perform holdfast_queue.cancel_family(t, now, the_reason, the_body);
       answers := answers || '"cancelled"'::text;
     end if;
   end loop;
