@@ -1,5 +1,6 @@
 // Uses @holdfast/queue from an ES module.
 import { defineTask, handle, memoryStore, queue, worker } from "@holdfast/queue";
+import { queueDashboard } from "@holdfast/queue/dashboard";
 import { redisTaskStore } from "@holdfast/queue/redis";
 import assert from "node:assert/strict";
 
@@ -10,3 +11,8 @@ const working = worker(numbers, [handle(double, ({ input }) => input * 2)]);
 assert.equal(await numbers.wait(double, id), 42);
 await working.close({ within: "1s" });
 assert.equal(typeof redisTaskStore, "function");
+
+const dashboard = queueDashboard({ queues: [numbers], authorize: () => ({ readOnly: true }) });
+const page = await dashboard(new Request("http://localhost/queues/page.js"));
+assert.equal(page.headers.get("content-type"), "text/javascript; charset=utf-8");
+await dashboard.close();

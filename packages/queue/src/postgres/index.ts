@@ -5,4 +5,4 @@ export {
   postgresTaskStore,
 } from "./postgres-task-store.ts";
 export type { PostgresTaskStore, PostgresTaskStoreOptions } from "./postgres-task-store.ts";
-export { StoreUnfitError } from "../redis/store-unfit-error.ts";
+export { StoreUnfitError } from "../store-unfit-error.ts";

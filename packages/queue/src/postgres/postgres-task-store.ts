@@ -9,38 +9,22 @@ import type {
   PgQueryable,
 } from "@holdfast/core/postgres";
 import { fromStoredText, migrate, pgListener, pgRunner, toStoredText } from "@holdfast/core/postgres";
-import type { Payload } from "../payload.ts";
 import type {
-  CancelOutcome,
-  Checkpoint,
   ClaimedTask,
   ClaimRequest,
-  EnqueueResult,
-  EventPage,
-  FireOutcome,
-  LeaseRef,
-  NewTask,
-  QueueMeter,
-  QueueStats,
   QueueStore,
-  QueueStoreTraits,
-  RedriveOutcome,
-  ReportRequest,
   RevokedLease,
-  Schedule,
   Settlement,
-  SignalOutcome,
   WriteOutcome,
 } from "../store.ts";
-import type { TaskState, TaskStatus } from "../task-status.ts";
 import { assertSchemaFit, assertServerFit } from "./fitness.ts";
 import { listeningBeside } from "./listening.ts";
+import { PostgresQueues } from "./postgres-queues.ts";
 import type { LineSettings } from "./queue-line.ts";
 import { QueueLine } from "./queue-line.ts";
 import { SCHEMA, schemaName, taskMigrations } from "./schema.ts";
-import type { ClaimRow, StatusRow } from "./stored-task.ts";
-import { claimedTask, fromStoredPayload, taskEvent, taskStatus, toStoredPayload } from "./stored-task.ts";
-import { checkpointWords, eventText, settleOutcomes, settleWords, whole, writeOutcome } from "./words.ts";
+import { toStoredPayload } from "./stored-task.ts";
+import { writeOutcome } from "./words.ts";
 
 export interface PostgresTaskStoreOptions {
   /**
@@ -172,8 +156,7 @@ export function postgresTaskStore(options: PostgresTaskStoreOptions): PostgresTa
       maxEvents: integer("maxEvents", 10),
     },
   };
-  const migrateNow = async (): Promise<void> => void (await migrate(options.client, migrations));
-  return new OwnStore(settings, migrateNow);
+  return new OwnStore(settings, async () => void (await migrate(options.client, migrations)));
 }
 
 /**
@@ -193,190 +176,20 @@ function listenerOf(options: PostgresTaskStoreOptions, pollMs: number): PgListen
   return connect === undefined ? undefined : pgListener({ connect, heartbeat: Math.max(100, pollMs) });
 }
 
-/** What a store of any kind has in common: words out, answers in. */
-abstract class PostgresStore implements QueueStore {
-  readonly traits: QueueStoreTraits = { shared: true, clock: "server", durable: true };
-
-  protected abstract line(queue: string): QueueLine;
-  abstract waitForEvents(queue: string, id: string, after: number, signal: AbortSignal): Promise<void>;
-  abstract waitForWork(queue: string, signal: AbortSignal): Promise<void>;
-  abstract waitForRevoked(
-    queue: string,
-    worker: string,
-    signal: AbortSignal,
-  ): Promise<readonly RevokedLease[]>;
-  abstract close(): Promise<void>;
-
-  async enqueue(
-    queue: string,
-    tasks: readonly NewTask[],
-    { limit }: { readonly limit: number },
-  ): Promise<EnqueueResult> {
-    return this.line(queue).enqueue([...tasks], limit);
-  }
-
-  async claim(queue: string, request: ClaimRequest): Promise<readonly ClaimedTask[]> {
-    return (await this.settle(queue, [], request)).claimed;
-  }
-
-  async settle(
-    queue: string,
-    settlements: readonly Settlement[],
-    claim?: ClaimRequest,
-  ): Promise<{ readonly outcomes: readonly WriteOutcome[]; readonly claimed: readonly ClaimedTask[] }> {
-    const asked = settleWords(settlements, claim);
-    const [completed, others, claimed] = await this.line(queue).ask<SettleAnswer>(...asked.words);
-    return { outcomes: settleOutcomes(asked, [completed, others]), claimed: claimed.map(claimedTask) };
-  }
-
-  async renew(queue: string, leases: readonly LeaseRef[], leaseMs: number): Promise<readonly WriteOutcome[]> {
-    const refs = leases.map(({ id, fence }) => [toStoredText(id), fence]);
-    return (await this.line(queue).ask<Writes>("renew", whole(leaseMs), refs)).map(writeOutcome);
-  }
-
-  async report(queue: string, requests: readonly ReportRequest[]): Promise<readonly WriteOutcome[]> {
-    const words = requests.map(({ id, fence, reports }) => [
-      toStoredText(id),
-      fence,
-      reports.map((report) =>
-        report.kind === "progress"
-          ? [
-              JSON.stringify(report.value) ?? "null",
-              eventText({ type: "progress", value: report.value ?? null }),
-            ]
-          : [null, eventText({ type: "log", line: report.line })],
-      ),
-    ]);
-    return (await this.line(queue).ask<Writes>("report", words)).map(writeOutcome);
-  }
-
-  async checkpoint(
-    queue: string,
-    { id, fence }: LeaseRef,
-    checkpoints: readonly Checkpoint[],
-  ): Promise<WriteOutcome> {
-    const words = checkpoints.map((checkpoint) => checkpointWords(checkpoint, "checkpoint"));
-    return writeOutcome(await this.line(queue).ask("checkpoint", toStoredText(id), fence, words));
-  }
-
-  async checkpoints(queue: string, id: string): Promise<readonly Checkpoint[]> {
-    const rows = await this.line(queue).ask<readonly CheckpointRow[]>("checkpoints", toStoredText(id));
-    return rows.map(([name, ...value]) => ({
-      name: fromStoredText(name),
-      value: fromStoredPayload(...value),
-    }));
-  }
-
-  async signal(queue: string, id: string, checkpoint: Checkpoint): Promise<SignalOutcome> {
-    return this.line(queue).ask("signal", toStoredText(id), checkpointWords(checkpoint, "signalled"));
-  }
-
-  async children(queue: string, id: string): Promise<readonly TaskStatus[]> {
-    return (await this.line(queue).ask<readonly StatusRow[]>("children", toStoredText(id))).map(taskStatus);
-  }
-
-  async cancel(queue: string, ids: readonly string[], reason: string): Promise<readonly CancelOutcome[]> {
-    const event = eventText({ type: "cancelled", reason });
-    return this.line(queue).ask("cancel", toStoredText(reason), event, ids.map(toStoredText));
-  }
-
-  async get(queue: string, ids: readonly string[]): Promise<readonly (TaskStatus | undefined)[]> {
-    const rows = await this.line(queue).ask<readonly (StatusRow | null)[]>("get", ids.map(toStoredText));
-    return rows.map((row) => (row === null ? undefined : taskStatus(row)));
-  }
-
-  async result(queue: string, id: string): Promise<Payload | undefined> {
-    const row = await this.line(queue).ask<PayloadRow | null>("result", toStoredText(id));
-    return row === null ? undefined : fromStoredPayload(...row);
-  }
-
-  async events(queue: string, id: string, after: number, max: number): Promise<EventPage | undefined> {
-    const words = ["events", toStoredText(id), after, max];
-    const answer = await this.line(queue).ask<EventsAnswer | null>(...words);
-    if (answer === null) return undefined;
-    const [lastSeq, hasEnded, rows] = answer;
-    const events = rows.map(taskEvent);
-    const seen = events.at(-1)?.seq ?? after;
-    return { events, ended: hasEnded && seen >= lastSeq };
-  }
-
-  async deadLetters(
-    queue: string,
-    { max, after }: { readonly max: number; readonly after?: string },
-  ): Promise<readonly TaskStatus[]> {
-    const behind = after === undefined ? null : toStoredText(after);
-    const rows = await this.line(queue).ask<readonly StatusRow[]>("deadLetters", max, behind);
-    return rows.map(taskStatus);
-  }
-
-  async redrive(queue: string, ids: readonly string[]): Promise<readonly RedriveOutcome[]> {
-    return this.line(queue).ask("redrive", ids.map(toStoredText));
-  }
-
-  async discard(queue: string, ids: readonly string[]): Promise<readonly boolean[]> {
-    return this.line(queue).ask("discard", ids.map(toStoredText));
-  }
-
-  async stats(queue: string): Promise<QueueStats> {
-    const [scheduled, waiting, ready, running, completed, failed, cancelled] =
-      await this.line(queue).ask<Numbers>("stats");
-    return { scheduled, waiting, ready, running, completed, failed, cancelled };
-  }
-
-  async meter(queue: string): Promise<QueueMeter> {
-    const [added, started, completed, failed, cancelled, retried, waitedMs, ranMs, paused, headAddedAt] =
-      await this.line(queue).ask<MeterAnswer>("meter");
-    const head = headAddedAt === null ? {} : { headAddedAt };
-    return { added, started, completed, failed, cancelled, retried, waitedMs, ranMs, ...head, paused };
-  }
-
-  async list(queue: string, state: TaskState, max: number): Promise<readonly TaskStatus[]> {
-    return (await this.line(queue).ask<readonly StatusRow[]>("list", state, max)).map(taskStatus);
-  }
-
-  async pause(queue: string, paused: boolean): Promise<void> {
-    await this.line(queue).ask("pause", paused);
-  }
-
-  async setSchedule(queue: string, { key, text, nextAt }: Schedule): Promise<boolean> {
-    return this.line(queue).ask("setSchedule", toStoredText(key), toStoredText(text), nextAt);
-  }
-
-  async removeSchedule(queue: string, key: string): Promise<boolean> {
-    return this.line(queue).ask("removeSchedule", toStoredText(key));
-  }
-
-  async schedules(queue: string): Promise<readonly Schedule[]> {
-    const rows = await this.line(queue).ask<readonly ScheduleRow[]>("schedules");
-    return rows.map(([key, text, nextAt]) => ({
-      key: fromStoredText(key),
-      text: fromStoredText(text),
-      nextAt,
-    }));
-  }
-
-  async fire(
-    queue: string,
-    { key, text, nextAt }: Schedule,
-    next: number,
-    task: NewTask,
-    { limit }: { readonly limit: number },
-  ): Promise<FireOutcome> {
-    const words = [toStoredText(key), toStoredText(text), nextAt, next];
-    return (await this.line(queue).fire(words, task, limit)) as FireOutcome;
-  }
-}
-
 /** The store itself: a line for each queue, which all share one connection that listens. */
-class OwnStore extends PostgresStore implements PostgresTaskStore {
+class OwnStore extends PostgresQueues implements PostgresTaskStore {
   readonly #lines = new Map<string, QueueLine>();
   #isClosed = false;
 
   constructor(
     private readonly settings: LineSettings,
-    readonly migrate: () => Promise<void>,
+    private readonly migrateNow: () => Promise<void>,
   ) {
     super();
+  }
+
+  migrate(): Promise<void> {
+    return this.migrateNow();
   }
 
   within(tx: PgQueryable): QueueStore {
@@ -416,7 +229,7 @@ class OwnStore extends PostgresStore implements PostgresTaskStore {
     if (this.#isClosed) throw new ClosedError("a task store in postgres");
     let line = this.#lines.get(queue);
     if (line === undefined) {
-      line = new QueueLine(toStoredText(queue), this.settings);
+      line = new QueueLine(toStoredText(queue), this.settings, undefined);
       this.#lines.set(queue, line);
     }
     return line;
@@ -424,7 +237,7 @@ class OwnStore extends PostgresStore implements PostgresTaskStore {
 }
 
 /** A view of the store within a transaction. Closing it closes nothing. */
-class StoreWithin extends PostgresStore {
+class StoreWithin extends PostgresQueues {
   readonly #lines = new Map<string, QueueLine>();
 
   constructor(
@@ -476,15 +289,6 @@ class StoreWithin extends PostgresStore {
     return line;
   }
 }
-
-type Writes = readonly (0 | 1 | string)[];
-type SettleAnswer = readonly [completed: 1 | Writes, others: Writes, claimed: readonly ClaimRow[]];
-type PayloadRow = readonly [text: string, bytes: string | null];
-type CheckpointRow = readonly [name: string, text: string, bytes: string | null];
-type EventsAnswer = readonly [number, boolean, readonly (readonly [number, number, string])[]];
-type ScheduleRow = readonly [key: string, text: string, nextAt: number];
-type Numbers = readonly [number, number, number, number, number, number, number];
-type MeterAnswer = readonly [...Numbers, number, boolean, number | null];
 
 /** Does something once it has gone well, and again as long as it has not. */
 function once(work: () => Promise<void>): () => Promise<void> {

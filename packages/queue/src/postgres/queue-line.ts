@@ -3,7 +3,7 @@ import type { Clock, Timer } from "@holdfast/core";
 import type { PgListener, PgQueryable, PgRunner } from "@holdfast/core/postgres";
 import { sqlStateOf } from "@holdfast/core/postgres";
 import type { EnqueueResult, NewTask } from "../store.ts";
-import { Wakeups } from "../redis/wakeups.ts";
+import { Wakeups } from "../wakeups.ts";
 import type { Words } from "./words.ts";
 import { enqueueOutcome, enqueueWords } from "./words.ts";
 
@@ -68,7 +68,7 @@ export class QueueLine {
   constructor(
     private readonly name: string,
     private readonly settings: LineSettings,
-    private readonly tx: PgQueryable | undefined = undefined,
+    private readonly tx: PgQueryable | undefined,
   ) {
     this.#waitMs = Math.max(1, Math.min(MAX_LOCK_MS, Math.floor(settings.runner.deadlineMs / 2)));
     this.#calls = new Outbox((calls) => this.#send(calls), MAX_CALLS);

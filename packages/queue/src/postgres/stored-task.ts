@@ -147,9 +147,13 @@ function phaseOf(row: StatusRow, error: TaskFailure | undefined): TaskPhase {
       return { state: "failed", finishedAt, error: error! };
     case "CANCELLED":
       return { state: "cancelled", finishedAt, reason: fromStoredText(row[16] ?? "") };
-    default:
-      return { state: "ready" };
+    case "ENTERING":
+    case "READY":
+    case "HELD_BACK":
+    case undefined:
+      break;
   }
+  return { state: "ready" };
 }
 
 export function taskEvent([seq, at, body]: readonly [number, number, string]): TaskEvent {
