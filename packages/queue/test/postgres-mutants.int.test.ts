@@ -101,10 +101,10 @@ describe.skipIf(databaseUrl === "")("the suite, on a PostgreSQL store that", () 
       "if true then\n    t.checkpoints",
       "leaves a checkpoint as it is",
     ],
-    "takes all tenants for of one weight": [
-      "max(turn + cost)",
-      "max(turn + 60)",
-      "gives a tenant as many turns as it weighs",
+    "takes no notice of turns": [
+      "order by rank, turn, num limit greatest",
+      "order by rank, num limit greatest",
+      "lets tenants take turns",
     ],
     "claims while it is paused": [
       "select paused or ready = 0",
