@@ -1,5 +1,6 @@
 // Payloads that are large enough to be worth it, deflated.
 import { optionsOf } from "@holdfast/core";
+import { PayloadTooLargeError } from "../errors.ts";
 import type { Payload } from "../payload.ts";
 import { envelope, fieldsOf, isEnvelope } from "./envelope.ts";
 import { PayloadTamperedError } from "./errors.ts";
@@ -50,7 +51,7 @@ export function compressed(options: CompressedOptions = {}): PayloadCodec {
   };
 }
 
-/** What the stream makes of the bytes. @throws RangeError for more than `max` */
+/** What the stream makes of the bytes. @throws PayloadTooLargeError for more than `max` */
 async function through(
   stream: CompressionStream | DecompressionStream,
   bytes: Uint8Array,
@@ -65,7 +66,7 @@ async function through(
     length += part.byteLength;
     if (length > max) {
       await reader.cancel();
-      throw new RangeError(`it inflates to more than ${max} bytes`);
+      throw new PayloadTooLargeError(length, max);
     }
     parts.push(part);
   }

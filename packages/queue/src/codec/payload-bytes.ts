@@ -22,7 +22,9 @@ export function payloadBytes({ text, blobs }: Payload, room: number = 0): Uint8A
 }
 
 /** The payload that the bytes are of; `undefined` when they are of none. */
-export function bytesPayload(bytes: Uint8Array): Payload | undefined {
+export function bytesPayload(given: Uint8Array): Payload | undefined {
+  // A slice of a Buffer would be a view of it.
+  const bytes = new Uint8Array(given.buffer, given.byteOffset, given.byteLength);
   if (bytes.byteLength < 2 * WORD) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const count = view.getUint32(0);
