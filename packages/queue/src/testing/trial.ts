@@ -9,6 +9,7 @@ import type {
   NewTask,
   QueueStore,
   Settlement,
+  SignalOutcome,
   TaskReport,
   WriteOutcome,
 } from "../store.ts";
@@ -30,6 +31,13 @@ export interface QueueStoreSubject {
 export interface Clause {
   readonly title: string;
   readonly check: (trial: Trial) => Promise<void>;
+}
+
+/** What a suspended task waits for. */
+export interface Suspension {
+  readonly event?: string;
+  readonly children?: boolean;
+  readonly delayMs?: number;
 }
 
 /** How long leases last unless a clause says otherwise, in milliseconds. */
@@ -122,6 +130,24 @@ export class Trial {
     return present(outcomes[0], "the outcome of a report");
   }
 
+  /** Records checkpoints whose values are their names. */
+  checkpoint({ id, fence }: LeaseRef, ...names: readonly string[]): Promise<WriteOutcome> {
+    const checkpoints = names.map((name) => ({ name, value: json(name) }));
+    return this.store.checkpoint(this.queue, { id, fence }, checkpoints);
+  }
+
+  async checkpointNames(id: string): Promise<readonly string[]> {
+    return (await this.store.checkpoints(this.queue, id)).map(({ name }) => name);
+  }
+
+  signal(id: string, name: string, value: unknown = name): Promise<SignalOutcome> {
+    return this.store.signal(this.queue, id, { name, value: json(value) });
+  }
+
+  async childIds(id: string): Promise<readonly string[]> {
+    return (await this.store.children(this.queue, id)).map((child) => child.id);
+  }
+
   /** Adds a task, claims it and completes it. */
   async complete(given: Partial<NewTask> = {}, value: unknown = "done"): Promise<string> {
     const id = await this.add(given);
@@ -200,6 +226,11 @@ export function failed({ id, fence }: LeaseRef, delayMs?: number, backoffState: 
 
 export function released({ id, fence }: LeaseRef): Settlement {
   return { id, fence, kind: "release" };
+}
+
+/** Gives a task back until something happens. */
+export function suspended({ id, fence }: LeaseRef, until: Suspension = {}): Settlement {
+  return { id, fence, kind: "suspend", ...until };
 }
 
 function watched(wait: Promise<unknown>): { readonly isSettled: boolean } {

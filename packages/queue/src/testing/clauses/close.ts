@@ -29,6 +29,7 @@ export const closeClauses: readonly Clause[] = [
       const { signal } = new AbortController();
       const id = await t.add();
       const held = await t.claimOne();
+      const schedule = { key: "a", text: "", nextAt: 1 };
       await store.close();
       const calls: Readonly<Record<string, () => Promise<unknown>>> = {
         enqueue: () => store.enqueue(queue, [t.task()], { limit: 10 }),
@@ -36,6 +37,10 @@ export const closeClauses: readonly Clause[] = [
         settle: () => store.settle(queue, [completed(held)]),
         renew: () => t.renew(held),
         report: () => t.report(held, { kind: "log", line: "late" }),
+        checkpoint: () => t.checkpoint(held, "late"),
+        checkpoints: () => store.checkpoints(queue, id),
+        signal: () => t.signal(id, "late"),
+        children: () => store.children(queue, id),
         cancel: () => t.cancel(id),
         get: () => store.get(queue, [id]),
         result: () => store.result(queue, id),
@@ -47,6 +52,13 @@ export const closeClauses: readonly Clause[] = [
         redrive: () => store.redrive(queue, [id]),
         discard: () => store.discard(queue, [id]),
         stats: () => store.stats(queue),
+        meter: () => store.meter(queue),
+        list: () => store.list(queue, "ready", 1),
+        pause: () => store.pause(queue, true),
+        setSchedule: () => store.setSchedule(queue, schedule),
+        removeSchedule: () => store.removeSchedule(queue, "a"),
+        schedules: () => store.schedules(queue),
+        fire: () => store.fire(queue, schedule, 2, t.task(), { limit: 1 }),
       };
       for (const [name, call] of Object.entries(calls)) {
         const outcome = call().then(

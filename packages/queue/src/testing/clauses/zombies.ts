@@ -1,7 +1,7 @@
 // Late writes of those who hold no lease: refused, with the right cause, and nothing changes.
 import { same } from "@holdfast/core/testing";
 import type { Clause, Trial } from "../trial.ts";
-import { completed, failed, LEASE_MS, LOST, released } from "../trial.ts";
+import { completed, failed, LEASE_MS, LOST, released, suspended } from "../trial.ts";
 import type { LeaseRef, WriteOutcome } from "../../store.ts";
 
 /** Tries every write under a lease; expects `refusal` each time, and the task to stay as it is. */
@@ -18,7 +18,10 @@ async function refusesAll(t: Trial, lease: LeaseRef, refusal: WriteOutcome, when
   same(await t.end(failed(lease)), refusal, `a failure ${when}`);
   same(await t.end(failed(lease, 0)), refusal, `a failed try ${when}`);
   same(await t.end(released(lease)), refusal, `giving back ${when}`);
+  same(await t.end(suspended(lease, { event: "zombie" })), refusal, `a suspension ${when}`);
+  same(await t.checkpoint(lease, "zombie"), refusal, `a checkpoint ${when}`);
   same(await t.find(lease.id), before, `the task after late writes ${when}`);
+  same(await t.checkpointNames(lease.id), [], `its checkpoints after late writes ${when}`);
   same(await t.store.result(t.queue, lease.id), result, `its result after late writes ${when}`);
 }
 
@@ -52,7 +55,7 @@ export const zombieClauses: readonly Clause[] = [
   {
     title: "refuses every write after a lease was settled",
     check: async (t) => {
-      const settlements = { completed, failed, released } as const;
+      const settlements = { completed, failed, released, suspended } as const;
       for (const [name, settlement] of Object.entries(settlements)) {
         await t.add();
         const held = await t.claimOne();
@@ -64,6 +67,10 @@ export const zombieClauses: readonly Clause[] = [
       const held = await t.claimOne();
       await t.settle(failed(held, 1_000));
       await refusesAll(t, held, LOST, "while it waits for another try");
+      await t.add();
+      const sleeper = await t.claimOne();
+      await t.settle(suspended(sleeper, { event: "go" }));
+      await refusesAll(t, sleeper, LOST, "while it waits for an event");
     },
   },
   {
