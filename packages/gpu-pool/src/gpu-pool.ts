@@ -3,31 +3,29 @@ import type { Clock, Duration, Timer } from "@holdfast/core";
 import { channel, ClosedError, MAX_DURATION_MS, notify, optionsOf } from "@holdfast/core";
 import type { GpuPool, GpuPoolOptions, ModelLease, PoolCloseReport, RunModelOptions } from "./contract.ts";
 import { GPU_POOL_DEFAULTS } from "./defaults.ts";
-import type { Device } from "./device.ts";
 import { devicesOf, preloadedOn } from "./devices-of.ts";
 import {
   DeadlineExceededError,
   ModelUnavailableError,
   OutOfMemoryError,
   PoolSaturatedError,
-  UnknownDeviceError,
   UnknownModelError,
   WorkerCrashedError,
   WorkerFailedError,
 } from "./errors.ts";
+import { Fleet } from "./fleet.ts";
 import type { Model, ModelRegistry } from "./model.ts";
 import { modelRegistry } from "./model.ts";
-import type { DeviceEvent, GpuPoolSnapshot, ModelEvent, RequestEvent } from "./observe.ts";
-import { deviceSnapshot } from "./observe.ts";
+import type { GpuPoolSnapshot, ModelEvent } from "./observe.ts";
 import { PoolLeases } from "./pool-leases.ts";
+import type { PoolRequest } from "./pool-requests.ts";
+import { PoolRequests } from "./pool-requests.ts";
 import { poolSettings } from "./pool-settings.ts";
-import type { DropReason, ScheduledRequest, SchedulerCommand, SchedulerEvent } from "./scheduler/contract.ts";
+import type { DropReason, SchedulerCommand, SchedulerEvent } from "./scheduler/contract.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
-import { SupervisedDevice } from "./supervised-device.ts";
+import type { DeviceListener } from "./supervised-device.ts";
 
-const deviceChanged = /* @__PURE__ */ channel<DeviceEvent>("gpu-pool", "device");
 const modelMoved = /* @__PURE__ */ channel<ModelEvent>("gpu-pool", "model");
-const requestEnded = /* @__PURE__ */ channel<RequestEvent>("gpu-pool", "request");
 
 /**
  * A pool over the devices of one or more adapters. Workers start at once, in the background. A pool alone does not
@@ -39,95 +37,40 @@ export function gpuPool(options: GpuPoolOptions): GpuPool {
   return new Pool(options);
 }
 
-interface Request extends ScheduledRequest {
-  readonly input: unknown;
-  readonly transfer: readonly ArrayBuffer[] | undefined;
-  readonly onProgress: ((value: unknown) => void) | undefined;
-  readonly signal: AbortSignal | undefined;
-  readonly resolve: (output: unknown) => void;
-  readonly reject: (error: unknown) => void;
-  readonly arrivedAt: number;
-  startedAt: number | undefined;
-  device: string | undefined;
-  /** What runs in one batch, itself included. */
-  mates: readonly Request[];
-  /** Its caller has an answer; what still runs of it is on its way out. */
-  answered: boolean;
-  graceTimer?: Timer;
-  leaveSignal?: () => void;
-}
-
 class Pool implements GpuPool {
   readonly #name: string;
   readonly #clock: Clock;
   readonly #cancelGraceMs: number;
   readonly #models: ModelRegistry;
   readonly #leases: PoolLeases;
-  readonly #scheduler: Scheduler<Request>;
-  readonly #devices: ReadonlyMap<string, SupervisedDevice>;
-  /** Requests that wait or run, also those that were told to stop and have not yet. */
-  readonly #requests = new Map<number, Request>();
+  readonly #scheduler: Scheduler<PoolRequest>;
+  readonly #requests: PoolRequests;
+  readonly #fleet: Fleet;
   #nextId = 1;
-  #finished = 0;
   #isDraining = false;
   #closing: Promise<PoolCloseReport> | undefined;
   #wake: { readonly at: number; readonly timer: Timer } | undefined;
-  /** Keeps the process while there are requests. */
-  #hold: Timer | undefined;
-  #onIdle: (() => void)[] = [];
-  /** Devices that are being taken out, and who waits for that. */
-  readonly #leaving = new Map<string, (() => void)[]>();
   /** Those who wait for a device to come up, or for the end of the pool. */
   readonly #onUp = new Set<() => void>();
 
   constructor(options: GpuPoolOptions) {
     const check = optionsOf("gpuPool");
     this.#models = modelRegistry(options.models);
-    const settings = poolSettings(options, this.#models, check);
-    this.#name = settings.name;
-    this.#clock = settings.clock;
-    this.#cancelGraceMs = settings.cancelGraceMs;
-    this.#scheduler = new Scheduler(settings.scheduling);
-    this.#leases = new PoolLeases(settings.clock, (event) => this.#apply(event));
-    const listener = {
-      up: (device: Device) => {
-        const supervised = this.#devices.get(device.id)!;
-        if (this.#leaving.has(device.id)) {
-          this.#leave(supervised);
-          return;
-        }
-        this.#apply({ type: "device-up", device, loaded: supervised.loaded });
-        for (const tell of this.#onUp) tell();
-      },
-      down: (device: Device, cause: Error) => this.#apply({ type: "device-down", device: device.id }, cause),
-      changed: (device: SupervisedDevice) => this.#publishDevice(device),
-      progress: (id: number, value: unknown) => this.#progress(id, value),
-      succeeded: (id: number, output: unknown) =>
-        this.#ended(id, "succeeded", (request) => request.resolve(output)),
-      failed: (id: number, error: Error, isSick: boolean) => {
-        if (isSick) this.#failedWithDevice(id, error);
-        else this.#ended(id, "failed", (request) => request.reject(error));
-      },
-      outOfMemory: (batch: number) => this.#apply({ type: "out-of-memory", batch }),
-      moved: (device: Device, { key }: Model, type: ModelEvent["change"]) => {
-        if (modelMoved.hasSubscribers)
-          modelMoved.publish({ pool: this.#name, device: device.id, model: key, change: type });
-        this.#apply({ type, device: device.id, model: key });
-      },
-    };
-    this.#devices = new Map(
-      devicesOf(options.workers, this.#models, check).map(({ device, adapter }) => [
-        device.id,
-        new SupervisedDevice(
-          device,
-          adapter,
-          preloadedOn(device, this.#models.models),
-          settings.supervision,
-          listener,
-        ),
-      ]),
+    const { name, clock, cancelGraceMs, scheduling, supervision } = poolSettings(
+      options,
+      this.#models,
+      check,
     );
-    for (const device of this.#devices.values()) void device.start();
+    this.#name = name;
+    this.#clock = clock;
+    this.#cancelGraceMs = cancelGraceMs;
+    this.#scheduler = new Scheduler(scheduling);
+    this.#requests = new PoolRequests(name, clock);
+    this.#leases = new PoolLeases(clock, (event) => this.#apply(event));
+    const closeStepMs = Math.max(1, cancelGraceMs);
+    this.#fleet = new Fleet({ pool: name, supervision, closeStepMs }, this.#listener());
+    for (const { device, adapter } of devicesOf(options.workers, this.#models, check))
+      this.#fleet.add(device, adapter, preloadedOn(device, this.#models.models));
   }
 
   run(model: Model | string, input: unknown, options: RunModelOptions = {}): Promise<never> {
@@ -138,7 +81,7 @@ class Pool implements GpuPool {
       options.signal?.throwIfAborted();
       const now = this.#clock.monotonic();
       const within = check.duration("deadline", options.deadline, { min: 1 }, MAX_DURATION_MS);
-      const request: Request = {
+      const request: PoolRequest = {
         id: this.#nextId,
         model: found.key,
         priority: check.integer("priority", options.priority, { min: -100, max: 100 }, 0),
@@ -159,7 +102,8 @@ class Pool implements GpuPool {
         answered: false,
       };
       this.#nextId += 1;
-      this.#accept(request);
+      const { id } = request;
+      this.#requests.accept(request, () => this.#apply({ type: "cancel", id }));
       this.#apply({ type: "request", request });
     });
   }
@@ -174,20 +118,8 @@ class Pool implements GpuPool {
     return this.#leases.acquire(key, signal);
   }
 
-  async drainDevice(id: string): Promise<void> {
-    const device = this.#devices.get(id);
-    if (device === undefined) throw new UnknownDeviceError(id);
-    if (device.status === "closed") return;
-    await new Promise<void>((resolve) => {
-      const waiting = this.#leaving.get(id);
-      if (waiting !== undefined) {
-        waiting.push(resolve);
-        return;
-      }
-      this.#leaving.set(id, [resolve]);
-      this.#apply({ type: "device-drain", device: id });
-      this.#leave(device);
-    });
+  drainDevice(id: string): Promise<void> {
+    return this.#fleet.drain(id, () => this.#apply({ type: "device-drain", device: id }));
   }
 
   snapshot(): GpuPoolSnapshot {
@@ -200,14 +132,12 @@ class Pool implements GpuPool {
       running: this.#scheduler.running,
       capacity: this.#scheduler.capacity,
       backlogMs: Math.round(this.#scheduler.backlogMs),
-      finished: this.#finished,
+      finished: this.#requests.finished,
       models: this.#models.models.map(({ key }) => key),
-      devices: [...this.#devices.values()].map((device) =>
-        deviceSnapshot(device, (id) => {
-          const request = this.#requests.get(id);
-          return { model: request?.model ?? "", ranMs: now - (request?.startedAt ?? now) };
-        }),
-      ),
+      devices: this.#fleet.snapshot((id) => {
+        const request = this.#requests.get(id);
+        return { model: request?.model ?? "", ranMs: now - (request?.startedAt ?? now) };
+      }),
     };
   }
 
@@ -237,7 +167,7 @@ class Pool implements GpuPool {
 
   async drain(): Promise<void> {
     this.#isDraining = true;
-    if (this.#requests.size > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
+    await this.#requests.idle();
   }
 
   close(options: { readonly within?: Duration } = {}): Promise<PoolCloseReport> {
@@ -252,23 +182,22 @@ class Pool implements GpuPool {
   }
 
   async #close(withinMs: number): Promise<PoolCloseReport> {
-    const before = this.#finished;
+    const before = this.#requests.finished;
     const timeUp = new AbortController();
     await Promise.race([
       this.drain(),
       this.#clock.sleep(withinMs, timeUp.signal, { keepAlive: true }).catch(() => {}),
     ]);
     timeUp.abort();
-    const finished = this.#finished - before;
-    const rest = [...this.#requests.values()];
+    const finished = this.#requests.finished - before;
+    const rest = this.#requests.all();
     this.#leases.close(new ClosedError(`pool "${this.#name}"`));
     for (const request of rest) {
-      this.#answer(request, "closed", () => request.reject(new ClosedError(`pool "${this.#name}"`)));
-      this.#forget(request);
+      this.#requests.answer(request, "closed", () => request.reject(new ClosedError(`pool "${this.#name}"`)));
+      this.#requests.forget(request);
     }
     this.#wake?.timer.cancel();
-    const cutMs = Math.max(1, this.#cancelGraceMs);
-    await Promise.all([...this.#devices.values()].map((device) => device.close(cutMs)));
+    await this.#fleet.close();
     return { finished, cut: rest.length };
   }
 
@@ -279,46 +208,55 @@ class Pool implements GpuPool {
     return found;
   }
 
-  /** Shuts a device down that is being taken out, once it runs nothing. */
-  #leave(device: SupervisedDevice): void {
-    if (device.running.size > 0) return;
-    void device.close(Math.max(1, this.#cancelGraceMs)).then(() => {
-      for (const tell of this.#leaving.get(device.device.id)?.splice(0) ?? []) tell();
-    });
-  }
-
-  /** From here on until it is forgotten, a request is held and its caller's signal followed. */
-  #accept(request: Request): void {
-    this.#requests.set(request.id, request);
-    this.#hold ??= this.#clock.setTimer(MAX_DURATION_MS, () => {}, { keepAlive: true });
-    const { signal, id } = request;
-    if (signal === undefined) return;
-    const onAbort = (): void => this.#apply({ type: "cancel", id });
-    signal.addEventListener("abort", onAbort, { once: true });
-    request.leaveSignal = () => signal.removeEventListener("abort", onAbort);
+  /** What devices tell. */
+  #listener(): Omit<DeviceListener, "changed"> {
+    return {
+      up: (device) => {
+        this.#apply({ type: "device-up", device, loaded: this.#fleet.get(device.id).loaded });
+        for (const tell of this.#onUp) tell();
+      },
+      down: (device, cause) => this.#apply({ type: "device-down", device: device.id }, cause),
+      progress: (id, value) => {
+        const request = this.#requests.get(id);
+        if (request !== undefined && !request.answered) notify(request.onProgress, value);
+      },
+      succeeded: (id, output) => this.#ended(id, "succeeded", (request) => request.resolve(output)),
+      failed: (id, error, isSick) => {
+        if (isSick) this.#failedWithDevice(id, error);
+        else this.#ended(id, "failed", (request) => request.reject(error));
+      },
+      outOfMemory: (batch) => this.#apply({ type: "out-of-memory", batch }),
+      moved: (device, { key }, type) => {
+        if (modelMoved.hasSubscribers)
+          modelMoved.publish({ pool: this.#name, device: device.id, model: key, change: type });
+        this.#apply({ type, device: device.id, model: key });
+      },
+    };
   }
 
   /** Tells the scheduler what has happened and does what it answers. */
-  #apply(event: SchedulerEvent<Request>, cause?: Error): void {
+  #apply(event: SchedulerEvent<PoolRequest>, cause?: Error): void {
     const commands = this.#scheduler.handle(event, this.#clock.monotonic());
     for (const command of commands) this.#do(command, cause);
     this.#setWake();
   }
 
-  #do(command: SchedulerCommand<Request>, cause: Error | undefined): void {
+  #do(command: SchedulerCommand<PoolRequest>, cause: Error | undefined): void {
     switch (command.type) {
       case "run":
         this.#start(command);
         break;
       case "refuse": {
         const { request, waiting, retryAfterMs } = command;
-        this.#answer(request, "refused", () => request.reject(new PoolSaturatedError(waiting, retryAfterMs)));
-        this.#forget(request);
+        this.#requests.answer(request, "refused", () =>
+          request.reject(new PoolSaturatedError(waiting, retryAfterMs)),
+        );
+        this.#requests.forget(request);
         break;
       }
       case "drop":
         this.#answerStopped(command.request, command.why, "waiting");
-        this.#forget(command.request);
+        this.#requests.forget(command.request);
         break;
       case "stop":
         this.#answerStopped(command.request, command.why, "running");
@@ -330,15 +268,17 @@ class Pool implements GpuPool {
           why === "out-of-memory"
             ? new OutOfMemoryError(device, request.model)
             : new WorkerCrashedError(device, request.model, cause ? { cause } : {});
-        this.#answer(request, why === "out-of-memory" ? "failed" : "crashed", () => request.reject(error));
-        this.#forget(request);
+        this.#requests.answer(request, why === "out-of-memory" ? "failed" : "crashed", () =>
+          request.reject(error),
+        );
+        this.#requests.forget(request);
         break;
       }
       case "load":
-        void this.#devices.get(command.device)!.load(this.#models.find(command.model)!);
+        void this.#fleet.get(command.device).load(this.#models.find(command.model)!);
         break;
       case "unload":
-        void this.#devices.get(command.device)!.unload(this.#models.find(command.model)!);
+        void this.#fleet.get(command.device).unload(this.#models.find(command.model)!);
         break;
       case "granted":
         this.#leases.granted(command.lease, command.device);
@@ -349,7 +289,7 @@ class Pool implements GpuPool {
     }
   }
 
-  #start({ batch, device, model, requests }: SchedulerCommand<Request> & { readonly type: "run" }): void {
+  #start({ batch, device, model, requests }: SchedulerCommand<PoolRequest> & { readonly type: "run" }): void {
     const now = this.#clock.monotonic();
     for (const request of requests) {
       request.device = device;
@@ -357,7 +297,7 @@ class Pool implements GpuPool {
       request.mates = requests;
     }
     const { key, name, version } = this.#models.find(model)!;
-    this.#devices.get(device)!.run({
+    this.#fleet.get(device).run({
       id: batch,
       model: { key, name, version },
       items: requests.map(({ id, input, transfer }) => ({ id, input, ...(transfer ? { transfer } : {}) })),
@@ -365,8 +305,8 @@ class Pool implements GpuPool {
   }
 
   /** Asks a running request to stop, and ends its worker when it does not. */
-  #stop(request: Request, deviceId: string): void {
-    const device = this.#devices.get(deviceId)!;
+  #stop(request: PoolRequest, deviceId: string): void {
+    const device = this.#fleet.get(deviceId);
     device.cancel(request.id, reasonText(request.signal));
     // It may have stopped on the spot.
     if (!this.#requests.has(request.id)) return;
@@ -378,59 +318,32 @@ class Pool implements GpuPool {
     });
   }
 
-  #progress(id: number, value: unknown): void {
-    const request = this.#requests.get(id);
-    if (request !== undefined && !request.answered) notify(request.onProgress, value);
-  }
-
-  #ended(id: number, outcome: "succeeded" | "failed", settle: (request: Request) => void): void {
+  #ended(id: number, outcome: "succeeded" | "failed", settle: (request: PoolRequest) => void): void {
     const request = this.#requests.get(id);
     if (request === undefined) return;
-    if (!request.answered) this.#finished += 1;
-    this.#answer(request, outcome, () => settle(request));
-    this.#forget(request);
+    this.#requests.finish(request, outcome, () => settle(request));
+    this.#requests.forget(request);
     this.#apply({ type: "done", id });
-    if (request.device !== undefined && this.#leaving.has(request.device))
-      this.#leave(this.#devices.get(request.device)!);
+    if (request.device !== undefined) this.#fleet.left(request.device);
   }
 
   /** Its device goes down at once: the request is answered, and its place is given back with the device. */
   #failedWithDevice(id: number, error: Error): void {
     const request = this.#requests.get(id);
     if (request === undefined) return;
-    if (!request.answered) this.#finished += 1;
-    this.#answer(request, "failed", () => request.reject(error));
+    this.#requests.finish(request, "failed", () => request.reject(error));
     this.#apply({ type: "cancel", id });
   }
 
   /** To a request that was taken back or is too late. */
-  #answerStopped(request: Request, why: DropReason, phase: "waiting" | "running"): void {
+  #answerStopped(request: PoolRequest, why: DropReason, phase: "waiting" | "running"): void {
     const error = (): unknown => {
       if (why === "cancelled") return request.signal?.reason;
       return why === "deadline"
         ? new DeadlineExceededError(request.model, phase)
         : new ModelUnavailableError(request.model);
     };
-    this.#answer(request, why === "unloadable" ? "failed" : why, () => request.reject(error()));
-  }
-
-  /** Gives the caller its answer, the first time. */
-  #answer(request: Request, outcome: RequestEvent["outcome"], settle: () => void): void {
-    if (request.answered) return;
-    request.answered = true;
-    request.leaveSignal?.();
-    settle();
-    if (requestEnded.hasSubscribers) this.#publishRequest(request, outcome);
-  }
-
-  /** Nothing of the request waits or runs any more. */
-  #forget(request: Request): void {
-    this.#requests.delete(request.id);
-    request.graceTimer?.cancel();
-    if (this.#requests.size > 0) return;
-    this.#hold?.cancel();
-    this.#hold = undefined;
-    for (const tell of this.#onIdle.splice(0)) tell();
+    this.#requests.answer(request, why === "unloadable" ? "failed" : why, () => request.reject(error()));
   }
 
   #setWake(): void {
@@ -444,30 +357,6 @@ class Pool implements GpuPool {
       this.#apply({ type: "timer" });
     });
     this.#wake = { at, timer };
-  }
-
-  #publishDevice({ device, status, failuresInARow, lastFailure }: SupervisedDevice): void {
-    if (!deviceChanged.hasSubscribers) return;
-    deviceChanged.publish({
-      pool: this.#name,
-      device: device.id,
-      status,
-      failuresInARow,
-      ...(lastFailure === undefined ? {} : { lastFailure }),
-    });
-  }
-
-  #publishRequest(request: Request, outcome: RequestEvent["outcome"]): void {
-    const now = this.#clock.monotonic();
-    const startedAt = request.startedAt ?? now;
-    requestEnded.publish({
-      pool: this.#name,
-      model: request.model,
-      outcome,
-      waitedMs: startedAt - request.arrivedAt,
-      ranMs: now - startedAt,
-      ...(request.device === undefined ? {} : { device: request.device }),
-    });
   }
 }
 

@@ -38,4 +38,4 @@ export type {
   SchedulerCommand,
   SchedulerEvent,
 } from "./scheduler/contract.ts";
-export type { Batch, BatchItem, Worker, WorkerAdapter, WorkerEvents } from "./worker.ts";
+export type { Batch, BatchItem, Worker, WorkerAdapter, WorkerEvents, WorkerStarter } from "./worker.ts";

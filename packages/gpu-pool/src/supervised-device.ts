@@ -7,7 +7,7 @@ import type { Model, ModelRef } from "./model.ts";
 import type { Canary } from "./health/canary.ts";
 import { CanaryRun } from "./health/canary.ts";
 import { classifyFailure } from "./health/classify-failure.ts";
-import type { Batch, Worker, WorkerAdapter, WorkerEvents } from "./worker.ts";
+import type { Batch, Worker, WorkerEvents, WorkerStarter } from "./worker.ts";
 
 /** How a device is treated. Times in milliseconds. */
 export interface SupervisionSettings {
@@ -60,7 +60,7 @@ export class SupervisedDevice {
 
   constructor(
     readonly device: Device,
-    private readonly adapter: WorkerAdapter,
+    private readonly adapter: WorkerStarter,
     /** Loaded before the device is up. */
     private readonly preloaded: readonly Model[],
     private readonly settings: SupervisionSettings,

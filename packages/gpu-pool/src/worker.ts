@@ -50,12 +50,16 @@ export interface Worker {
   kill(): Promise<void>;
 }
 
-/** Makes the workers of a pool's devices. */
-export interface WorkerAdapter {
+/** Starts workers on devices of a kind. */
+export interface WorkerStarter {
   /** Such as `"worker-threads"`. */
   readonly kind: string;
-  /** At least one. Each has one worker at a time. */
-  readonly devices: readonly Device[];
   /** Starts the worker of a device; resolves once it can load models. Rejects with the signal's reason when it aborts. */
   start(device: Device, events: WorkerEvents, signal: AbortSignal): Promise<Worker>;
+}
+
+/** Makes the workers of a pool's devices. */
+export interface WorkerAdapter extends WorkerStarter {
+  /** At least one. Each has one worker at a time. */
+  readonly devices: readonly Device[];
 }

@@ -1,4 +1,5 @@
 // How tasks of a kind are run: what a handler is told, and what it may say.
+import type { Steps } from "./steps/contract.ts";
 import type { TaskDefinition } from "./task.ts";
 
 /** What a handler receives. */
@@ -16,13 +17,16 @@ export interface TaskContext<Input> {
   readonly fence: number;
   /**
    * Aborts when the task is cancelled (`TASK_CANCELLED`), its time is up (`TIMEOUT`), its lease is lost
-   * (`LEASE_LOST`) or the worker closes (`WORKER_CLOSING`). Made when it is first read.
+   * (`LEASE_LOST`), the worker closes (`WORKER_CLOSING`) or the run has ended in a wait (`TASK_SUSPENDED`). Made
+   * when it is first read.
    */
   readonly signal: AbortSignal;
   /** Whether the run has been aborted. Cheaper to ask than `signal.aborted`. */
   readonly aborted: boolean;
   /** Milliseconds left of this run's timeout. */
   readonly remainingMs: number;
+  /** Durable steps: what is done once stays done. A task that uses none pays nothing. */
+  readonly step: Steps;
   /** Throws the abort's reason if the run has been aborted. */
   throwIfAborted(): void;
   /**

@@ -12,6 +12,7 @@ export type {
 export {
   InvalidPayloadError,
   NoHandlerError,
+  NoParentError,
   PayloadTooLargeError,
   PayloadVersionError,
   PermanentError,
@@ -25,6 +26,8 @@ export {
   WorkerClosingError,
 } from "./errors.ts";
 export { explicitWaits } from "./explicit-waits.ts";
+export { flow } from "./flow.ts";
+export type { EnqueuedFlow, FlowNode, FlowOptions } from "./flow.ts";
 export { handle } from "./handler.ts";
 export type { TaskContext, TaskHandler } from "./handler.ts";
 export { MEMORY_STORE_DEFAULTS, memoryStore } from "./memory/memory-store.ts";
@@ -38,6 +41,29 @@ export { queue } from "./queue.ts";
 export { QUEUE_DEFAULTS } from "./queue-contract.ts";
 export type { Queue, QueueOptions, WaitOptions } from "./queue-contract.ts";
 export { EXPIRED, MAX_SCHEDULES, MAX_TENANTS, MAX_WEIGHT, turnCost } from "./store.ts";
+export { STEP_LIMITS } from "./steps/contract.ts";
+export type {
+  StepContext,
+  StepEndedEvent,
+  StepOptions,
+  Steps,
+  WaitForOptions,
+  WaitForTimeout,
+} from "./steps/contract.ts";
+export type {
+  ChildOutcome,
+  ChildOutcomes,
+  ChildTask,
+  JoinOptions,
+  SpawnOptions,
+} from "./steps/children-contract.ts";
+export {
+  ChildFailedError,
+  EventTimeoutError,
+  StepMismatchError,
+  TaskSuspendedError,
+  TooManyStepsError,
+} from "./steps/errors.ts";
 export type * from "./store.ts";
 export { defineTask, TASK_DEFAULTS } from "./task.ts";
 export type { TaskDefinition, TaskOptions, Upcaster } from "./task.ts";

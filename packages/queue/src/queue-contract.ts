@@ -10,8 +10,9 @@ import type {
   GroupOptions,
   WhenFull,
 } from "./enqueue-options.ts";
+import type { EnqueuedFlow, FlowNode } from "./flow.ts";
 import type { PayloadFormat } from "./payload-format.ts";
-import type { FireOutcome, QueueMeter, QueueStats, QueueStore, Schedule } from "./store.ts";
+import type { FireOutcome, QueueMeter, QueueStats, QueueStore, Schedule, SignalOutcome } from "./store.ts";
 import type { TaskDefinition } from "./task.ts";
 import type { TaskIdMaker } from "./task-id.ts";
 import type { TaskEvent, TaskState, TaskStatus } from "./task-status.ts";
@@ -89,6 +90,14 @@ export interface Queue extends AsyncDisposable {
     options?: EnqueueCallOptions,
   ): Promise<readonly Enqueued[]>;
 
+  /**
+   * Adds a tree of at most 1,000 tasks in one step: each begins when all its children have ended, however they ended.
+   * One whose ID is taken does not keep the others out.
+   *
+   * @throws as {@link enqueue} does.
+   */
+  enqueueFlow(root: FlowNode, options?: EnqueueCallOptions): Promise<EnqueuedFlow>;
+
   /** @throws TaskNotFoundError */
   status(id: string): Promise<TaskStatus>;
 
@@ -125,6 +134,17 @@ export interface Queue extends AsyncDisposable {
    * @throws TaskNotFoundError
    */
   cancel(id: string, reason?: string): Promise<boolean>;
+
+  /**
+   * Tells a task of an event: `step.waitFor(event)` of its handler answers `value`, whether it waits already or comes to
+   * that later. An event happens once for a task: `"duplicate"` says that it had happened, and that the first value
+   * stays. `"ended"`: the task had ended.
+   *
+   * @param event - 1 to 100 letters, digits, dots, hyphens and underscores.
+   * @param value - `null` if there is nothing to say.
+   * @throws TaskNotFoundError, PayloadTooLargeError, UnserializableError, InvalidOptionError
+   */
+  signal(id: string, event: string, value?: unknown): Promise<Exclude<SignalOutcome, "unknown">>;
 
   /** Lets nothing be claimed any more, by any worker, until {@link resume}. What runs goes on. */
   pause(): Promise<void>;

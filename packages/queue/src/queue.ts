@@ -9,6 +9,8 @@ import type {
   EnqueueOptions,
 } from "./enqueue-options.ts";
 import { QueueFullError, TaskCancelledError, TaskFailedError, TaskNotFoundError } from "./errors.ts";
+import type { EnqueuedFlow, FlowNode } from "./flow.ts";
+import { flattened, treeOf } from "./flow.ts";
 import { ended, eventsOf } from "./following.ts";
 import type { NewTaskSettings } from "./new-task.ts";
 import { enqueuedOf, newTask, readyTask } from "./new-task.ts";
@@ -25,9 +27,12 @@ import type {
   QueueStats,
   QueueStore,
   Schedule,
+  SignalOutcome,
 } from "./store.ts";
+import { eventCheckpoint } from "./steps/step-names.ts";
 import type { TaskDefinition } from "./task.ts";
 import { uuidV7 } from "./task-id.ts";
+import type { TraceCarrier } from "./task-meta.ts";
 import { writeMeta } from "./task-meta.ts";
 import type { TaskEvent, TaskState, TaskStatus } from "./task-status.ts";
 import type { TaskTracing } from "./task-tracing.ts";
@@ -139,6 +144,20 @@ class StoredQueue implements Queue {
     return this.#enqueueAll(task, items, options);
   }
 
+  async enqueueFlow(root: FlowNode, options: EnqueueCallOptions = {}): Promise<EnqueuedFlow> {
+    const flat = flattened(root, () => this.#settings.taskId(this.clock.now()));
+    const made: NewTask[] = [];
+    for (const { node, item } of flat) {
+      const [one] = await this.#ready(node.task, [item as EnqueueItem<never>], options.signal);
+      made.push(node.children.length > 0 ? { ...one!, waitsForChildren: true } : one!);
+    }
+    const versionOf = (at: number): number => flat[at]!.node.task.version;
+    const result = await this.#send(root.task.name, made, versionOf, (tasks) => this.#add(tasks, options));
+    if (result.full) throw new QueueFullError(this.name, result.live, this.#retryAfterMs);
+    result.outcomes.forEach(enqueuedOf);
+    return treeOf(flat);
+  }
+
   async status(id: string): Promise<TaskStatus> {
     const [status] = await this.store.get(this.name, [id]);
     if (status === undefined) throw new TaskNotFoundError(id);
@@ -183,6 +202,14 @@ class StoredQueue implements Queue {
     return outcome === "cancelled";
   }
 
+  async signal(id: string, event: string, value: unknown = null): Promise<Exclude<SignalOutcome, "unknown">> {
+    const name = eventCheckpoint(event);
+    const payload = await this.payloads.write(value, { id, part: "checkpoint", name });
+    const outcome = await this.store.signal(this.name, id, { name, value: payload });
+    if (outcome === "unknown") throw new TaskNotFoundError(id);
+    return outcome;
+  }
+
   pause(): Promise<void> {
     return this.store.pause(this.name, true);
   }
@@ -220,8 +247,11 @@ class StoredQueue implements Queue {
     nextAt: number,
   ): Promise<FireOutcome> {
     const made = await this.#ready(task, [item], undefined);
-    return this.#send(task, made, (tasks) =>
-      this.store.fire(this.name, schedule, nextAt, tasks[0]!, { limit: this.#limit }),
+    return this.#send(
+      task.name,
+      made,
+      () => task.version,
+      (tasks) => this.store.fire(this.name, schedule, nextAt, tasks[0]!, { limit: this.#limit }),
     );
   }
 
@@ -259,7 +289,12 @@ class StoredQueue implements Queue {
     options: EnqueueCallOptions,
   ): Promise<readonly Enqueued[]> {
     const made = await this.#ready(task, items, options.signal);
-    const result = await this.#send(task, made, (tasks) => this.#add(tasks, options));
+    const result = await this.#send(
+      task.name,
+      made,
+      () => task.version,
+      (tasks) => this.#add(tasks, options),
+    );
     if (result.full) throw new QueueFullError(this.name, result.live, this.#retryAfterMs);
     return result.outcomes.map(enqueuedOf);
   }
@@ -281,17 +316,21 @@ class StoredQueue implements Queue {
   }
 
   /** Sends tasks with what travels beside their inputs. */
-  #send<Input, T>(
-    task: EnqueuedTask<Input>,
+  #send<T>(
+    task: string,
     made: readonly NewTask[],
+    versionOf: (at: number) => number,
     send: (tasks: readonly NewTask[]) => Promise<T>,
   ): Promise<T> {
-    const withMeta = (meta: string | undefined): readonly NewTask[] =>
-      meta === undefined ? made : made.map((one) => ({ ...one, meta }));
-    if (this.tracing === undefined) return send(withMeta(writeMeta(task.version, undefined)));
+    const withMeta = (trace: TraceCarrier | undefined): readonly NewTask[] =>
+      made.map((one, at) => {
+        const meta = writeMeta(versionOf(at), trace);
+        return meta === undefined ? one : { ...one, meta };
+      });
+    if (this.tracing === undefined) return send(withMeta(undefined));
     const only = made.length === 1 ? { id: made[0]!.id } : {};
-    const about = { queue: this.name, task: task.name, count: made.length, ...only };
-    return this.tracing.sending(about, (trace) => send(withMeta(writeMeta(task.version, trace))));
+    const about = { queue: this.name, task, count: made.length, ...only };
+    return this.tracing.sending(about, (trace) => send(withMeta(trace)));
   }
 
   async #add(tasks: readonly NewTask[], options: EnqueueCallOptions): Promise<EnqueueResult> {

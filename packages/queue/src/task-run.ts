@@ -1,5 +1,5 @@
 // One run of a task on a worker: its handler, its deadline, its lease, and how that lease is to be ended.
-import type { Clock, Random, Timer } from "@holdfast/core";
+import type { Backoff, Clock, Random, Timer } from "@holdfast/core";
 import { LeaseLostError, retryAfterOf, TimeoutError } from "@holdfast/core";
 import {
   PayloadTooLargeError,
@@ -11,8 +11,12 @@ import {
 import { failureOf, isPermanent } from "./failure.ts";
 import type { TaskContext, TaskHandler } from "./handler.ts";
 import type { Payload } from "./payload.ts";
-import type { Reporter } from "./reporter.ts";
 import type { Queue } from "./queue-contract.ts";
+import type { Reporter } from "./reporter.ts";
+import type { Steps } from "./steps/contract.ts";
+import { TaskSuspendedError } from "./steps/errors.ts";
+import type { StepHost, Suspension } from "./steps/step-host.ts";
+import { TaskSteps } from "./steps/task-steps.ts";
 import type { ClaimedTask, RetryPlan, Settlement, TaskReport, WriteOutcome } from "./store.ts";
 import { readMeta, traceOf } from "./task-meta.ts";
 import { inputOf, resultOf } from "./task-payload.ts";
@@ -23,17 +27,22 @@ export interface RunSettings {
   readonly clock: Clock;
   readonly random: Random;
   readonly reporter: Reporter;
-  readonly queue: Pick<Queue, "name" | "payloads" | "tracing">;
+  readonly queue: Queue;
+  /** The worker's name. */
+  readonly worker: string;
+  /** How long the store may take to answer, in milliseconds. */
+  readonly patienceMs: number;
   /** How long a handler that was told to stop may take, in milliseconds. */
   readonly graceMs: number;
 }
 
 /** Why a run was told to stop. */
-export type StopCause = "lease_lost" | "cancelled" | "timeout" | "closing";
+export type StopCause = "lease_lost" | "cancelled" | "timeout" | "closing" | "suspended";
 
 type Ending =
   | { readonly kind: "returned"; readonly result: Payload }
   | { readonly kind: "threw"; readonly thrown: unknown }
+  | { readonly kind: "suspended"; readonly until: Suspension }
   | { readonly kind: "abandoned" };
 
 const MAX_PROGRESS_BYTES = 8_192;
@@ -43,7 +52,7 @@ const NEWER_DELAY_MS = 10_000;
 /** The wait before another try when the task's own backoff fails. */
 const FALLBACK_RETRY: RetryPlan = { delayMs: 1_000, backoffState: 0 };
 
-export class TaskRun {
+export class TaskRun implements StepHost {
   /** On the clock's monotonic time: from here on the lease may be somebody else's. */
   leaseEndsAt: number;
   readonly startedAt: number;
@@ -53,7 +62,11 @@ export class TaskRun {
   #limit: Timer | undefined;
   #grace: Timer | undefined;
   #settle: ((settlement: Settlement | undefined) => void) | undefined;
+  #steps: TaskSteps | undefined;
+  #onOver: (() => void) | undefined;
   #hasEnded = false;
+  /** The handler has ended, or was left behind. */
+  #isOver = false;
   #isOurs = true;
 
   constructor(
@@ -92,6 +105,7 @@ export class TaskRun {
     if (this.#settle !== undefined)
       this.#grace = this.settings.clock.setTimer(this.settings.graceMs, () => this.abandon());
     this.#controller?.abort(reason);
+    this.#steps?.end(reason);
   }
 
   loseLease(): void {
@@ -119,6 +133,60 @@ export class TaskRun {
     throw outcome.cause === "cancelled"
       ? new TaskCancelledError(id, outcome.reason)
       : new LeaseLostError(id, fence);
+  }
+
+  /** A run that was frozen learns here, and not from its store, that its lease has ended. */
+  checkLease(): void {
+    if (this.#isOurs && this.leaseEndsAt <= this.settings.clock.monotonic()) this.loseLease();
+  }
+
+  /** Ends the run without an outcome: its handler waits, and stays behind where it is. */
+  suspend(until: Suspension): void {
+    if (this.#isOver || this.#stop !== undefined) return;
+    this.#isOver = true;
+    const end = (): void => {
+      this.#end({ kind: "suspended", until });
+      this.#stop ??= { cause: "suspended", reason: new TaskSuspendedError(this.claimed.id) };
+      this.#controller?.abort(this.#stop.reason);
+    };
+    if (this.#reported === undefined) end();
+    else void this.#reported.then(end);
+  }
+
+  get steps(): Steps {
+    return (this.#steps ??= new TaskSteps(this));
+  }
+
+  get queue(): Queue {
+    return this.settings.queue;
+  }
+
+  get worker(): string {
+    return this.settings.worker;
+  }
+
+  get backoff(): Backoff {
+    return this.handler.task.backoff;
+  }
+
+  get random(): Random {
+    return this.settings.random;
+  }
+
+  get patienceMs(): number {
+    return this.settings.patienceMs;
+  }
+
+  get graceMs(): number {
+    return this.settings.graceMs;
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded;
   }
 
   get aborted(): boolean {
@@ -158,10 +226,14 @@ export class TaskRun {
       // Told to stop before it began.
       if (this.#stop !== undefined) throw this.#stop.reason;
       const value = await (tracing === undefined ? this.#call(input) : this.#traced(tracing, input));
+      this.#isOver = true;
+      if (this.#steps !== undefined) await this.#steps.finish();
       const result = await resultOf(value, this.claimed.id, task, payloads, signal);
       if (this.#reported !== undefined) await this.#reported;
       return { kind: "returned", result };
     } catch (thrown) {
+      this.#isOver = true;
+      if (this.#steps !== undefined) await this.#steps.finish(thrown);
       await this.#reported;
       return { kind: "threw", thrown };
     }
@@ -181,14 +253,19 @@ export class TaskRun {
       attempt,
       ...(trace === undefined ? {} : { trace }),
     };
-    return tracing.processing(about, async () => this.#call(input));
+    // A handler that stays behind in a wait never ends, but its part of the trace does.
+    const over = new Promise<void>((resolve) => (this.#onOver = resolve));
+    return tracing.processing(about, () => Promise.race([this.#call(input), over]));
   }
 
   #end(ending: Ending): void {
     if (this.#hasEnded || this.#settle === undefined) return;
     this.#hasEnded = true;
+    this.#isOver = true;
     this.#limit?.cancel();
     this.#grace?.cancel();
+    this.#steps?.end();
+    this.#onOver?.();
     this.#settle(this.#settlement(ending));
   }
 
@@ -196,6 +273,7 @@ export class TaskRun {
     const { id, fence } = this.claimed;
     const stop = this.#stop;
     if (stop?.cause === "lease_lost" || stop?.cause === "cancelled") return undefined;
+    if (ending.kind === "suspended") return { id, fence, kind: "suspend", ...ending.until };
     // What came after its time was up came too late, even if it is a result.
     if (stop?.cause === "timeout") return this.#failure(stop.reason);
     if (ending.kind === "returned") return { id, fence, kind: "complete", result: ending.result };
@@ -262,6 +340,10 @@ class RunContext implements TaskContext<never> {
 
   get remainingMs(): number {
     return this.#run.remainingMs;
+  }
+
+  get step(): Steps {
+    return this.#run.steps;
   }
 
   throwIfAborted(): void {

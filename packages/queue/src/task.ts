@@ -164,7 +164,8 @@ function upcastersOf(
   return steps;
 }
 
-async function parse(
+/** @throws InvalidPayloadError; the value as it is without a schema. */
+export async function parse(
   schema: StandardSchemaV1 | undefined,
   value: unknown,
   task: string,

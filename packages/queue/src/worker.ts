@@ -101,6 +101,8 @@ class ClaimingWorker implements Worker {
       random: check.function("random", options.random) ?? systemRandom,
       reporter: new Reporter(queue, this.#leaseMs),
       queue,
+      worker: this.name,
+      patienceMs: this.#leaseMs,
       graceMs: check.duration("grace", options.grace, {}, graceMs),
     };
     this.#pool = new PQueue({ concurrency: this.#concurrency });

@@ -94,3 +94,31 @@ describe("the subpaths", () => {
     expectTypeOf(queueStoreConformance).returns.toBeVoid();
   });
 });
+
+describe("steps", () => {
+  it("answer what their function does, or what its schema makes of it", () => {
+    handle(plain, async ({ step }) => {
+      expectTypeOf(step.run("a", () => 1)).resolves.toBeNumber();
+      expectTypeOf(step.run("a", async () => ({ n: "x" }), { input: 1 })).resolves.toEqualTypeOf<{
+        n: string;
+      }>();
+      const output = z.object({ n: z.coerce.number<string>() });
+      expectTypeOf(step.run("a", () => ({ n: "7" }), { output })).resolves.toEqualTypeOf<{ n: number }>();
+      // @ts-expect-error the function must answer what the schema takes
+      void step.run("a", () => ({ n: 7 }), { output });
+      expectTypeOf(step.waitFor("paid")).resolves.toBeUnknown();
+      expectTypeOf(step.waitFor<number>("paid")).resolves.toBeNumber();
+      expectTypeOf(step.waitFor("paid", { schema: z.string() })).resolves.toBeString();
+      expectTypeOf(step.waitFor<number>("paid", { timeout: "1h" })).resolves.toEqualTypeOf<
+        number | undefined
+      >();
+      expectTypeOf(
+        step.waitFor("paid", { schema: z.string(), timeout: "1h", onTimeout: "throw" }),
+      ).resolves.toBeString();
+      // @ts-expect-error no duration
+      void step.sleep("pause", "soon");
+      return "";
+    });
+    expectTypeOf(tasks.signal("id", "paid", 1)).resolves.toEqualTypeOf<"delivered" | "duplicate" | "ended">();
+  });
+});

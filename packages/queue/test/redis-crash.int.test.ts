@@ -99,6 +99,7 @@ describe.skipIf(!inject("startsRedis"))("a queue in Redis whose processes die", 
     }
     expect(await store.stats("work")).toEqual({
       scheduled: 0,
+      waiting: 0,
       ready: 0,
       running: 0,
       completed: ids.length,

@@ -54,12 +54,12 @@ describe.skipIf(redisUrl === "")("any history of a queue in Redis", () => {
   const mutants: Readonly<Record<string, readonly [guard: string, broken: string]>> = {
     "does not compare fences": ["t[7] == its_fence and now < t[8]", "now < t[8]"],
     "lets things happen a millisecond late": [
-      "'-inf', whole(now), 'LIMIT'",
-      "'-inf', whole(now - 1), 'LIMIT'",
+      "'-inf', whole(now), 'WITHSCORES'",
+      "'-inf', whole(now - 1), 'WITHSCORES'",
     ],
     "takes no counter for fences": ["fence = fence + 1", "fence = 1"],
-    "does not free dedup keys": ["call('HGET', KEYS[12], key) == id then", "false then"],
-    "does not wait for a group's turn": ["if is_first(id, t) then offer(id, t) end", "offer(id, t)"],
+    "does not free dedup keys": ["call('HGET', KEYS[17], fields[4]) == id then", "false then"],
+    "does not wait for a group's turn": ["if may_run(id, t) then offer(id, t) end", "offer(id, t)"],
     "miscounts what is forgotten": ["counts[t[1]] = counts[t[1]] - 1\n  if t[1]", "if t[1]"],
   };
   it.each(Object.entries(mutants))(

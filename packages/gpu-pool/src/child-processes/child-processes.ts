@@ -2,12 +2,11 @@
 import type { ChildProcess } from "node:child_process";
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { asError, optionsOf } from "@holdfast/core";
+import { optionsOf } from "@holdfast/core";
 import type { Device } from "../device.ts";
 import { WorkerFailedError } from "../errors.ts";
-import type { WorkerLink } from "../served/message-worker.ts";
-import { MessageWorker } from "../served/message-worker.ts";
-import type { FromWorker } from "../served/protocol.ts";
+import type { WorkerHost } from "../served/start-worker.ts";
+import { startMessageWorker } from "../served/start-worker.ts";
 import type { Worker, WorkerAdapter, WorkerEvents } from "../worker.ts";
 
 export interface ChildProcessesOptions {
@@ -49,55 +48,35 @@ export function childProcesses(options: ChildProcessesOptions): WorkerAdapter {
   };
 }
 
-function startProcess(
+async function startProcess(
   { module, env = {}, execArgv = [] }: ChildProcessesOptions,
   device: Device,
   events: WorkerEvents,
   signal: AbortSignal,
 ): Promise<Worker> {
-  return new Promise((resolve, reject) => {
-    signal.throwIfAborted();
-    const added = typeof env === "function" ? env(device) : env;
-    const child = fork(fileURLToPath(module), {
-      serialization: "advanced",
-      env: { ...process.env, ...added, HOLDFAST_DEVICE: device.id },
-      execArgv: [...execArgv],
-    });
-    // A pool alone does not keep a process alive; whoever awaits one of its requests does.
-    const release = (): void => {
-      child.unref();
-      child.channel?.unref();
-    };
-    release();
-    const worker = new MessageWorker(linkTo(child), device.id, events);
-    let isUp = false;
-    const onAbort = (): void => void worker.kill().then(() => reject(asError(signal.reason)));
-    signal.addEventListener("abort", onAbort, { once: true });
-    const gone = (cause: Error): void => {
-      signal.removeEventListener("abort", onAbort);
-      worker.gone(cause);
-      if (isUp) events.crashed(cause);
-      else reject(cause);
-    };
-    child.on("message", (message: FromWorker) => {
-      if (message.type !== "ready") {
-        worker.take(message);
-        return;
-      }
-      isUp = true;
-      release();
-      signal.removeEventListener("abort", onAbort);
-      resolve(worker);
-    });
-    child.on("error", (error) => gone(error));
-    child.on("exit", (code, by) =>
-      gone(new WorkerFailedError(device.id, by === null ? `ended with code ${code}` : `was ended by ${by}`)),
-    );
+  signal.throwIfAborted();
+  const added = typeof env === "function" ? env(device) : env;
+  const child = fork(fileURLToPath(module), {
+    serialization: "advanced",
+    env: { ...process.env, ...added, HOLDFAST_DEVICE: device.id },
+    execArgv: [...execArgv],
   });
+  return startMessageWorker(hostOf(child, device.id), device, events, signal);
 }
 
-function linkTo(child: ChildProcess): WorkerLink {
+function hostOf(child: ChildProcess, device: string): WorkerHost {
   return {
+    release: () => {
+      child.unref();
+      child.channel?.unref();
+    },
+    listen: (heard, gone) => {
+      child.on("message", heard);
+      child.on("error", gone);
+      child.on("exit", (code, by) =>
+        gone(new WorkerFailedError(device, by === null ? `ended with code ${code}` : `was ended by ${by}`)),
+      );
+    },
     post: (message) => {
       // One that is gone has said so, or is about to.
       if (child.connected) child.send(message, () => {});

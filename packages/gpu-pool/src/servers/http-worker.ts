@@ -44,18 +44,31 @@ export interface ServerProtocol {
     signal: AbortSignal,
     progress: (value: unknown) => void,
   ): Promise<unknown>;
+  /** The worker is let go of; what runs has been aborted. */
+  close?(): void;
 }
 
-/** Makes an adapter of a protocol. */
-export function serverAdapter(protocol: ServerProtocol, options: ServersOptions): WorkerAdapter {
+/** Makes an adapter of a protocol. One that keeps something for each server, such as a socket, is made for each. */
+export function serverAdapter(
+  protocol: ServerProtocol | ((device: Device, url: string) => ServerProtocol),
+  options: ServersOptions,
+  kind: string = typeof protocol === "function" ? "server" : protocol.kind,
+): WorkerAdapter {
   const urls = new Map(options.devices.map(({ id, url }) => [id, url.replace(/\/+$/, "")]));
   return {
-    kind: protocol.kind,
+    kind,
     devices: options.devices,
     start: async (device, events, signal) => {
-      const call = callerOf(device.id, urls.get(device.id)!, options);
-      await protocol.ready(call, signal);
-      return new HttpWorker(protocol, call, options.modelName ?? (({ name }) => name), device.id, events);
+      const url = urls.get(device.id)!;
+      const call = callerOf(device.id, url, options);
+      const spoken = typeof protocol === "function" ? protocol(device, url) : protocol;
+      try {
+        await spoken.ready(call, signal);
+      } catch (error) {
+        spoken.close?.();
+        throw error;
+      }
+      return new HttpWorker(spoken, call, options.modelName ?? (({ name }) => name), device.id, events);
     },
   };
 }
@@ -134,6 +147,7 @@ class HttpWorker implements Worker {
     for (const item of this.#running.values())
       item.abort(new WorkerFailedError(this.device, "was let go of"));
     this.#running.clear();
+    this.protocol.close?.();
   }
 
   async #runItem(model: ModelRef, id: number, input: unknown): Promise<void> {
@@ -184,6 +198,34 @@ function callerOf(device: string, url: string, options: ServersOptions): ServerC
       throw new WorkerFailedError(device, "cannot be reached", { cause });
     }
   };
+}
+
+/** An answer's body. Rejects with a `ModelFailedError` (`TOO_LARGE`) as soon as it is larger than it may be. */
+export async function bytesOf(
+  model: string,
+  response: Response,
+  maxBytes: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of response.body ?? []) {
+      chunks.push(chunk as Uint8Array);
+      size += (chunk as Uint8Array).byteLength;
+      if (size > maxBytes) break;
+    }
+  } catch (cause) {
+    throw new WorkerFailedError(model, "broke off its answer", { cause });
+  }
+  if (size > maxBytes)
+    throw new ModelFailedError(model, "TOO_LARGE", `an answer of ${model} is larger than ${maxBytes} bytes`);
+  const whole = new Uint8Array(size);
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return whole;
 }
 
 /** The lines of an answer that comes bit by bit. Rejects with a `WorkerFailedError` when it breaks off. */

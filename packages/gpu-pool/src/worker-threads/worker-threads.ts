@@ -5,9 +5,8 @@ import { asError, optionsOf } from "@holdfast/core";
 import type { Device } from "../device.ts";
 import { WorkerFailedError } from "../errors.ts";
 import type { WorkerAdapter, WorkerEvents, Worker } from "../worker.ts";
-import type { WorkerLink } from "../served/message-worker.ts";
-import { MessageWorker } from "../served/message-worker.ts";
-import type { FromWorker } from "../served/protocol.ts";
+import type { WorkerHost } from "../served/start-worker.ts";
+import { startMessageWorker } from "../served/start-worker.ts";
 
 export interface WorkerThreadsOptions {
   /** The module that calls `serveModels`. */
@@ -43,50 +42,30 @@ export function workerThreads(options: WorkerThreadsOptions): WorkerAdapter {
   };
 }
 
-function startThread(
+async function startThread(
   { module, resourceLimits, workerData }: WorkerThreadsOptions,
   device: Device,
   events: WorkerEvents,
   signal: AbortSignal,
 ): Promise<Worker> {
-  return new Promise((resolve, reject) => {
-    signal.throwIfAborted();
-    const thread = new Thread(module, {
-      name: device.id,
-      ...(resourceLimits ? { resourceLimits } : {}),
-      workerData,
-    });
-    // A pool alone does not keep a process alive; whoever awaits one of its requests does.
-    thread.unref();
-    const worker = new MessageWorker(linkTo(thread), device.id, events);
-    let isUp = false;
-    const onAbort = (): void => void worker.kill().then(() => reject(asError(signal.reason)));
-    signal.addEventListener("abort", onAbort, { once: true });
-    const gone = (cause: Error): void => {
-      signal.removeEventListener("abort", onAbort);
-      worker.gone(cause);
-      if (isUp) events.crashed(cause);
-      else reject(cause);
-    };
-    thread.on("message", (message: FromWorker) => {
-      if (message.type !== "ready") {
-        worker.take(message);
-        return;
-      }
-      isUp = true;
-      // Once more: a thread that comes up holds the process again.
-      thread.unref();
-      signal.removeEventListener("abort", onAbort);
-      resolve(worker);
-    });
-    thread.on("error", (error) => gone(asError(error)));
-    thread.on("messageerror", (error) => gone(asError(error)));
-    thread.on("exit", (code) => gone(new WorkerFailedError(device.id, `ended with code ${code}`)));
+  signal.throwIfAborted();
+  const thread = new Thread(module, {
+    name: device.id,
+    ...(resourceLimits ? { resourceLimits } : {}),
+    workerData,
   });
+  return startMessageWorker(hostOf(thread, device.id), device, events, signal);
 }
 
-function linkTo(thread: Thread): WorkerLink {
+function hostOf(thread: Thread, device: string): WorkerHost {
   return {
+    release: () => thread.unref(),
+    listen: (heard, gone) => {
+      thread.on("message", heard);
+      thread.on("error", (error) => gone(asError(error)));
+      thread.on("messageerror", (error) => gone(asError(error)));
+      thread.on("exit", (code) => gone(new WorkerFailedError(device, `ended with code ${code}`)));
+    },
     post: (message, transfer) => thread.postMessage(message, transfer),
     end: async () => {
       thread.removeAllListeners();

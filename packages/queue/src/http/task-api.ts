@@ -4,6 +4,7 @@ import { optionsOf, problemResponse, readJson, RequestError } from "@holdfast/co
 import type { EnqueueOptions } from "../enqueue-options.ts";
 import { TaskCancelledError, TaskFailedError } from "../errors.ts";
 import type { Queue } from "../queue-contract.ts";
+import { eventCheckpoint } from "../steps/step-names.ts";
 import type { TaskDefinition } from "../task.ts";
 import { hasEnded } from "../task-status.ts";
 import { eventStream } from "./event-stream.ts";
@@ -29,14 +30,20 @@ export interface TaskApiOptions {
   readonly task?: TaskDefinition<never, unknown, never, unknown>;
   /** Refuses a request by throwing. Called for every one, with the task's ID where there is one. */
   readonly authorize?: (request: Request, taskId: string | undefined) => unknown;
+  /** The events that tasks can be told of from outside, and for which `step.waitFor` waits. @defaultValue none */
+  readonly signals?: readonly string[];
   /** Longest long-poll (`Prefer: wait`), in seconds. @defaultValue 60 */
   readonly maxWaitSeconds?: number;
 }
+
+const ROUTE = /^(?:\/?|\/([\w.:-]{1,100})(?:\/(result|events)|\/events\/([\w.-]{1,100}))?)$/;
 
 /** Where a request goes below the base. */
 interface Route {
   readonly id: string | undefined;
   readonly part: "" | "result" | "events";
+  /** The event that the task is told of. */
+  readonly event: string | undefined;
 }
 
 /**
@@ -49,6 +56,8 @@ interface Route {
  *   task that failed or was cancelled, the error as problem details.
  * - `GET base/:id/events` streams Server-Sent Events, from `Last-Event-ID` or `?after=` on; 204 once there is nothing
  *   more to come.
+ * - `POST base/:id/events/:name` tells the task of an event, if that is one of `signals`; the JSON body is its value:
+ *   202 with the task, 200 if it was told before, 409 if it had ended.
  * - `DELETE base/:id` cancels: 200 with the task, also when it had ended before.
  *
  * Whoever knows an ID may ask about it, unless `authorize` says otherwise: IDs are too long to guess.
@@ -60,12 +69,14 @@ export function taskApi(options: TaskApiOptions): Handler {
   const { queue, authorize } = options;
   const base = check.string("base", options.base, 200, "/tasks");
   const maxWait = check.integer("maxWaitSeconds", options.maxWaitSeconds, { min: 0, max: 600 }, 60);
+  const signals = new Set(signalsOf(options.signals));
   const submit = options.submit ?? submitterOf(options.task, queue.maxPayloadBytes);
 
   const serve = async (request: Request): Promise<Response> => {
     const route = routeOf(new URL(request.url).pathname, base);
     await authorize?.(request, route.id);
     if (route.id === undefined) return add(queue, base, submit, request);
+    if (route.event !== undefined) return tell(queue, base, signals, route.id, route.event, request);
     if (request.method === "DELETE" && route.part === "") return cancel(queue, base, route.id);
     if (request.method !== "GET" && request.method !== "HEAD")
       throw notAllowed(route.part === "" ? "GET, DELETE" : "GET");
@@ -137,6 +148,29 @@ async function cancel(queue: Queue, base: string, id: string): Promise<Response>
   return taskResponse(200, taskBody(await queue.status(id), base));
 }
 
+async function tell(
+  queue: Queue,
+  base: string,
+  signals: ReadonlySet<string>,
+  id: string,
+  event: string,
+  request: Request,
+): Promise<Response> {
+  if (!signals.has(event)) throw new RequestError(404, "NOT_FOUND", "there is no such event");
+  if (request.method !== "POST") throw notAllowed("POST");
+  const outcome = await queue.signal(id, event, await readJson(request, queue.maxPayloadBytes));
+  if (outcome === "ended") throw new RequestError(409, "TASK_ENDED", `task ${id} has ended`);
+  return taskResponse(outcome === "delivered" ? 202 : 200, taskBody(await queue.status(id), base));
+}
+
+/** Names are checked here, so that a wrong one is found when the server starts. */
+function signalsOf(signals: TaskApiOptions["signals"]): readonly string[] {
+  if (signals !== undefined && !Array.isArray(signals))
+    optionsOf("taskApi").refuse("signals", signals, "a list of events");
+  for (const event of signals ?? []) eventCheckpoint(event);
+  return signals ?? [];
+}
+
 async function untilEnded(queue: Queue, id: string, ms: number, signal: AbortSignal): Promise<void> {
   if (hasEnded(await queue.status(id))) return;
   const stop = new AbortController();
@@ -171,9 +205,9 @@ function submitterOf(
 
 function routeOf(path: string, base: string): Route {
   const rest = path.startsWith(base) ? path.slice(base.length) : undefined;
-  const match = rest === undefined ? null : /^(?:\/?|\/([\w.:-]{1,100})(?:\/(result|events))?)$/.exec(rest);
+  const match = rest === undefined ? null : ROUTE.exec(rest);
   if (match === null) throw new RequestError(404, "NOT_FOUND", "there is nothing at this address");
-  return { id: match[1], part: (match[2] ?? "") as Route["part"] };
+  return { id: match[1], part: (match[2] ?? "") as Route["part"], event: match[3] };
 }
 
 /** Seconds of `Prefer: wait=n` (RFC 7240 §4.3); 0 without. */

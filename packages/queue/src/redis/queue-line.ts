@@ -4,7 +4,7 @@ import type { RedisRunner, RedisScript, TickBatch } from "@holdfast/core/redis";
 import { redisScript, tickBatch } from "@holdfast/core/redis";
 import type { NewTask } from "../store.ts";
 import { scriptText } from "./script-text.ts";
-import { enqueueWords } from "./script-words.ts";
+import { enqueueWords } from "./enqueue-words.ts";
 import type { Word } from "./word.ts";
 import type { Subscription } from "./subscription.ts";
 import { Wakeups } from "./wakeups.ts";
@@ -23,16 +23,22 @@ export interface LineSettings {
 const KEYS = [
   "meta",
   "tasks",
-  "inputs",
-  "results",
-  "events",
+  "parts",
   "ready",
-  "live",
-  "kept",
+  "scheduled",
+  "waiting",
+  "running",
+  "completed",
+  "cancelled",
   "buried",
   "failed",
+  "alarms",
   "groups",
+  "children",
+  "flows",
+  "limits",
   "dedup",
+  "schedules",
   "revoked",
   "watch",
 ] as const;

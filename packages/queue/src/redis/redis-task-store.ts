@@ -1,43 +1,12 @@
 // Tasks in Redis: every verb is one run of one script, shared by all that is asked in one tick.
 import type { Clock, Duration } from "@holdfast/core";
-import { ClosedError, optionsOf, systemClock } from "@holdfast/core";
-import { hashTagOf, inspectRedis, keyPrefix, redisRunner } from "@holdfast/core/redis";
-import type { Payload } from "../payload.ts";
-import type {
-  CancelOutcome,
-  ClaimedTask,
-  ClaimRequest,
-  EnqueueResult,
-  EventPage,
-  LeaseRef,
-  NewTask,
-  QueueStats,
-  QueueStore,
-  QueueStoreTraits,
-  RedriveOutcome,
-  ReportRequest,
-  RevokedLease,
-  Settlement,
-  WriteOutcome,
-} from "../store.ts";
-import type { TaskEvent, TaskStatus } from "../task-status.ts";
-import type { LineSettings } from "./queue-line.ts";
-import { QueueLine } from "./queue-line.ts";
-import {
-  claimWords,
-  enqueueOutcome,
-  idWords,
-  pushSettlement,
-  revokedLeases,
-  whole,
-  WRITTEN,
-  writeOutcome,
-} from "./script-words.ts";
-import { StoreUnfitError } from "./store-unfit-error.ts";
-import { claimedTasks, fromName, fromStoredPayload, STATES, statusOf, toName } from "./stored-task.ts";
+import { optionsOf, systemClock } from "@holdfast/core";
+import { keyPrefix, redisRunner } from "@holdfast/core/redis";
+import type { QueueStore } from "../store.ts";
+import { fitness } from "./fitness.ts";
+import { RedisQueues } from "./redis-queues.ts";
 import type { RedisQueueClient } from "./subscription.ts";
 import { Subscription } from "./subscription.ts";
-import type { Word } from "./word.ts";
 
 export interface RedisTaskStoreOptions {
   /**
@@ -86,13 +55,8 @@ export const REDIS_TASK_STORE_DEFAULTS: {
   maxEvents: 200,
 };
 
-/** Slots that queues are spread over. All keys of a queue are in one, so that one script can change all of them. */
-const TAGS = 16_384;
-const CANCEL_OUTCOMES: readonly CancelOutcome[] = ["unknown", "ended", "cancelled"];
-const REDRIVE_OUTCOMES: readonly RedriveOutcome[] = ["unknown", "not_failed", "duplicate", "redriven"];
-
 /**
- * Keeps tasks in Redis 6.2 or later, alone or as a Cluster, for any number of processes. A queue is fourteen keys in one
+ * Keeps tasks in Redis 6.2 or later, alone or as a Cluster, for any number of processes. A queue is twenty keys in one
  * slot, whatever its length. What is asked in one tick is one round trip; so is completing a task and claiming the next.
  *
  * Acknowledged means that Redis has taken it: whether it outlives a crash of the server is the server's business
@@ -119,11 +83,12 @@ export function redisTaskStore(options: RedisTaskStoreOptions): QueueStore {
   const defaults = REDIS_TASK_STORE_DEFAULTS;
   const prefix = keyPrefix(owner, options.prefix, defaults.prefix);
   // The deadline runs on real time, as the server does.
-  const runner = redisRunner({ client: options.client, deadline: options.deadline ?? defaults.deadlineMs });
+  const deadline = options.deadline ?? defaults.deadlineMs;
+  const runner = redisRunner({ client: options.client, deadline });
   const allowsEviction = check.boolean("allowEviction", options.allowEviction, false);
-  return new RedisTaskStore(prefix, {
+  return new RedisQueues(prefix, {
     runner,
-    fit: once(() => assertFit(options, allowsEviction)),
+    fit: fitness(options.client, deadline, allowsEviction),
     subscription: new Subscription(options.client),
     clock: options.clock ?? systemClock,
     pollMs: check.duration("poll", options.poll, { min: 10 }, defaults.pollMs),
@@ -138,184 +103,4 @@ export function redisTaskStore(options: RedisTaskStoreOptions): QueueStore {
       maxEvents: check.integer("maxEvents", options.maxEvents, { min: 10 }, defaults.maxEvents),
     },
   });
-}
-
-class RedisTaskStore implements QueueStore {
-  readonly traits: QueueStoreTraits = { shared: true, clock: "server", durable: true };
-  readonly #lines = new Map<string, QueueLine>();
-  #isClosed = false;
-
-  constructor(
-    private readonly prefix: string,
-    private readonly settings: LineSettings,
-  ) {}
-
-  async enqueue(
-    queue: string,
-    tasks: readonly NewTask[],
-    { limit }: { readonly limit: number },
-  ): Promise<EnqueueResult> {
-    const ids = tasks.map(({ id }) => id);
-    const answer = await this.#line(queue).enqueue([...tasks], limit);
-    if (answer === 0) return { full: false, outcomes: ids.map((id) => ({ outcome: "enqueued", id })) };
-    const outcomes = answer as readonly (number | string)[];
-    if (outcomes[0] === -1) return { full: true, live: Number(outcomes[1]) };
-    return { full: false, outcomes: ids.map((id, index) => enqueueOutcome(id, outcomes[index]!)) };
-  }
-
-  async claim(queue: string, request: ClaimRequest): Promise<readonly ClaimedTask[]> {
-    return claimedTasks(list(await this.#line(queue).ask("claim", ...claimWords(request))));
-  }
-
-  async settle(
-    queue: string,
-    settlements: readonly Settlement[],
-    claim?: ClaimRequest,
-  ): Promise<{ readonly outcomes: readonly WriteOutcome[]; readonly claimed: readonly ClaimedTask[] }> {
-    const words: Word[] = ["settle", settlements.length];
-    for (const settlement of settlements) pushSettlement(words, settlement);
-    if (claim === undefined) words.push(0);
-    else words.push(1, ...claimWords(claim));
-    const [outcomes, claimed] = list(await this.#line(queue).askWith(words));
-    return {
-      outcomes: outcomes === 1 ? settlements.map(() => WRITTEN) : list(outcomes).map(writeOutcome),
-      claimed: claimedTasks(list(claimed)),
-    };
-  }
-
-  async renew(queue: string, leases: readonly LeaseRef[], leaseMs: number): Promise<readonly WriteOutcome[]> {
-    const words: Word[] = ["renew", whole(leaseMs), leases.length];
-    for (const { id, fence } of leases) words.push(toName(id), fence);
-    return list(await this.#line(queue).askWith(words)).map(writeOutcome);
-  }
-
-  async report(queue: string, requests: readonly ReportRequest[]): Promise<readonly WriteOutcome[]> {
-    const words: Word[] = ["report", requests.length];
-    for (const { id, fence, reports } of requests) {
-      words.push(toName(id), fence, reports.length);
-      for (const report of reports)
-        if (report.kind === "progress") words.push("p", JSON.stringify(report.value) ?? "null");
-        else words.push("l", JSON.stringify(report.line));
-    }
-    return list(await this.#line(queue).askWith(words)).map(writeOutcome);
-  }
-
-  async cancel(queue: string, ids: readonly string[], reason: string): Promise<readonly CancelOutcome[]> {
-    const words = ["cancel", toName(reason), JSON.stringify(reason), ...idWords(ids)];
-    return list(await this.#line(queue).askWith(words)).map((outcome) => CANCEL_OUTCOMES[Number(outcome)]!);
-  }
-
-  async get(queue: string, ids: readonly string[]): Promise<readonly (TaskStatus | undefined)[]> {
-    const answers = list(await this.#line(queue).askWith(["get", ...idWords(ids)]));
-    return ids.map((id, index) => statusOf(id, answers[index]));
-  }
-
-  async result(queue: string, id: string): Promise<Payload | undefined> {
-    const stored = await this.#line(queue).ask("result", toName(id));
-    return typeof stored === "string" ? fromStoredPayload(stored) : undefined;
-  }
-
-  async events(queue: string, id: string, after: number, max: number): Promise<EventPage | undefined> {
-    const answer = await this.#line(queue).ask("events", toName(id), after, max);
-    if (answer === 0) return undefined;
-    const [lastSeq, hasEnded, ...texts] = answer as readonly [number, number, ...string[]];
-    const events = texts.map((text) => JSON.parse(text) as TaskEvent);
-    const seen = events.at(-1)?.seq ?? after;
-    return { events, ended: hasEnded === 1 && seen >= lastSeq };
-  }
-
-  async waitForEvents(queue: string, id: string, after: number, signal: AbortSignal): Promise<void> {
-    await this.#line(queue).waitForEvents(toName(id), after, signal);
-  }
-
-  async waitForWork(queue: string, signal: AbortSignal): Promise<void> {
-    await this.#line(queue).waitForWork(signal);
-  }
-
-  async waitForRevoked(queue: string, worker: string, signal: AbortSignal): Promise<readonly RevokedLease[]> {
-    for (;;) {
-      signal.throwIfAborted();
-      const leases = await this.#line(queue).waitForRevoked(toName(worker), signal);
-      const revoked = revokedLeases(leases);
-      if (revoked.length > 0) return revoked;
-    }
-  }
-
-  async deadLetters(
-    queue: string,
-    { max, after }: { readonly max: number; readonly after?: string },
-  ): Promise<readonly TaskStatus[]> {
-    const behind = after === undefined ? "" : `a${toName(after)}`;
-    const letters = list(await this.#line(queue).ask("deadLetters", max, behind));
-    return letters.map((letter) => {
-      const [id, status] = letter as readonly [string, unknown];
-      return statusOf(fromName(id), status)!;
-    });
-  }
-
-  async redrive(queue: string, ids: readonly string[]): Promise<readonly RedriveOutcome[]> {
-    const outcomes = list(await this.#line(queue).askWith(["redrive", ...idWords(ids)]));
-    return outcomes.map((outcome) => REDRIVE_OUTCOMES[Number(outcome)]!);
-  }
-
-  async discard(queue: string, ids: readonly string[]): Promise<readonly boolean[]> {
-    const outcomes = list(await this.#line(queue).askWith(["discard", ...idWords(ids)]));
-    return outcomes.map((outcome) => outcome === 1);
-  }
-
-  async stats(queue: string): Promise<QueueStats> {
-    const counts = list(await this.#line(queue).ask("stats"));
-    const byState = STATES.map((state, index) => [state, counts[index]]);
-    return Object.fromEntries(byState) as QueueStats;
-  }
-
-  async close(): Promise<void> {
-    this.#isClosed = true;
-    for (const line of this.#lines.values()) line.close();
-    this.#lines.clear();
-    this.settings.subscription.close();
-    this.settings.runner.close();
-  }
-
-  #line(queue: string): QueueLine {
-    if (this.#isClosed) throw new ClosedError("a task store in redis");
-    let line = this.#lines.get(queue);
-    if (line === undefined) {
-      const name = `${this.prefix}${queue}`;
-      line = new QueueLine(this.prefix + hashTagOf(name, TAGS) + queue, this.settings);
-      this.#lines.set(queue, line);
-    }
-    return line;
-  }
-}
-
-async function assertFit(options: RedisTaskStoreOptions, allowsEviction: boolean): Promise<void> {
-  const { version, role, evictionPolicy } = await inspectRedis({
-    client: options.client,
-    deadline: options.deadline ?? REDIS_TASK_STORE_DEFAULTS.deadlineMs,
-  });
-  const [major = 0, minor = 0] = version.split(".").map(Number);
-  const reasons: string[] = [];
-  if (major < 6 || (major === 6 && minor < 2)) reasons.push(`It is version ${version}, older than 6.2.`);
-  if (role !== "master" && options.client.isCluster !== true)
-    reasons.push(`It is a ${role}, which takes no writes.`);
-  if (evictionPolicy !== "noeviction" && !allowsEviction)
-    reasons.push(`Its maxmemory-policy is ${evictionPolicy}, which loses tasks; set it to noeviction.`);
-  if (reasons.length > 0) throw new StoreUnfitError("redis", reasons);
-}
-
-/** Does something once it has gone well, and again as long as it has not. */
-function once(work: () => Promise<void>): () => Promise<void> {
-  let done: Promise<void> | undefined;
-  return () => {
-    done ??= work().catch((error: unknown) => {
-      done = undefined;
-      throw error;
-    });
-    return done;
-  };
-}
-
-function list(answer: unknown): readonly unknown[] {
-  return answer as readonly unknown[];
 }

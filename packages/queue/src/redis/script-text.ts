@@ -1,8 +1,13 @@
 // The script as it is sent: its parts as functions inside one another, and constants in the place of their names.
 import CORE from "./lua/core.lua";
+import GROUPS from "./lua/groups.lua";
 import OTHER_VERBS from "./lua/other-verbs.lua";
+import OWN_ACCORD from "./lua/own-accord.lua";
+import QUEUE_VERBS from "./lua/queue-verbs.lua";
+import RECORDS from "./lua/records.lua";
 import RULES from "./lua/rules.lua";
 import RUN from "./lua/run.lua";
+import SPECIAL from "./lua/special.lua";
 import STATE from "./lua/state.lua";
 import VERBS from "./lua/verbs.lua";
 
@@ -21,8 +26,13 @@ local function run()
 ${CORE}
 ${VERBS}
 make_rest = function()
+${RECORDS}
+${GROUPS}
 ${RULES}
+${OWN_ACCORD}
+${SPECIAL}
 ${OTHER_VERBS}
+${QUEUE_VERBS}
 end
 ${RUN}
 end

@@ -1,49 +1,23 @@
 // What is asked of the script in words, and what its answers mean.
 import type {
+  Checkpoint,
   ClaimRequest,
   EnqueueOutcome,
-  NewTask,
+  LeaseRef,
   RevokedLease,
   Settlement,
   WriteOutcome,
 } from "../store.ts";
-import { fromName, toName, toStoredInput, toStoredPayload } from "./stored-task.ts";
+import { fromName, toName, toStoredPayload } from "./stored-task.ts";
 import type { Word } from "./word.ts";
 
 export const WRITTEN: WriteOutcome = { written: true };
 const LEASE_LOST: WriteOutcome = { written: false, cause: "lease_lost" };
-
-/** Tasks of several callers, who each want all of theirs added or none. What many have in common is said once. */
-export function enqueueWords(calls: readonly (readonly NewTask[])[], limit: number): readonly Word[] {
-  const kinds = new Map<string, number>();
-  const kindWords: Word[] = [];
-  const taskWords: Word[] = [];
-  let count = 0;
-  for (const tasks of calls)
-    for (const task of tasks) {
-      const { id, name, delayMs, priority, maxAttempts, maxLeaseLosses, keepMs, keepFailedMs } = task;
-      const { dedupKey, group } = task;
-      const numbers = `${priority},${maxAttempts},${maxLeaseLosses},${keepMs},${keepFailedMs}`;
-      const kind = `${delayMs},${numbers},${name}`;
-      let place = kinds.get(kind);
-      if (place === undefined) {
-        place = kinds.size + 1;
-        kinds.set(kind, place);
-        kindWords.push(toName(name), whole(delayMs), priority, maxAttempts, maxLeaseLosses);
-        kindWords.push(whole(keepMs), whole(keepFailedMs));
-      }
-      const extras = (dedupKey === undefined ? 0 : 1) + (group === undefined ? 0 : 2);
-      taskWords.push(toName(id), place, toStoredInput(task), extras);
-      if (dedupKey !== undefined) taskWords.push(toName(dedupKey));
-      if (group !== undefined) taskWords.push(toName(group));
-      count += 1;
-    }
-  const sizes = calls.map(({ length }) => length);
-  return ["enqueue", limit, calls.length, ...sizes, kinds.size, ...kindWords, count].concat(taskWords);
-}
+const NO_PARENT = 2;
 
 export function enqueueOutcome(id: string, outcome: number | string): EnqueueOutcome {
   if (typeof outcome === "string") return { outcome: "duplicate", id: fromName(outcome) };
+  if (outcome === NO_PARENT) return { outcome: "no_parent", id };
   return { outcome: outcome === 0 ? "enqueued" : "exists", id };
 }
 
@@ -51,26 +25,68 @@ export function claimWords({ worker, max, leaseMs }: ClaimRequest): readonly Wor
   return [toName(worker), max, whole(leaseMs)];
 }
 
-export function pushSettlement(words: Word[], settlement: Settlement): void {
+/** Completions in a row are said as one. */
+export function settlementWords(settlements: readonly Settlement[]): Word[] {
+  const words: Word[] = ["settle", settlements.length];
+  let countAt = -1;
+  let count = 0;
+  for (const settlement of settlements) {
+    if (settlement.kind !== "complete") {
+      countAt = -1;
+      pushOther(words, settlement);
+      continue;
+    }
+    if (countAt === -1) {
+      countAt = words.push("c", 0) - 1;
+      count = 0;
+    }
+    words[countAt] = count += 1;
+    words.push(toName(settlement.id), settlement.fence, toStoredPayload(settlement.result));
+  }
+  return words;
+}
+
+function pushOther(words: Word[], settlement: Exclude<Settlement, { readonly kind: "complete" }>): void {
   const id = toName(settlement.id);
-  const { fence } = settlement;
-  if (settlement.kind === "complete") words.push("c", id, fence, toStoredPayload(settlement.result));
-  else if (settlement.kind === "release") words.push("r", id, fence);
-  else {
+  const { fence, kind } = settlement;
+  if (kind === "release") words.push("r", id, fence);
+  else if (kind === "suspend") {
+    const { event, children, delayMs } = settlement;
+    const until = {
+      ...(event === undefined ? {} : { e: toName(event) }),
+      ...(children === true ? { c: 1 } : {}),
+      ...(delayMs === undefined ? {} : { d: whole(delayMs) }),
+    };
+    const happened = {
+      ...(event === undefined ? {} : { event }),
+      ...(children === true ? { children } : {}),
+      ...(delayMs === undefined ? {} : { delayMs }),
+    };
+    words.push("s", id, fence, JSON.stringify(until), eventBody("suspended", happened));
+  } else {
     const error = JSON.stringify(settlement.error);
     const { retry } = settlement;
     if (retry === undefined) words.push("f", id, fence, error);
-    else
-      words.push(
-        "t",
-        id,
-        fence,
-        error,
-        whole(retry.delayMs),
-        JSON.stringify(retry.delayMs),
-        retry.backoffState,
-      );
+    else {
+      const { delayMs, backoffState } = retry;
+      words.push("t", id, fence, error, whole(delayMs), JSON.stringify(delayMs), backoffState);
+    }
   }
+}
+
+/** What stands behind `"type":` in the JSON of an event. */
+function eventBody(type: string, fields: object): string {
+  return JSON.stringify({ type, ...fields }).slice('{"type":'.length, -1);
+}
+
+export function checkpointWords({ id, fence }: LeaseRef, checkpoints: readonly Checkpoint[]): Word[] {
+  const words: Word[] = ["checkpoint", toName(id), fence, checkpoints.length];
+  for (const checkpoint of checkpoints) words.push(...recordWords(checkpoint));
+  return words;
+}
+
+export function recordWords({ name, value }: Checkpoint): readonly Word[] {
+  return [toName(name), JSON.stringify(name), toStoredPayload(value)];
 }
 
 export function writeOutcome(answer: unknown): WriteOutcome {

@@ -1,10 +1,6 @@
-// Tasks, payloads and statuses as they are written to Redis and read from it.
+// Tasks and payloads as they are written to Redis and read from it.
 import type { Payload } from "../payload.ts";
 import type { ClaimedTask, NewTask } from "../store.ts";
-import type { TaskFailure, TaskPhase, TaskState, TaskStatus } from "../task-status.ts";
-
-/** States by number, from 1. */
-export const STATES = ["scheduled", "ready", "running", "completed", "failed", "cancelled"] as const;
 
 /** Before a name that UTF-8 cannot say. */
 const ESCAPE = "\u0001";
@@ -32,113 +28,46 @@ export function fromStoredPayload(stored: string): Payload {
 }
 
 /** What a worker needs to know of a task besides its lease: a line of JSON, the same for many tasks, and the payload. */
-export function toStoredInput({ name, maxAttempts, input }: NewTask): string {
-  return `${JSON.stringify([name, maxAttempts])}\n${toStoredPayload(input)}`;
+export function toStoredInput({ name, maxAttempts, meta, input }: NewTask): string {
+  const head: InputHead = meta === undefined ? [name, maxAttempts] : [name, maxAttempts, meta];
+  return `${JSON.stringify(head)}\n${toStoredPayload(input)}`;
 }
 
-/** Words of the answer for each claimed task. */
-export const CLAIM_WORDS = 5;
+/** Words of the answer for each claimed task, behind the fence of the first. */
+const CLAIM_WORDS = 3;
 
 export function claimedTasks(words: readonly unknown[]): readonly ClaimedTask[] {
   const claimed: ClaimedTask[] = [];
-  let head = "";
-  let name = "";
-  let maxAttempts = 0;
-  for (let at = 0; at < words.length; at += CLAIM_WORDS) {
-    const stored = words[at + 4] as string;
-    const line = stored.slice(0, stored.indexOf("\n"));
-    if (line !== head) {
-      head = line;
-      [name, maxAttempts] = JSON.parse(line) as [string, number];
+  let fence = words[0] as number;
+  let line = "";
+  let head: InputHead = ["", 0];
+  for (let at = 1; at < words.length; at += CLAIM_WORDS) {
+    const stored = words[at + 1] as string;
+    const its = stored.slice(0, stored.indexOf("\n"));
+    if (its !== line) {
+      line = its;
+      head = JSON.parse(line) as InputHead;
     }
-    claimed.push({
-      id: fromName(words[at] as string),
-      fence: words[at + 1] as number,
-      attempt: words[at + 2] as number,
-      backoffState: Number(words[at + 3]),
-      name,
-      maxAttempts,
-      input: fromStoredPayload(stored.slice(line.length + 1)),
-    });
+    const [name, maxAttempts, meta] = head;
+    const [attempt, backoffState, checkpoints] = triesOf(words[at + 2]);
+    const input = fromStoredPayload(stored.slice(line.length + 1));
+    const id = fromName(words[at] as string);
+    const task = { id, fence, name, input, attempt, maxAttempts, backoffState, checkpoints };
+    claimed.push(meta === undefined ? task : { ...task, meta });
+    fence += 1;
   }
   return claimed;
 }
 
-/** A status from the script's answer; 0 stands for no task. */
-export function statusOf(id: string, answer: unknown): TaskStatus | undefined {
-  if (answer === 0) return undefined;
-  const [
-    state,
-    due,
-    enqueuedAt,
-    startedAt,
-    finishedAt,
-    attempt,
-    maxAttempts,
-    leaseLosses,
-    lastSeq,
-    priority,
-    worker,
-    name,
-    isGrouped,
-    group,
-    progress,
-    failure,
-    reason,
-  ] = answer as StatusWords;
-  const error = failure === "" ? undefined : (JSON.parse(failure) as TaskFailure);
-  return {
-    ...phaseOf(STATES[state - 1]!, due, startedAt, finishedAt, fromName(worker), error, reason),
-    id,
-    name: fromName(name),
-    priority,
-    enqueuedAt,
-    attempt,
-    maxAttempts,
-    leaseLosses,
-    lastSeq,
-    ...(isGrouped === 1 ? { group: fromName(group) } : {}),
-    ...(progress === "" ? {} : { progress: JSON.parse(progress) as unknown }),
-    ...(error === undefined ? {} : { lastError: error }),
-  };
-}
+type InputHead = readonly [name: string, maxAttempts: number, meta?: string];
+type Tries = readonly [attempt: number, backoffState: number, checkpoints: number];
 
-function phaseOf(
-  state: TaskState,
-  due: number,
-  startedAt: number,
-  finishedAt: number,
-  worker: string,
-  error: TaskFailure | undefined,
-  reason: string,
-): TaskPhase {
-  switch (state) {
-    case "scheduled":
-      return { state, dueAt: due };
-    case "ready":
-      return { state };
-    case "running":
-      return { state, startedAt, worker, leaseEndsAt: due };
-    case "completed":
-      return { state, finishedAt };
-    case "failed":
-      return { state, finishedAt, error: error! };
-    case "cancelled":
-      return { state, finishedAt, reason: fromName(reason) };
-  }
-}
+const FIRST_TRY: Tries = [1, 0, 0];
 
-/** As the script's `status_of` answers. */
-type StatusWords = readonly [
-  ...numbers: [number, number, number, number, number, number, number, number, number, number],
-  worker: string,
-  name: string,
-  isGrouped: number,
-  group: string,
-  progress: string,
-  failure: string,
-  reason: string,
-];
+/** 0 stands for a task that is new. */
+function triesOf(more: unknown): Tries {
+  return more === 0 ? FIRST_TRY : (JSON.parse(more as string) as Tries);
+}
 
 function isWellFormed(text: string): boolean {
   return !/\p{Surrogate}/u.test(text);

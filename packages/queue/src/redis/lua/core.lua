@@ -39,15 +39,53 @@ local function flush_ready()
   ready, has_ready = {}, false
 end
 
-local function flush_inputs()
-  if not has_inputs then return end
-  flush(INPUTS, inputs, 'HSET', 'HDEL', false)
-  inputs, has_inputs = {}, false
+local function flush_parts()
+  if not has_parts then return end
+  flush(PARTS, parts, 'HSET', 'HDEL', false)
+  parts, has_parts = {}, false
 end
 
-local function flush_kept()
-  flush(KEPT, kept, 'ZADD', 'ZREM', true)
-  kept = {}
+-- Turns. Those of what has priority 0 and no tenant, as most tasks, are among the counters. All others are in `flows`: the next
+-- turn of each tenant that is ahead, behind a priority and a colon, under scores as in `ready`; behind v and n and a priority
+-- what is counted of it, under scores below 0.
+
+local function flow_of(priority)
+  local found = flows[priority]
+  if found then return found end
+  found = { 0, 0, false }
+  if has_flows == 1 then
+    local turns = call('ZMSCORE', FLOWS, 'v' .. priority, 'n' .. priority)
+    found[LAST], found[NEXT] = -tonumber(turns[1] or 0), -tonumber(turns[2] or 0)
+  end
+  flows[priority] = found
+  return found
+end
+
+local function flush_flow(priority, changed)
+  if priority ~= 0 then
+    call('ZADD', FLOWS, whole(-changed[LAST]), 'v' .. priority, whole(-changed[NEXT]), 'n' .. priority)
+    has_flows = 1
+  end
+  if has_flows == 1 then
+    local rank = (1000 - priority) * RANK
+    call('ZREMRANGEBYSCORE', FLOWS, whole(rank), whole(rank + changed[LAST]))
+  end
+  changed[MOVED] = false
+end
+
+local function flush_flows()
+  for priority, one in pairs(flows) do
+    if one[MOVED] then flush_flow(priority, one) end
+  end
+end
+
+local function is_idle() return counts[SCHEDULED] + counts[WAITING] + counts[IS_READY] + counts[RUNNING] == 0 end
+
+-- Without live tasks nobody remembers whose turn it was.
+local function forget_turns()
+  if has_flows == 1 then call('DEL', FLOWS) end
+  has_flows = 0
+  for _, one in pairs(flows) do one[LAST], one[NEXT], one[MOVED] = 0, 0, false end
 end
 
 local function at(score)

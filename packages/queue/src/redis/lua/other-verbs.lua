@@ -1,4 +1,4 @@
--- The verbs of those who ask, wait, report and tidy up, in the same function as rules.lua.
+-- The verbs of those who write under a lease, cancel, look at tasks and tidy up.
 
 local function renew()
   local lease_ms, outcomes = number(), {}
@@ -30,16 +30,36 @@ local function report()
   return outcomes
 end
 
-local function revoke(worker, id, its_fence, reason)
-  local known = call('HGET', REVOKED, worker)
-  local leases = known and cjson.decode(known) or {}
-  if not known and call('HLEN', REVOKED) >= MAX_WORKERS then
-    call('HDEL', REVOKED, call('HRANDFIELD', REVOKED))
+-- Of each its name, the same as JSON, and its value.
+local function checkpoint()
+  local id, its_fence = word(), number()
+  local t = held(id, its_fence)
+  for _ = 1, number() do
+    local name, name_text, value = word(), word(), word()
+    if t and record(id, t, name, value) then happened(id, t, now, '"checkpoint","name":' .. name_text) end
   end
-  if #leases >= MAX_REVOKED then table.remove(leases, 1) end
-  leases[#leases + 1] = { id, whole(its_fence), reason }
-  call('HSET', REVOKED, worker, cjson.encode(leases))
-  news.workers[#news.workers + 1] = worker
+  return t and 1 or refusal(id, its_fence)
+end
+
+local function checkpoints()
+  local id, found = word(), {}
+  local t = find(id)
+  for index = 1, t and recorded(t) or 0 do
+    local name = part('n' .. index .. ':' .. id)
+    found[2 * index - 1], found[2 * index] = name, part(checkpoint_field(id, name))
+  end
+  return found
+end
+
+local function signal()
+  local id, name, name_text, value = word(), word(), word(), word()
+  local t = find(id)
+  if not t then return 0 end
+  if t[STATE] >= COMPLETED then return 1 end
+  if not record(id, t, name, value) then return 2 end
+  happened(id, t, now, '"signalled","name":' .. name_text)
+  unless_it_waits(id, t, now)
+  return 3
 end
 
 local function cancel()
@@ -52,12 +72,7 @@ local function cancel()
     elseif t[STATE] >= COMPLETED then
       outcomes[index] = 1
     else
-      local was_running = t[STATE] == RUNNING
-      set_rest(t, REASON, reason)
-      happened(id, t, now, '"cancelled","reason":' .. reason_text)
-      drop_input(id, t)
-      finish(id, t, CANCELLED, now)
-      if was_running then revoke(t[WORKER], id, t[FENCE], reason) end
+      cancel_family(id, now, reason, reason_text)
       outcomes[index] = 2
     end
   end
@@ -67,9 +82,12 @@ end
 local function status_of(id)
   local t = find(id)
   if not t then return 0 end
-  local rest = rest_of(t)
-  return { t[STATE], t[DUE], t[ENQUEUED], t[STARTED], t[FINISHED], t[ATTEMPT], t[MAX_ATTEMPTS], t[LOSSES], t[SEQ],
-    t[PRIORITY], t[WORKER], rest[NAME], t[GROUPED], rest[GROUP], rest[PROGRESS], rest[FAILURE], rest[REASON] }
+  local fields = rest_of(t)
+  local numbers = { t[STATE], t[DUE], t[STARTED], t[FINISHED], t[PRIORITY], t[ENQUEUED], t[ATTEMPT], t[MAX_ATTEMPTS], t[LOSSES],
+    t[SEQ] }
+  return { numbers, t[WORKER], fields[NAME], fields[GROUP] or false, fields[TENANT] or false, fields[PARENT] or false,
+    fields[PROGRESS] or false, fields[FAILURE] or false, fields[REASON] or false, fields[EVENT] or false,
+    fields[FOR_CHILDREN] or false }
 end
 
 local function get()
@@ -78,12 +96,26 @@ local function get()
   return found
 end
 
+-- IDs and statuses.
+local function statuses_of(ids)
+  fetch(ids)
+  local found = {}
+  for index, id in ipairs(ids) do found[index] = { id, status_of(id) } end
+  return found
+end
+
+local function children()
+  local id = word()
+  local t = find(id)
+  return t and statuses_of(children_of(id, t)) or {}
+end
+
 local function result()
   local id = word()
   local t = find(id)
   if not t or t[STATE] ~= COMPLETED then return false end
   if t[BODY] ~= '' then return t[BODY] end
-  return results[id] or call('HGET', RESULTS, id)
+  return part('r' .. id)
 end
 
 local function events_after()
@@ -92,8 +124,7 @@ local function events_after()
   if not t then return 0 end
   local page = { t[SEQ], t[STATE] >= COMPLETED and 1 or 0 }
   for seq = math.max(after + 1, t[FIRST]), math.min(t[SEQ], math.max(after + 1, t[FIRST]) + max - 1) do
-    local name = seq .. ':' .. id
-    page[#page + 1] = t[FLAT] == 1 and flat_event(t, seq) or events[name] or call('HGET', EVENTS, name)
+    page[#page + 1] = t[FLAT] == 1 and flat_event(t, seq) or part(seq .. ':' .. id)
   end
   return page
 end
@@ -102,33 +133,31 @@ local function dead_letters()
   local max, after = number(), word()
   local from = 0
   if after ~= '' then
-    local rank = call('ZRANK', FAILED, string.sub(after, 2))
+    local rank = call('ZRANK', FAILED, sub(after, 2))
     -- Behind a task that is gone there is nothing to be found any more.
     if not rank then return {} end
     from = rank + 1
   end
-  local found = call('ZRANGE', FAILED, from, from + max - 1)
-  fetch(found)
-  local letters = {}
-  for index, id in ipairs(found) do letters[index] = { id, status_of(id) } end
-  return letters
+  return statuses_of(call('ZRANGE', FAILED, from, from + max - 1))
 end
 
 local function redrive_one(id)
   local t = find(id)
   if not t then return 0 end
   if t[STATE] ~= DEAD then return 1 end
-  local rest = rest_of(t)
-  if t[KEYED] == 1 and call('HSETNX', DEDUP, rest[KEY], id) == 0 then return 2 end
+  local fields = rest_of(t)
+  if fields[KEY] and call('HSETNX', DEDUP, fields[KEY], id) == 0 then return 2 end
   call('ZREM', FAILED, id)
-  call('ZREM', BURIED, id)
+  if is_idle() then forget_turns() end
+  set_rest(t, BORN, born(t))
+  set_rest(t, PROGRESS, nil)
+  set_rest(t, FAILURE, nil)
   order = order + 1
-  t[ORDER], t[FAILURES], t[ATTEMPT], t[LOSSES], t[BACKOFF] = order, 0, 0, 0, 0
-  rest[PROGRESS], rest[FAILURE] = '', ''
-  t[REST] = cmsgpack.pack(rest)
-  group_join(id, t)
+  t[ORDER], t[TURN] = order, next_turn(t[PRIORITY], fields[TENANT], fields[COST] or 60)
+  t[FAILURES], t[ATTEMPT], t[LOSSES], t[BACKOFF] = 0, 0, 0, 0
+  join_group(id, t, true)
   happened(id, t, now, '"redriven"')
-  make_ready(id, t)
+  make_ready(id, t, now)
   return 3
 end
 
@@ -148,48 +177,3 @@ local function discard()
   end
   return outcomes
 end
-
-local function stats() return { counts[1], counts[2], counts[3], counts[4], counts[5], counts[6] } end
-
-local function watch(field)
-  call('HSET', WATCH, field, 1)
-  is_watched = true
-  local answer = { 0, 0 }
-  news.waits[#news.waits + 1] = answer
-  return answer
-end
-
-local function wait_for_work()
-  flush_ready()
-  if call('ZCARD', READY) > 0 then return 1 end
-  return watch('w')
-end
-
-local function wait_for_events()
-  local id, after = word(), number()
-  local t = find(id)
-  if not t or t[SEQ] > after then return 1 end
-  return watch('e' .. id)
-end
-
-local function take_revoked()
-  local worker = word()
-  local leases = call('HGET', REVOKED, worker)
-  if not leases then return 0 end
-  call('HDEL', REVOKED, worker)
-  return leases
-end
-
-local function look()
-  local answer = { 0, 0 }
-  news.waits[#news.waits + 1] = answer
-  return answer
-end
-
-return {
-  renew = renew, report = report, cancel = cancel, get = get, result = result, events = events_after,
-  deadLetters = dead_letters, redrive = redrive, discard = discard, stats = stats, waitForWork = wait_for_work,
-  waitForEvents = wait_for_events, takeRevoked = take_revoked, look = look,
-  add_special = add_special, lease_again = lease_again, settle_one = settle_one, packed = packed, sweep = sweep,
-  find_next_due = find_next_due, crowd_out = crowd_out,
-}

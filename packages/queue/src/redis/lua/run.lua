@@ -11,22 +11,20 @@ end
 
 local too_many, too_many_dead =
   counts[COMPLETED] + counts[CANCELLED] - tonumber(argv[2]), counts[DEAD] - tonumber(argv[3])
-if too_many > 0 then rest().crowd_out(KEPT, too_many) end
-if too_many_dead > 0 then rest().crowd_out(FAILED, too_many_dead) end
+if too_many > 0 then rest().crowd_out(too_many) end
+if too_many_dead > 0 then rest().crowd_out_dead(too_many_dead) end
 
 if written > 0 then send('HSET', TASKS, writes, written) end
-local tasks = {}
-for id in pairs(dirty) do
-  local t = records[id]
-  if t == nil then tasks[id] = raws[id] else tasks[id] = t and rest().packed(t) end
-end
-flush(TASKS, tasks, 'HSET', 'HDEL', false)
+if made_rest then made_rest.flush_records() end
 flush_ready()
-flush_inputs()
-flush_kept()
-flush(LIVE, live, 'ZADD', 'ZREM', true)
-flush(RESULTS, results, 'HSET', 'HDEL', false)
-flush(EVENTS, events, 'HSET', 'HDEL', false)
+flush_parts()
+if made_rest then
+  made_rest.flush_states()
+else
+  flush(RUNNING_BY, running, 'ZADD', 'ZREM', true)
+  flush(COMPLETED_BY, completed, 'ZADD', 'ZREM', true)
+end
+if is_idle() then forget_turns() else flush_flows() end
 
 if has_swept then rest().find_next_due() else next_due = math.min(next_due, soonest) end
 
@@ -37,14 +35,14 @@ if #news.waits > 0 then
 elseif soonest < told then
   told, news.is_soon = soonest, true
 end
-local wakes_workers = news.has_work and is_watched and call('HDEL', WATCH, 'w') == 1
+local wakes_workers = news.has_work and is_watched and is_paused == 0 and call('HDEL', WATCH, 'w') == 1
 if wakes_workers or news.is_soon or news.ids[1] or news.workers[1] then
   call('PUBLISH', argv[1], cjson.encode({ wakes_workers, news.is_soon, news.ids[1] and news.ids or false,
     news.workers[1] and news.workers or false }))
   is_watched = is_watched and call('HLEN', WATCH) > 0
 end
 
-local counted = spack(COUNTERS, order, fence, ends, told, next_due, is_watched and 1 or 0, counts[1], counts[2],
-  counts[3], counts[4], counts[5], counts[6])
+local counted = spack(COUNTERS, order, fence, ends, told, next_due, flow[LAST], flow[NEXT], is_watched and 1 or 0, is_paused,
+  has_flows, unpack(counts, 1, RAN))
 if counted ~= counters then call('SET', META, counted) end
 return answers

@@ -6,46 +6,60 @@
 --
 -- What calls change is kept in tables and written at the end: a hundred tasks cost a few commands, not hundreds.
 -- A task is a record in the hash `tasks`: HOT and WARM (numbers), BODY (its input while it lives, its result once it has
--- completed), its worker, and REST (texts). Large inputs and results, and events, are in hashes of their own, so that a
--- change of state does not move them.
+-- completed), its worker, and REST (what few tasks have). `parts` has what is large or comes in any number, so that a change
+-- of state does not move it: large inputs and results, events, checkpoints.
 
 -- Names in capitals stand for what they are set to here, and are put in place as text. Lua 5.1 would pay for each of them
 -- anew for each function that uses it, in each run.
-local META, TASKS, INPUTS, RESULTS, EVENTS = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
--- Sorted sets. ready: by RANK. live: scheduled by when they are due, running by when their leases end. kept and buried:
--- ended ones and failed ones by when they are forgotten. failed: in the order of failures. groups: live tasks by name.
-local READY, LIVE, KEPT, BURIED, FAILED, GROUPS = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
--- Hashes: dedup key to ID; worker to what was taken from it; who is to be woken by what.
-local DEDUP, REVOKED, WATCH = KEYS[12], KEYS[13], KEYS[14]
+local META, TASKS, PARTS = KEYS[1], KEYS[2], KEYS[3]
+-- Sorted sets. Ready tasks that may run, by RANK and turn. One for each other state: scheduled by when they are due, waiting by
+-- when they wait no longer, running by when their leases end, ended ones by when they are forgotten.
+local READY, SCHEDULED_BY, WAITING_BY, RUNNING_BY = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local COMPLETED_BY, CANCELLED_BY, BURIED_BY = KEYS[8], KEYS[9], KEYS[10]
+-- Failed ones in the order of failures. Tasks that expire and groups that wait for a token, by when they do.
+local FAILED, ALARMS = KEYS[11], KEYS[12]
+-- By name: live tasks of groups, children of tasks. Turns that tenants have had.
+local GROUPS, CHILDREN, FLOWS = KEYS[13], KEYS[14], KEYS[15]
+-- Hashes: what was said of groups; dedup key to ID; schedules; worker to what was taken from it; who is to be woken by what.
+local LIMITS, DEDUP, SCHEDULES, REVOKED, WATCH = KEYS[16], KEYS[17], KEYS[18], KEYS[19], KEYS[20]
 
-local SCHEDULED, IS_READY, RUNNING, COMPLETED, DEAD, CANCELLED = 1, 2, 3, 4, 5, 6
+local SCHEDULED, WAITING, IS_READY, RUNNING, COMPLETED, DEAD, CANCELLED = 1, 2, 3, 4, 5, 6, 7
+-- Behind the tasks in each state, in one table of counts: sums of what has happened.
+local ADDED, STARTS, COMPLETIONS, FAILS, CANCELS, RETRIES, WAITED, RAN = 8, 9, 10, 11, 12, 13, 14, 15
 
 -- Fields of a record: first those that claims and completions change. FLAT: its events are enqueued, started and completed
--- as far as they go, so that they need not be stored.
-local STATE, FLAT, KEYED, GROUPED, ATTEMPT, SEQ, FENCE, DUE, STARTED, FINISHED, KEEP = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+-- as far as they go, so that they need not be stored. AT_START, AT_END: whether that concerns more than the task itself.
+-- STARTED: before the first start, since when it could have been started.
+local STATE, FLAT, AT_START, AT_END, ATTEMPT, SEQ, FENCE, DUE = 1, 2, 3, 4, 5, 6, 7, 8
+local STARTED, FINISHED, KEEP = 9, 10, 11
 local FAILURES, LOSSES, FIRST, MAX_ATTEMPTS, MAX_LOSSES = 12, 13, 14, 15, 16
-local ENQUEUED, BACKOFF, ORDER, KEEP_FAILED, PRIORITY, BODY, WORKER, REST = 17, 18, 19, 20, 21, 22, 23, 24
+local ENQUEUED, BACKOFF, KEEP_FAILED, PRIORITY, ORDER, TURN, BODY, WORKER, REST = 17, 18, 19, 20, 21, 22, 23, 24, 25
 local HOT = '<BBBBI4I4ddddd'
-local RECORD = '<BBBBI4I4dddddI4I4I4I4I4ddddhI4c0Bc0'
+local RECORD = '<BBBBI4I4dddddI4I4I4I4I4dddhddI4c0Bc0'
 -- Where what is behind HOT begins, and the body.
-local WARM_AT, BODY_AT = 53, 107
+local WARM_AT, BODY_AT = 53, 115
 -- A larger body is not in the record; the one in the record is empty then.
 local MAX_BODY = 1024
--- Fields of the rest; empty if there is none.
-local NAME, GROUP, KEY, PROGRESS, FAILURE, REASON = 1, 2, 3, 4, 5, 6
+-- Fields of the rest, where there are any but the name. SAID: what it said of its group. BORN: the first ORDER of one that was
+-- redriven. PARENT_BORN: that of its parent, which no other task of the same ID has. COUNTED: its parent counts it among its OPEN
+-- children.
+local NAME, GROUP, SAID, KEY, TENANT, COST, BORN, PARENT, PARENT_BORN, COUNTED, OPEN = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+local EXPIRES, EVENT, FOR_CHILDREN, RECORDED, PROGRESS, FAILURE, REASON = 12, 13, 14, 15, 16, 17, 18
 
 -- Words of a command at once: Lua's stack holds 8,000.
 local CHUNK = 2000
 -- Things that happen by themselves in one run, of each kind.
 local MAX_SWEEP = 1000
-local MAX_WORKERS, MAX_REVOKED = 1000, 1000
-local NEVER = 9007199254740991
--- The order of claims: priorities from -1000 to 1000, the highest first, and 2^42 tasks.
+local MAX_WORKERS, MAX_REVOKED, MAX_SCHEDULES, MAX_TENANTS = 1000, 1000, 1000, 10000
+-- Beyond all times; 2^52, since clients read larger numbers wrongly.
+local NEVER = 4503599627370496
+-- The order of claims: priorities from -1000 to 1000, the highest first, and turns below 2^42: 7 * 10^10 tasks of one priority
+-- before the queue is empty once.
 local RANK = 4398046511104
--- Counters: order, fence, ends, when those who wait will look again, when something happens by itself next (or before that),
--- whether anybody is to be woken, tasks in states 1 to 6.
-local COUNTERS = '<dddddBdddddd'
-
+-- Counters: order, fence, ends, when those who wait will look again, when something happens by itself next (or before that), the
+-- turns of what has priority 0 and no tenant (claimed last, next), whether anybody is to be woken, whether it is paused,
+-- whether there are other turns; then counts.
+local COUNTERS, COUNTS_AT = '<dddddddBBBddddddddddddddd', 60
 local call = redis.call
 local spack, sunpack, format, floor, sub = struct.pack, struct.unpack, string.format, math.floor, string.sub
 local argv, cursor = ARGV, 4
@@ -56,27 +70,32 @@ local now = tonumber(time[1]) * 1000 + floor(tonumber(time[2]) / 1000)
 
 -- A server that is full refuses the first write of a script if it needs room. Those that are there must be worked off all
 -- the same, so this write comes first, which needs none and does nothing. New tasks are to be refused.
-if argv[5] ~= 'enqueue' then call('HDEL', WATCH, '') end
+if argv[5] ~= 'enqueue' and argv[5] ~= 'fire' then call('HDEL', WATCH, '') end
 
 local counters = call('GET', META)
-local order, fence, ends, told, next_due, is_watched = 0, 0, 0, 0, NEVER, 0
-local counts = { 0, 0, 0, 0, 0, 0 }
+local order, fence, ends, told, next_due, is_watched, is_paused, has_flows = 0, 0, 0, 0, NEVER, 0, 0, 0
+local flow = { 0, 0, false }
+local counts
 if counters then
-  order, fence, ends, told, next_due, is_watched, counts[1], counts[2], counts[3], counts[4], counts[5], counts[6] =
-    sunpack(COUNTERS, counters)
+  order, fence, ends, told, next_due, flow[1], flow[2], is_watched, is_paused, has_flows = sunpack('<dddddddBBB', counters)
+  counts = { sunpack('<ddddddddddddddd', counters, COUNTS_AT) }
 else
   -- Fences rise even after the counter was lost with the server's data.
   fence = tonumber(time[1]) * 1000000 + tonumber(time[2])
+  counts = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 end
 is_watched = is_watched == 1
+-- Of each priority: the turn that was claimed last, the next one of tasks without a tenant, and whether they have changed.
+local LAST, NEXT, MOVED = 1, 2, 3
+local flows = { [0] = flow }
 
 -- Tasks: as they are stored, as tables once something has looked into them (or `false`), and which have changed.
 local raws, records, dirty = {}, {}, {}
 -- Those that were changed without a look into them: ID, record, and so on.
 local writes, written = {}, 0
 -- What is to be written: member to score, or field to value; `false` takes out.
-local ready, live, kept, inputs, results, events = {}, {}, {}, {}, {}, {}
-local has_ready, has_inputs = false, false
+local ready, running, completed, parts = {}, {}, {}, {}
+local has_ready, has_parts = false, false
 -- The earliest thing that was put on the calendar.
 local soonest = NEVER
 -- Whether there is more to claim, whether something is due sooner than was said, of whom there is news; and answers to those
