@@ -133,9 +133,9 @@ describe("autoscaleApi", () => {
     await clock.advance("4s");
     const body = (await (await api(ask)).json()) as Record<string, number>;
     expect(body).toMatchObject({ running: 10, ready: 20, averageRunMs: 2_000, arrivalsPerSecond: 12.5 });
-    expect(body.oldestReadyMs).toBe(4_000);
+    expect(body["oldestReadyMs"]).toBe(4_000);
     // (12.5/s + 20 in 10 s) × 2 s = 29 handlers.
-    expect(body.wantedWorkers).toBe(3);
+    expect(body["wantedWorkers"]).toBe(3);
     await clock.advance("6s");
     expect(await measureQueue(queue)).toMatchObject({ stats: { completed: 50 }, meter: { completed: 50 } });
   });

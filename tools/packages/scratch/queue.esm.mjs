@@ -3,8 +3,6 @@ import { defineTask, handle, memoryStore, queue, worker } from "@holdfast/queue"
 import { autoscaleApi } from "@holdfast/queue/http";
 import { fileBlobs } from "@holdfast/queue/blobs";
 import { compressed, encrypted, offloaded } from "@holdfast/queue/codec";
-import { schedule, scheduler } from "@holdfast/queue/cron";
-import { taskTracing } from "@holdfast/queue/otel";
 import { redisTaskStore } from "@holdfast/queue/redis";
 import assert from "node:assert/strict";
 
@@ -21,13 +19,5 @@ const codecs = [
   encrypted({ current: "k", keys: { k: new Uint8Array(32) } }),
   offloaded({ store: fileBlobs({ folder: "blobs" }) }),
 ];
-const hidden = queue({ name: "hidden", store: memoryStore(), codecs, tracing: taskTracing() });
-const nightly = schedule({
-  key: "nightly",
-  cron: "0 3 * * *",
-  timeZone: "Asia/Kolkata",
-  task: double,
-  input: 1,
-});
-await scheduler(hidden, [nightly]).close();
+const hidden = queue({ name: "hidden", store: memoryStore(), codecs });
 assert.equal((await autoscaleApi({ queue: hidden })(new Request("http://localhost/"))).status, 200);

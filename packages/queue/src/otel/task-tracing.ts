@@ -87,7 +87,9 @@ async function within<T>(span: Span | undefined, work: () => Promise<T>): Promis
   let working: Promise<T> | undefined;
   // Also when it throws at once.
   const start = (): Promise<T> => (working ??= (async () => work())());
-  quietly(() => context.with(trace.setSpan(context.active(), span), start));
+  quietly(() => {
+    void context.with(trace.setSpan(context.active(), span), start);
+  });
   try {
     const done = await start();
     quietly(() => span.end());
@@ -103,9 +105,9 @@ async function within<T>(span: Span | undefined, work: () => Promise<T>): Promis
 }
 
 /** A tracer's own fault must not cost the work. */
-function quietly<T>(trace: () => T): T | undefined {
+function quietly<T>(act: () => T): T | undefined {
   try {
-    return trace();
+    return act();
   } catch {
     return undefined;
   }
