@@ -7,6 +7,7 @@ export default defineConfig(
     blobs: "src/blobs/index.ts",
     codec: "src/codec/index.ts",
     cron: "src/cron/index.ts",
+    dashboard: "src/dashboard/index.ts",
     http: "src/http/index.ts",
     otel: "src/otel/index.ts",
     redis: "src/redis/index.ts",

@@ -3,6 +3,7 @@ import { defineTask, handle, memoryStore, queue, worker } from "@holdfast/queue"
 import { autoscaleApi } from "@holdfast/queue/http";
 import { fileBlobs } from "@holdfast/queue/blobs";
 import { compressed, encrypted, offloaded } from "@holdfast/queue/codec";
+import { queueDashboard } from "@holdfast/queue/dashboard";
 import { redisTaskStore } from "@holdfast/queue/redis";
 import assert from "node:assert/strict";
 
@@ -21,3 +22,7 @@ const codecs = [
 ];
 const hidden = queue({ name: "hidden", store: memoryStore(), codecs });
 assert.equal((await autoscaleApi({ queue: hidden })(new Request("http://localhost/"))).status, 200);
+const dashboard = queueDashboard({ queues: [numbers], authorize: () => ({ readOnly: true }) });
+const page = await dashboard(new Request("http://localhost/queues/page.js"));
+assert.equal(page.headers.get("content-type"), "text/javascript; charset=utf-8");
+await dashboard.close();
