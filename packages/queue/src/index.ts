@@ -41,15 +41,11 @@ export { queue } from "./queue.ts";
 export { QUEUE_DEFAULTS } from "./queue-contract.ts";
 export type { Queue, QueueOptions, WaitOptions } from "./queue-contract.ts";
 export { EXPIRED, MAX_SCHEDULES, MAX_TENANTS, MAX_WEIGHT, turnCost } from "./store.ts";
-export { STEP_LIMITS } from "./steps/contract.ts";
-export type {
-  StepContext,
-  StepEndedEvent,
-  StepOptions,
-  Steps,
-  WaitForOptions,
-  WaitForTimeout,
-} from "./steps/contract.ts";
+export type { Steps, WaitForOptions, WaitForTimeout } from "./steps/contract.ts";
+export { SAGA_DEFAULTS } from "./steps/saga-contract.ts";
+export type { CompensationContext, Saga, SagaOptions, SagaStepOptions } from "./steps/saga-contract.ts";
+export { STEP_LIMITS } from "./steps/step-contract.ts";
+export type { StepContext, StepEndedEvent, StepOptions } from "./steps/step-contract.ts";
 export type {
   ChildOutcome,
   ChildOutcomes,
@@ -60,6 +56,11 @@ export type {
 export {
   ChildFailedError,
   EventTimeoutError,
+  SagaCancelledError,
+  SagaCompensatedError,
+  SagaDeadlineError,
+  SagaOpenError,
+  SagaParkedError,
   StepMismatchError,
   TaskSuspendedError,
   TooManyStepsError,
