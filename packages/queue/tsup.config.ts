@@ -5,6 +5,7 @@ export default defineConfig(
   bundle({
     index: "src/index.ts",
     blobs: "src/blobs/index.ts",
+    cli: "src/cli/main.ts",
     codec: "src/codec/index.ts",
     cron: "src/cron/index.ts",
     dashboard: "src/dashboard/index.ts",
