@@ -1,4 +1,6 @@
 // @holdfast/queue: tasks with an ID at once, leases with fencing tokens, and everything one may ask about them.
+export { autoscaleSignal, measureQueue } from "./autoscale.ts";
+export type { AutoscaleOptions, AutoscaleSignal, QueueMeasure } from "./autoscale.ts";
 export type { PayloadCodec, PayloadPlace } from "./codec/payload-codec.ts";
 export type {
   Enqueued,
@@ -66,6 +68,13 @@ export {
   TaskSuspendedError,
   TooManyStepsError,
 } from "./steps/errors.ts";
+export { queueGauges } from "./queue-gauges.ts";
+export type {
+  QueueGauges,
+  QueueGaugesOptions,
+  QueueMeasuredEvent,
+  QueueMeasureFailedEvent,
+} from "./queue-gauges.ts";
 export type * from "./store.ts";
 export { defineTask, TASK_DEFAULTS } from "./task.ts";
 export type { TaskDefinition, TaskOptions, Upcaster } from "./task.ts";
@@ -82,6 +91,7 @@ export type {
   TaskStatus,
 } from "./task-status.ts";
 export type { ProcessingTask, SendingTasks, TaskTracing } from "./task-tracing.ts";
+export type { TasksAddedEvent } from "./tasks-added.ts";
 export { worker } from "./worker.ts";
 export { WORKER_DEFAULTS } from "./worker-contract.ts";
 export type {

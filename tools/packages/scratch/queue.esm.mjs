@@ -1,5 +1,8 @@
 // Uses @holdfast/queue from an ES module.
 import { defineTask, handle, memoryStore, queue, worker } from "@holdfast/queue";
+import { autoscaleApi } from "@holdfast/queue/http";
+import { fileBlobs } from "@holdfast/queue/blobs";
+import { compressed, encrypted, offloaded } from "@holdfast/queue/codec";
 import { queueDashboard } from "@holdfast/queue/dashboard";
 import { redisTaskStore } from "@holdfast/queue/redis";
 import { threadHandler } from "@holdfast/queue/threads";
@@ -26,6 +29,13 @@ assert.equal(await numbers.wait(stepped, halved.id), 5);
 await others.close({ within: "1s" });
 await tripling.close();
 
+const codecs = [
+  compressed(),
+  encrypted({ current: "k", keys: { k: new Uint8Array(32) } }),
+  offloaded({ store: fileBlobs({ folder: "blobs" }) }),
+];
+const hidden = queue({ name: "hidden", store: memoryStore(), codecs });
+assert.equal((await autoscaleApi({ queue: hidden })(new Request("http://localhost/"))).status, 200);
 const dashboard = queueDashboard({ queues: [numbers], authorize: () => ({ readOnly: true }) });
 const page = await dashboard(new Request("http://localhost/queues/page.js"));
 assert.equal(page.headers.get("content-type"), "text/javascript; charset=utf-8");
