@@ -1,28 +1,17 @@
-// The memory store with a journal in a real file: the contract, the model, and what the file is after an end of any kind.
-import {
-  appendFile,
-  copyFile,
-  mkdtemp,
-  readdir,
-  readFile,
-  rm,
-  stat,
-  truncate,
-  writeFile,
-} from "node:fs/promises";
+// The memory store with a journal in a real file, judged by the contract and by the model.
+import { copyFile, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { manualClock } from "@holdfast/core/testing";
 import type { ManualClock } from "@holdfast/core/testing";
+import { manualClock } from "@holdfast/core/testing";
 import type { QueueJournal, QueueStore } from "@holdfast/queue";
-import { defineTask, handle, memoryStore, queue, worker } from "@holdfast/queue";
+import { memoryStore } from "@holdfast/queue";
 import { fileJournal } from "@holdfast/queue/file";
 import { queueStoreConformance } from "@holdfast/queue/testing";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import type { TimedStore } from "./follows-reference.ts";
 import { followsReference } from "./follows-reference.ts";
-import { realQueue } from "./queue-comparison.ts";
 
 let folder: string;
 let made = 0;
