@@ -1,4 +1,6 @@
 // @holdfast/queue: tasks with an ID at once, leases with fencing tokens, and everything one may ask about them.
+export { autoscaleSignal, measureQueue } from "./autoscale.ts";
+export type { AutoscaleOptions, AutoscaleSignal, QueueMeasure } from "./autoscale.ts";
 export type { PayloadCodec, PayloadPlace } from "./codec/payload-codec.ts";
 export type {
   Enqueued,
@@ -42,15 +44,11 @@ export { queue } from "./queue.ts";
 export { QUEUE_DEFAULTS } from "./queue-contract.ts";
 export type { Queue, QueueOptions, WaitOptions } from "./queue-contract.ts";
 export { EXPIRED, MAX_SCHEDULES, MAX_TENANTS, MAX_WEIGHT, turnCost } from "./store.ts";
-export { STEP_LIMITS } from "./steps/contract.ts";
-export type {
-  StepContext,
-  StepEndedEvent,
-  StepOptions,
-  Steps,
-  WaitForOptions,
-  WaitForTimeout,
-} from "./steps/contract.ts";
+export type { Steps, WaitForOptions, WaitForTimeout } from "./steps/contract.ts";
+export { SAGA_DEFAULTS } from "./steps/saga-contract.ts";
+export type { CompensationContext, Saga, SagaOptions, SagaStepOptions } from "./steps/saga-contract.ts";
+export { STEP_LIMITS } from "./steps/step-contract.ts";
+export type { StepContext, StepEndedEvent, StepOptions } from "./steps/step-contract.ts";
 export type {
   ChildOutcome,
   ChildOutcomes,
@@ -61,10 +59,22 @@ export type {
 export {
   ChildFailedError,
   EventTimeoutError,
+  SagaCancelledError,
+  SagaCompensatedError,
+  SagaDeadlineError,
+  SagaOpenError,
+  SagaParkedError,
   StepMismatchError,
   TaskSuspendedError,
   TooManyStepsError,
 } from "./steps/errors.ts";
+export { queueGauges } from "./queue-gauges.ts";
+export type {
+  QueueGauges,
+  QueueGaugesOptions,
+  QueueMeasuredEvent,
+  QueueMeasureFailedEvent,
+} from "./queue-gauges.ts";
 export type * from "./store.ts";
 export { defineTask, TASK_DEFAULTS } from "./task.ts";
 export type { TaskDefinition, TaskOptions, Upcaster } from "./task.ts";
@@ -81,6 +91,7 @@ export type {
   TaskStatus,
 } from "./task-status.ts";
 export type { ProcessingTask, SendingTasks, TaskTracing } from "./task-tracing.ts";
+export type { TasksAddedEvent } from "./tasks-added.ts";
 export { worker } from "./worker.ts";
 export { WORKER_DEFAULTS } from "./worker-contract.ts";
 export type {

@@ -36,6 +36,7 @@ import type { TraceCarrier } from "./task-meta.ts";
 import { writeMeta } from "./task-meta.ts";
 import type { TaskEvent, TaskState, TaskStatus } from "./task-status.ts";
 import type { TaskTracing } from "./task-tracing.ts";
+import { publishAdded } from "./tasks-added.ts";
 
 const MAX_BATCH = 10_000;
 const MAX_REASON = 500;
@@ -251,7 +252,12 @@ class StoredQueue implements Queue {
       task.name,
       made,
       () => task.version,
-      (tasks) => this.store.fire(this.name, schedule, nextAt, tasks[0]!, { limit: this.#limit }),
+      async (tasks) => {
+        const limit = { limit: this.#limit };
+        const outcome = await this.store.fire(this.name, schedule, nextAt, tasks[0]!, limit);
+        if (outcome === "fired") publishAdded(this.name, tasks, [{ outcome: "enqueued" }]);
+        return outcome;
+      },
     );
   }
 
@@ -334,9 +340,23 @@ class StoredQueue implements Queue {
   }
 
   async #add(tasks: readonly NewTask[], options: EnqueueCallOptions): Promise<EnqueueResult> {
-    const { signal } = options;
+    const result = await this.#place(tasks, options);
+    if (!result.full) publishAdded(this.name, tasks, result.outcomes);
+    return result;
+  }
+
+  #place(tasks: readonly NewTask[], options: EnqueueCallOptions): Promise<EnqueueResult> {
     const add = (): Promise<EnqueueResult> => this.store.enqueue(this.name, tasks, { limit: this.#limit });
     if (options.whenFull === undefined && this.#call.whenFull === "reject") return add();
+    return this.#waitForRoom(tasks, add, options);
+  }
+
+  async #waitForRoom(
+    tasks: readonly NewTask[],
+    add: () => Promise<EnqueueResult>,
+    options: EnqueueCallOptions,
+  ): Promise<EnqueueResult> {
+    const { signal } = options;
     const check = optionsOf("enqueue");
     const whenFull = check.oneOf("whenFull", options.whenFull, ["reject", "wait"], this.#call.whenFull);
     const maxWaitMs = check.duration("maxWait", options.maxWait, {}, toMs(this.#call.maxWait));

@@ -100,7 +100,10 @@ describe("a store that is opened again", () => {
     expect(await after.events("q", "b", 0, 100)).toEqual(events);
     expect(await after.schedules("q")).toEqual([{ key: "s", text: "daily", nextAt: 5_000 }]);
     expect((await after.children("q", "e")).map(({ id }) => id)).toEqual(["f", "g"]);
-    expect((await add(after, task("other", { dedupKey: "k" }))).full === false).toBe(true);
+    expect(await add(after, task("other", { dedupKey: "k" }))).toEqual({
+      full: false,
+      outcomes: [{ outcome: "duplicate", id: "h" }],
+    });
     const again = await claim(after, 10);
     expect(again.map(({ id }) => id)).toEqual(["d", "f", "h"]);
     expect(again[0]!.fence).toBeGreaterThan(d!.fence);

@@ -1,5 +1,10 @@
 // Uses @holdfast/queue from an ES module.
 import { defineTask, handle, memoryStore, queue, worker } from "@holdfast/queue";
+import { autoscaleApi } from "@holdfast/queue/http";
+import { fileBlobs } from "@holdfast/queue/blobs";
+import { compressed, encrypted, offloaded } from "@holdfast/queue/codec";
+import { queueDashboard } from "@holdfast/queue/dashboard";
+import { fileJournal } from "@holdfast/queue/file";
 import { redisTaskStore } from "@holdfast/queue/redis";
 import assert from "node:assert/strict";
 
@@ -10,3 +15,16 @@ const working = worker(numbers, [handle(double, ({ input }) => input * 2)]);
 assert.equal(await numbers.wait(double, id), 42);
 await working.close({ within: "1s" });
 assert.equal(typeof redisTaskStore, "function");
+
+const codecs = [
+  compressed(),
+  encrypted({ current: "k", keys: { k: new Uint8Array(32) } }),
+  offloaded({ store: fileBlobs({ folder: "blobs" }) }),
+];
+const hidden = queue({ name: "hidden", store: memoryStore(), codecs });
+assert.equal((await autoscaleApi({ queue: hidden })(new Request("http://localhost/"))).status, 200);
+const dashboard = queueDashboard({ queues: [numbers], authorize: () => ({ readOnly: true }) });
+const page = await dashboard(new Request("http://localhost/queues/page.js"));
+assert.equal(page.headers.get("content-type"), "text/javascript; charset=utf-8");
+await dashboard.close();
+assert.equal(typeof fileJournal, "function");

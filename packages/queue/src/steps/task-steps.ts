@@ -11,8 +11,12 @@ import type {
   JoinOptions,
   SpawnOptions,
 } from "./children-contract.ts";
-import type { StepContext, StepOptions, Steps, WaitForOptions, WaitForTimeout } from "./contract.ts";
-import { EventTimeoutError } from "./errors.ts";
+import type { Steps, WaitForOptions, WaitForTimeout } from "./contract.ts";
+import type { StepContext, StepOptions } from "./step-contract.ts";
+import type { TaskFailure } from "../task-status.ts";
+import { EventTimeoutError, SagaOpenError } from "./errors.ts";
+import type { Saga, SagaOptions } from "./saga-contract.ts";
+import { SagaRun } from "./saga.ts";
 import { leftBehind, StepEngine } from "./step-engine.ts";
 import type { StepHost } from "./step-host.ts";
 import { eventCheckpoint } from "./step-names.ts";
@@ -22,6 +26,8 @@ type EventWait<Value> = WaitForOptions<Value> & Partial<WaitForTimeout>;
 
 export class TaskSteps implements Steps {
   readonly #engine: StepEngine;
+  /** The latest. */
+  #saga: SagaRun | undefined;
 
   constructor(host: StepHost) {
     this.#engine = new StepEngine(host);
@@ -93,6 +99,16 @@ export class TaskSteps implements Steps {
     return joined;
   }
 
+  saga<Result>(
+    name: string,
+    body: (saga: Saga) => Result | PromiseLike<Result>,
+    options: SagaOptions = {},
+  ): Promise<Result> {
+    const performed = this.#perform(name, body, options);
+    performed.catch(() => {});
+    return performed as Promise<Result>;
+  }
+
   now(): Promise<number> {
     return this.#value("now", () => this.#engine.host.queue.clock.now());
   }
@@ -110,6 +126,23 @@ export class TaskSteps implements Steps {
     const comesBack = thrown.length > 0 && !isPermanent(thrown[0]) && attempt < maxAttempts;
     // What cannot be recorded is done again.
     if (comesBack && host.reason === undefined) await journal.writeFailures().catch(() => {});
+    if (thrown.length === 0 && this.#saga?.isOpen === true)
+      throw this.#saga.error ?? new SagaOpenError(this.#saga.name);
+  }
+
+  /** Whether there is something to be undone if the task ends with this failure. */
+  hasToUndo(failure: TaskFailure): boolean {
+    return failure.code !== "SAGA_PARKED" && this.#saga?.hasToUndo === true;
+  }
+
+  /** Decides that the saga is undone by another run. Whether that is recorded. */
+  async undoLater(failure: TaskFailure): Promise<boolean> {
+    try {
+      await this.#saga?.undoLater(failure);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** Ends all waits: with a reason for the handler, or silently. */
@@ -202,6 +235,15 @@ export class TaskSteps implements Steps {
       return { ...outcome, result: await children[at]!.task.parseOutput(outcome.result as never) };
     });
     return Promise.all(parsed);
+  }
+
+  async #perform(name: string, body: (saga: Saga) => unknown, options: SagaOptions): Promise<unknown> {
+    const { host, names } = this.#engine;
+    if (host.isOver) return new Promise(() => {});
+    if (this.#saga?.isOpen === true)
+      optionsOf("step.saga").refuse("name", name, `begun after saga "${this.#saga.name}" has ended`);
+    this.#saga = new SagaRun(this.#engine, names.step(name, "saga:"), body, options);
+    return this.#saga.perform();
   }
 
   #value(name: string, fn: () => number): Promise<number> {
