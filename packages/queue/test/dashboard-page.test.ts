@@ -1,7 +1,7 @@
 import type { TaskEvent, TaskEventBody } from "@holdfast/queue";
 import { describe, expect, it } from "vitest";
 import { niceTop, nearest } from "../src/dashboard/page/chart.ts";
-import { amount, count, duration, fromNow } from "../src/dashboard/page/format.ts";
+import { amount, count, duration, fromNow } from "../src/operate/format.ts";
 import { shareOf } from "../src/dashboard/page/parts.ts";
 import { linkTo, placeOf } from "../src/dashboard/page/state.ts";
 import { stretchesOf } from "../src/dashboard/page/stretches.ts";

@@ -4,7 +4,7 @@ import { act, getOverview, getQueue, getTask, getTasks } from "./api.ts";
 import { nearest, plotStart } from "./chart.ts";
 import type { Child } from "./dom.ts";
 import { h, patch } from "./dom.ts";
-import { count } from "./format.ts";
+import { count } from "../../operate/format.ts";
 import { overviewView } from "./overview.ts";
 import { button } from "./parts.ts";
 import { chartSpan, queuePage } from "./queue-page.ts";

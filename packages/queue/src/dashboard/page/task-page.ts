@@ -4,7 +4,7 @@ import { hasEnded } from "../../task-status.ts";
 import type { TaskView } from "../views.ts";
 import type { Child, Shape } from "./dom.ts";
 import { h } from "./dom.ts";
-import { clockTime, count, duration, fromNow } from "./format.ts";
+import { clockTime, count, duration, fromNow } from "../../operate/format.ts";
 import { button, progressOf, stateBadge } from "./parts.ts";
 import { waitingFor } from "./queue-page.ts";
 import type { PageState } from "./state.ts";
