@@ -9,6 +9,7 @@ export default defineConfig(
     codec: "src/codec/index.ts",
     cron: "src/cron/index.ts",
     dashboard: "src/dashboard/index.ts",
+    file: "src/file/index.ts",
     http: "src/http/index.ts",
     postgres: "src/postgres/index.ts",
     otel: "src/otel/index.ts",

@@ -4,6 +4,7 @@ import { autoscaleApi } from "@holdfast/queue/http";
 import { fileBlobs } from "@holdfast/queue/blobs";
 import { compressed, encrypted, offloaded } from "@holdfast/queue/codec";
 import { queueDashboard } from "@holdfast/queue/dashboard";
+import { fileJournal } from "@holdfast/queue/file";
 import { redisTaskStore } from "@holdfast/queue/redis";
 import { threadHandler } from "@holdfast/queue/threads";
 import assert from "node:assert/strict";
@@ -40,3 +41,4 @@ const dashboard = queueDashboard({ queues: [numbers], authorize: () => ({ readOn
 const page = await dashboard(new Request("http://localhost/queues/page.js"));
 assert.equal(page.headers.get("content-type"), "text/javascript; charset=utf-8");
 await dashboard.close();
+assert.equal(typeof fileJournal, "function");
