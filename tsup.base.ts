@@ -19,7 +19,7 @@ export function bundle(entry: Entries): Options {
     clean: true,
     sourcemap: true,
     external: [/^node:/],
-    loader: { ".lua": "text" },
+    loader: { ".lua": "text", ".sql": "text" },
     esbuildPlugins: [pageText],
     // tsup 8.5's declaration step passes options that TypeScript 6 calls deprecated.
     dts: { compilerOptions: { ignoreDeprecations: "6.0" } },

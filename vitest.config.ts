@@ -19,11 +19,11 @@ const resolve = {
   })),
 };
 
-/** A `.lua` script is imported as its text, as the bundles do. */
-const luaAsText = {
-  name: "lua-as-text",
+/** A `.lua` or `.sql` script is imported as its text, as the bundles do. */
+const scriptsAsText = {
+  name: "scripts-as-text",
   transform(code: string, id: string): string | undefined {
-    return id.endsWith(".lua") ? `export default ${JSON.stringify(code)};` : undefined;
+    return /\.(?:lua|sql)$/.test(id) ? `export default ${JSON.stringify(code)};` : undefined;
   },
 };
 
@@ -41,7 +41,7 @@ const pageAsText = {
   },
 };
 
-const common = { resolve, plugins: [luaAsText, pageAsText] };
+const common = { resolve, plugins: [scriptsAsText, pageAsText] };
 const setupFiles = ["tools/run/fast-check-setup.mjs"];
 const folders = "{packages,examples}/*/test/**";
 

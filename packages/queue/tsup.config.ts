@@ -10,6 +10,7 @@ export default defineConfig(
     cron: "src/cron/index.ts",
     dashboard: "src/dashboard/index.ts",
     http: "src/http/index.ts",
+    postgres: "src/postgres/index.ts",
     otel: "src/otel/index.ts",
     redis: "src/redis/index.ts",
     testing: "src/testing.ts",
