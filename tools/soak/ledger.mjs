@@ -38,6 +38,28 @@ export async function judge(store, queue, ids) {
   );
 }
 
+/**
+ * Tasks that should have ended, for whoever has to find out why they have not.
+ *
+ * @param {QueueStore} store
+ * @param {string} queue
+ * @param {readonly string[]} ids
+ * @returns {Promise<{ id: string, state: string, events: string[] }[]>}
+ */
+export async function look(store, queue, ids) {
+  const found = await store.get(queue, ids);
+  return Promise.all(
+    ids.map(async (id, index) => {
+      const page = await store.events(queue, id, 0, 1_000);
+      return {
+        id,
+        state: found[index]?.state ?? "gone",
+        events: (page?.events ?? []).map(({ type }) => type),
+      };
+    }),
+  );
+}
+
 /** Acknowledged tasks that have not been seen to end, and what became of the others. */
 export class Ledger {
   /** @type {Set<string>} */

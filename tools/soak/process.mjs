@@ -2,7 +2,7 @@
 // Arguments: kind of store, its place, milliseconds of a lease. Answers questions by number over IPC.
 import { setTimeout as sleep } from "node:timers/promises";
 import { dist } from "./dist.mjs";
-import { judge } from "./ledger.mjs";
+import { judge, look } from "./ledger.mjs";
 import { openStore } from "./stores.mjs";
 
 const [kind = "memory", place = "", lease = "2000"] = process.argv.slice(2);
@@ -35,6 +35,7 @@ const working = worker(
 const answers = {
   enqueue: (items) => soak.enqueueMany(task, items),
   judge: (ids) => judge(store, "soak", ids),
+  look: (ids) => look(store, "soak", ids),
   discard: (ids) => store.discard("soak", ids),
   cancel: (ids) => store.cancel("soak", ids, "no longer wanted"),
   stats: () => store.stats("soak"),

@@ -1,7 +1,7 @@
 // A soak: tasks are added for minutes while processes are killed and frozen and the server is restarted.
 import { setTimeout as sleep } from "node:timers/promises";
 import { Child } from "./child.mjs";
-import { judge, Ledger } from "./ledger.mjs";
+import { judge, Ledger, look } from "./ledger.mjs";
 import { dist } from "./dist.mjs";
 import { openStore, SHARED } from "./stores.mjs";
 
@@ -44,6 +44,8 @@ export async function soak(options) {
   /** @type {Map<string, number>} Runs of tasks that have not been seen to end. */
   const runsOf = new Map();
   let again = 0;
+  /** Tasks that have ended and that the store could not be told to forget. @type {readonly string[]} */
+  let unforgotten = [];
   const start = () =>
     new Child([kind, place, String(LEASE_MS)], (id) => {
       runs += 1;
@@ -87,12 +89,14 @@ export async function soak(options) {
 
   /** @param {readonly string[]} ids */
   async function check(ids) {
-    const done = ledger.settle(await desk.ask("judge", ids));
+    const done = [...unforgotten, ...ledger.settle(await desk.ask("judge", ids))];
+    unforgotten = done;
     for (const id of done) {
       again += Math.max(0, (runsOf.get(id) ?? 1) - 1);
       runsOf.delete(id);
     }
     if (done.length > 0) await desk.ask("discard", done);
+    unforgotten = [];
   }
 
   async function measure() {
@@ -137,9 +141,11 @@ export async function soak(options) {
   while (ledger.open.size > 0 && Date.now() < until) await sleep(200);
   over.abort();
   await checking;
+  if (unforgotten.length > 0) await desk.ask("discard", unforgotten);
   await measure();
   const left = [...ledger.open];
-  for (const id of left.slice(0, 5)) ledger.faults.push(`${id} has not ended`);
+  for (const { id, state, events } of left.length > 0 ? await desk.ask("look", left.slice(0, 5)) : [])
+    ledger.faults.push(`${id} has not ended: ${state} after ${events.join(", ")}`);
 
   const stats = await desk.ask("stats");
   const meter = await desk.ask("meter");
@@ -202,6 +208,7 @@ async function ownDesk(kind, place) {
     cancel: (ids) => store.cancel("soak", ids, "no longer wanted"),
     stats: () => store.stats("soak"),
     meter: () => store.meter("soak"),
+    look: (ids) => look(store, "soak", ids),
   };
   return { ask: async (what, ...words) => answers[what]?.(...words), close };
 }
