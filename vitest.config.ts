@@ -1,7 +1,9 @@
 // One vitest for the whole repo. Tests run on the sources: the aliases come from tsconfig.json's `paths`.
 import { readFileSync } from "node:fs";
+import { dirname, resolve as resolvePath } from "node:path";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+import { pageBundle } from "./tsup.base.ts";
 
 const root = fileURLToPath(new URL(".", import.meta.url));
 const { compilerOptions } = JSON.parse(readFileSync(`${root}tsconfig.json`, "utf8")) as {
@@ -17,15 +19,29 @@ const resolve = {
   })),
 };
 
-/** A `.lua` script is imported as its text, as the bundles do. */
-const luaAsText = {
-  name: "lua-as-text",
+/** A `.lua` or `.sql` script is imported as its text, as the bundles do. */
+const scriptsAsText = {
+  name: "scripts-as-text",
   transform(code: string, id: string): string | undefined {
-    return id.endsWith(".lua") ? `export default ${JSON.stringify(code)};` : undefined;
+    return /\.(?:lua|sql)$/.test(id) ? `export default ${JSON.stringify(code)};` : undefined;
   },
 };
 
-const common = { resolve, plugins: [luaAsText] };
+/** What is imported with `?page` is the text that browsers are sent, as the bundles do. */
+const pageAsText = {
+  name: "page-as-text",
+  enforce: "pre" as const,
+  resolveId(source: string, importer: string | undefined): string | undefined {
+    if (!source.endsWith("?page") || importer === undefined) return undefined;
+    return `\0page:${resolvePath(dirname(importer), source.slice(0, -"?page".length))}.text`;
+  },
+  async load(id: string): Promise<string | undefined> {
+    if (!id.startsWith("\0page:")) return undefined;
+    return `export default ${JSON.stringify(await pageBundle(id.slice("\0page:".length, -".text".length)))};`;
+  },
+};
+
+const common = { resolve, plugins: [scriptsAsText, pageAsText] };
 const setupFiles = ["tools/run/fast-check-setup.mjs"];
 const folders = "{packages,examples}/*/test/**";
 

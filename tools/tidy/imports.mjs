@@ -53,7 +53,8 @@ export function importsOf(tree, file) {
  */
 function resolveIn(tree, from, specifier) {
   if (!specifier.startsWith(".")) return undefined;
-  const path = posix.join(posix.dirname(from), specifier);
+  // `?page` asks for the text of what is bundled from that file.
+  const path = posix.join(posix.dirname(from), specifier.replace(/\?page$/, ""));
   const candidates = [path, `${path}.ts`, path.replace(/\.js$/, ".ts"), posix.join(path, "index.ts")];
   return candidates.find((candidate) => tree.has(candidate));
 }

@@ -38,6 +38,7 @@ export type {
   LabelValue,
   MetricRule,
   MetricTable,
+  MetricType,
   TableRow,
   TraceRule,
 } from "./metrics/metric-table.ts";

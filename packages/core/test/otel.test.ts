@@ -108,6 +108,25 @@ function failing(times: number): () => string {
 }
 
 describe("instrument, metrics", () => {
+  it("shows a gauge as its latest event said", async () => {
+    const row = channelMetrics<{ readonly open: number }>("test", "gauge", {
+      metrics: [
+        {
+          name: "test.open",
+          type: "gauge",
+          unit: "{request}",
+          help: "Requests now.",
+          value: ({ open: now }) => now,
+        },
+      ],
+    });
+    const reader = metered([[row]]);
+    for (const now of [7, 3]) channel<{ open: number }>("test", "gauge").publish({ open: now });
+    const metric = (await metricsOf(reader)).get("test.open");
+    expect(metric?.dataPointType).toBe(DataPointType.GAUGE);
+    expect(pointsOf(metric)).toEqual([[{}, 3]]);
+  });
+
   it("counts retries by policy and kind of error, and measures their waits in seconds in its own buckets", async () => {
     const reader = metered();
     const clock = manualClock();

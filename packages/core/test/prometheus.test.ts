@@ -68,6 +68,34 @@ test_http_duration_seconds_count{http_route="/a"} 4
 `);
   });
 
+  it("writes a gauge as its latest event said", () => {
+    const numbers = counting({
+      tables: [
+        [
+          channelMetrics<Served>("test", "request", {
+            metrics: [
+              {
+                name: "test.http.open",
+                type: "gauge",
+                unit: "{request}",
+                help: "Requests now.",
+                labels: { "http.route": ({ route }) => route },
+                value: ({ seconds }) => seconds,
+              },
+            ],
+          }),
+        ],
+      ],
+    });
+    for (const seconds of [7, 3]) requests.publish({ route: "/a", seconds });
+    requests.publish({ route: "/b", seconds: 0 });
+    expect(numbers.text()).toBe(`# HELP test_http_open Requests now.
+# TYPE test_http_open gauge
+test_http_open{http_route="/a"} 3
+test_http_open{http_route="/b"} 0
+`);
+  });
+
   it("keeps any label value whole through the escapes, half a surrogate pair aside", () => {
     const numbers = counting();
     const odd = ['say "hi"', "back\\slash", "two\nlines", "\\n", "ünï😀", "a,b}c=1 2", ""];

@@ -28,6 +28,11 @@ export interface EnqueueOptions {
    * counts for all its tasks, a key alone says nothing.
    */
   readonly group?: string | GroupOptions;
+  /**
+   * The ID of a live task that this one is a child of: it is cancelled with it, and can be waited for there. One that is
+   * not there, or has ended, is refused with a {@link NoParentError}.
+   */
+  readonly parent?: string;
   /** Whose task it is: tenants take turns, however much any of them adds. */
   readonly tenant?: string;
   /** The tenant's share beside the others', from 1 to 60. @defaultValue 1 */

@@ -40,6 +40,16 @@ export class TaskExistsError extends HoldfastError {
   }
 }
 
+/** A task was to be the child of one that is not there, or has ended. `code: "NO_PARENT"`. */
+export class NoParentError extends HoldfastError {
+  override readonly code = "NO_PARENT";
+  override readonly status = 409;
+
+  constructor(readonly taskId: string) {
+    super(`the parent of task ${JSON.stringify(taskId)} is not there, or has ended`);
+  }
+}
+
 /** A value does not fit the task's schema. `code: "INVALID_PAYLOAD"`. */
 export class InvalidPayloadError extends HoldfastError {
   override readonly code = "INVALID_PAYLOAD";

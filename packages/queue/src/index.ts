@@ -1,4 +1,6 @@
 // @holdfast/queue: tasks with an ID at once, leases with fencing tokens, and everything one may ask about them.
+export { autoscaleSignal, measureQueue } from "./autoscale.ts";
+export type { AutoscaleOptions, AutoscaleSignal, QueueMeasure } from "./autoscale.ts";
 export type { PayloadCodec, PayloadPlace } from "./codec/payload-codec.ts";
 export type {
   Enqueued,
@@ -12,6 +14,7 @@ export type {
 export {
   InvalidPayloadError,
   NoHandlerError,
+  NoParentError,
   PayloadTooLargeError,
   PayloadVersionError,
   PermanentError,
@@ -25,8 +28,11 @@ export {
   WorkerClosingError,
 } from "./errors.ts";
 export { explicitWaits } from "./explicit-waits.ts";
+export { flow } from "./flow.ts";
+export type { EnqueuedFlow, FlowNode, FlowOptions } from "./flow.ts";
 export { handle } from "./handler.ts";
 export type { TaskContext, TaskHandler } from "./handler.ts";
+export type { JournalSource, QueueJournal } from "./memory/journal.ts";
 export { MEMORY_STORE_DEFAULTS, memoryStore } from "./memory/memory-store.ts";
 export type { MemoryStoreOptions } from "./memory/memory-store.ts";
 export type { MemoryBounds } from "./memory/task-board.ts";
@@ -38,21 +44,38 @@ export { queue } from "./queue.ts";
 export { QUEUE_DEFAULTS } from "./queue-contract.ts";
 export type { Queue, QueueOptions, WaitOptions } from "./queue-contract.ts";
 export { EXPIRED, MAX_SCHEDULES, MAX_TENANTS, MAX_WEIGHT, turnCost } from "./store.ts";
-export { STEP_LIMITS } from "./steps/contract.ts";
+export type { Steps, WaitForOptions, WaitForTimeout } from "./steps/contract.ts";
+export { SAGA_DEFAULTS } from "./steps/saga-contract.ts";
+export type { CompensationContext, Saga, SagaOptions, SagaStepOptions } from "./steps/saga-contract.ts";
+export { STEP_LIMITS } from "./steps/step-contract.ts";
+export type { StepContext, StepEndedEvent, StepOptions } from "./steps/step-contract.ts";
 export type {
-  StepContext,
-  StepEndedEvent,
-  StepOptions,
-  Steps,
-  WaitForOptions,
-  WaitForTimeout,
-} from "./steps/contract.ts";
+  ChildOutcome,
+  ChildOutcomes,
+  ChildTask,
+  JoinOptions,
+  SpawnOptions,
+} from "./steps/children-contract.ts";
 export {
+  ChildFailedError,
   EventTimeoutError,
+  SagaCancelledError,
+  SagaCompensatedError,
+  SagaDeadlineError,
+  SagaOpenError,
+  SagaParkedError,
   StepMismatchError,
+  StepNotReachedError,
   TaskSuspendedError,
   TooManyStepsError,
 } from "./steps/errors.ts";
+export { queueGauges } from "./queue-gauges.ts";
+export type {
+  QueueGauges,
+  QueueGaugesOptions,
+  QueueMeasuredEvent,
+  QueueMeasureFailedEvent,
+} from "./queue-gauges.ts";
 export type * from "./store.ts";
 export { defineTask, TASK_DEFAULTS } from "./task.ts";
 export type { TaskDefinition, TaskOptions, Upcaster } from "./task.ts";
@@ -69,6 +92,7 @@ export type {
   TaskStatus,
 } from "./task-status.ts";
 export type { ProcessingTask, SendingTasks, TaskTracing } from "./task-tracing.ts";
+export type { TasksAddedEvent } from "./tasks-added.ts";
 export { worker } from "./worker.ts";
 export { WORKER_DEFAULTS } from "./worker-contract.ts";
 export type {

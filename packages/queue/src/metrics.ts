@@ -1,6 +1,8 @@
 // What the events of workers mean in numbers and spans.
-import type { MetricTable } from "@holdfast/core";
+import type { MetricRule, MetricTable } from "@holdfast/core";
 import { channelMetrics } from "@holdfast/core";
+import type { QueueMeasuredEvent } from "./queue-gauges.ts";
+import type { TasksAddedEvent } from "./tasks-added.ts";
 import type { RunEndedEvent, WorkerErrorEvent } from "./worker-contract.ts";
 
 /** Upper bounds in seconds: runs take from milliseconds to minutes. */
@@ -56,6 +58,40 @@ function makeTable(): MetricTable {
         errorType: ({ settlement }) => (settlement === "fail" ? "_OTHER" : undefined),
       },
     }),
+    channelMetrics<TasksAddedEvent>("queue", "added", {
+      metrics: [
+        {
+          name: "messaging.client.sent.messages",
+          type: "counter",
+          unit: "{message}",
+          help: "Tasks that this process has added.",
+          labels: {
+            "messaging.system": () => "holdfast",
+            "messaging.operation.name": () => "send",
+            "messaging.destination.name": ({ queue }) => queue,
+            task: ({ task }) => task,
+          },
+          value: ({ added }) => added,
+        },
+      ],
+    }),
+    channelMetrics<QueueMeasuredEvent>("queue", "measured", {
+      metrics: [
+        tasksIn("scheduled", "Tasks that wait for their time."),
+        tasksIn("waiting", "Tasks that wait for an event or their children."),
+        tasksIn("ready", "Tasks that could be started."),
+        tasksIn("running", "Tasks that run."),
+        tasksIn("failed", "Dead letters."),
+        {
+          name: "holdfast.queue.oldest_ready.age",
+          type: "gauge",
+          unit: "s",
+          help: "How long the task has been there that is to be started next.",
+          labels: { queue: ({ queue }) => queue },
+          value: ({ oldestReadyMs }) => oldestReadyMs / 1_000,
+        },
+      ],
+    }),
     channelMetrics<WorkerErrorEvent>("queue", "worker_error", {
       metrics: [
         {
@@ -68,4 +104,18 @@ function makeTable(): MetricTable {
       ],
     }),
   ];
+}
+
+function tasksIn(
+  state: "scheduled" | "waiting" | "ready" | "running" | "failed",
+  help: string,
+): MetricRule<QueueMeasuredEvent> {
+  return {
+    name: `holdfast.queue.tasks.${state}`,
+    type: "gauge",
+    unit: "{task}",
+    help,
+    labels: { queue: ({ queue }) => queue },
+    value: (event) => event[state],
+  };
 }

@@ -1,7 +1,7 @@
 // Turns what is said about a task into what a store adds.
 import { optionsOf } from "@holdfast/core";
 import type { Enqueued, EnqueuedTask, EnqueueItem, GroupOptions } from "./enqueue-options.ts";
-import { TaskExistsError } from "./errors.ts";
+import { NoParentError, TaskExistsError } from "./errors.ts";
 import { decodePayload } from "./payload.ts";
 import type { PayloadFormat } from "./payload-format.ts";
 import type { EnqueueOutcome, GroupLimit, NewTask } from "./store.ts";
@@ -26,7 +26,7 @@ export function newTask<Input>(
   settings: NewTaskSettings,
 ): NewTask {
   const check = optionsOf("enqueue");
-  const { id, dedupKey, group, tenant } = item;
+  const { id, dedupKey, group, parent, tenant } = item;
   const expiresIn = item.expiresIn ?? settings.defaults.expiresIn;
   return {
     id: id === undefined ? settings.taskId(settings.now()) : checkId(id),
@@ -42,6 +42,7 @@ export function newTask<Input>(
     ...(expiresIn === undefined ? {} : { expireMs: check.duration("expiresIn", expiresIn) }),
     ...(dedupKey === undefined ? {} : { dedupKey: check.string("dedupKey", dedupKey) }),
     ...(group === undefined ? {} : groupOf(group, settings)),
+    ...(parent === undefined ? {} : { parent: checkId(parent) }),
     ...(tenant === undefined ? noTenant(item) : tenantOf(tenant, item, settings)),
   };
 }
@@ -59,9 +60,10 @@ export async function readyTask<Input>(
   return { ...made, input: await payloads.seal(made.input, { id, part: "input", name }, signal) };
 }
 
-/** @throws TaskExistsError */
+/** @throws TaskExistsError, NoParentError */
 export function enqueuedOf({ outcome, id }: EnqueueOutcome): Enqueued {
   if (outcome === "exists") throw new TaskExistsError(id);
+  if (outcome === "no_parent") throw new NoParentError(id);
   return { id, duplicate: outcome === "duplicate" };
 }
 

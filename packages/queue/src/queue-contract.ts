@@ -10,6 +10,7 @@ import type {
   GroupOptions,
   WhenFull,
 } from "./enqueue-options.ts";
+import type { EnqueuedFlow, FlowNode } from "./flow.ts";
 import type { PayloadFormat } from "./payload-format.ts";
 import type { FireOutcome, QueueMeter, QueueStats, QueueStore, Schedule, SignalOutcome } from "./store.ts";
 import type { TaskDefinition } from "./task.ts";
@@ -88,6 +89,14 @@ export interface Queue extends AsyncDisposable {
     items: readonly EnqueueItem<Input>[],
     options?: EnqueueCallOptions,
   ): Promise<readonly Enqueued[]>;
+
+  /**
+   * Adds a tree of at most 1,000 tasks in one step: each begins when all its children have ended, however they ended.
+   * One whose ID is taken does not keep the others out.
+   *
+   * @throws as {@link enqueue} does.
+   */
+  enqueueFlow(root: FlowNode, options?: EnqueueCallOptions): Promise<EnqueuedFlow>;
 
   /** @throws TaskNotFoundError */
   status(id: string): Promise<TaskStatus>;

@@ -9,6 +9,8 @@ import type {
   EnqueueOptions,
 } from "./enqueue-options.ts";
 import { QueueFullError, TaskCancelledError, TaskFailedError, TaskNotFoundError } from "./errors.ts";
+import type { EnqueuedFlow, FlowNode } from "./flow.ts";
+import { flattened, treeOf } from "./flow.ts";
 import { ended, eventsOf } from "./following.ts";
 import type { NewTaskSettings } from "./new-task.ts";
 import { enqueuedOf, newTask, readyTask } from "./new-task.ts";
@@ -30,9 +32,11 @@ import type {
 import { eventCheckpoint } from "./steps/step-names.ts";
 import type { TaskDefinition } from "./task.ts";
 import { uuidV7 } from "./task-id.ts";
+import type { TraceCarrier } from "./task-meta.ts";
 import { writeMeta } from "./task-meta.ts";
 import type { TaskEvent, TaskState, TaskStatus } from "./task-status.ts";
 import type { TaskTracing } from "./task-tracing.ts";
+import { publishAdded } from "./tasks-added.ts";
 
 const MAX_BATCH = 10_000;
 const MAX_REASON = 500;
@@ -141,6 +145,20 @@ class StoredQueue implements Queue {
     return this.#enqueueAll(task, items, options);
   }
 
+  async enqueueFlow(root: FlowNode, options: EnqueueCallOptions = {}): Promise<EnqueuedFlow> {
+    const flat = flattened(root, () => this.#settings.taskId(this.clock.now()));
+    const made: NewTask[] = [];
+    for (const { node, item } of flat) {
+      const [one] = await this.#ready(node.task, [item as EnqueueItem<never>], options.signal);
+      made.push(node.children.length > 0 ? { ...one!, waitsForChildren: true } : one!);
+    }
+    const versionOf = (at: number): number => flat[at]!.node.task.version;
+    const result = await this.#send(root.task.name, made, versionOf, (tasks) => this.#add(tasks, options));
+    if (result.full) throw new QueueFullError(this.name, result.live, this.#retryAfterMs);
+    result.outcomes.forEach(enqueuedOf);
+    return treeOf(flat);
+  }
+
   async status(id: string): Promise<TaskStatus> {
     const [status] = await this.store.get(this.name, [id]);
     if (status === undefined) throw new TaskNotFoundError(id);
@@ -230,8 +248,16 @@ class StoredQueue implements Queue {
     nextAt: number,
   ): Promise<FireOutcome> {
     const made = await this.#ready(task, [item], undefined);
-    return this.#send(task, made, (tasks) =>
-      this.store.fire(this.name, schedule, nextAt, tasks[0]!, { limit: this.#limit }),
+    return this.#send(
+      task.name,
+      made,
+      () => task.version,
+      async (tasks) => {
+        const limit = { limit: this.#limit };
+        const outcome = await this.store.fire(this.name, schedule, nextAt, tasks[0]!, limit);
+        if (outcome === "fired") publishAdded(this.name, tasks, [{ outcome: "enqueued" }]);
+        return outcome;
+      },
     );
   }
 
@@ -269,7 +295,12 @@ class StoredQueue implements Queue {
     options: EnqueueCallOptions,
   ): Promise<readonly Enqueued[]> {
     const made = await this.#ready(task, items, options.signal);
-    const result = await this.#send(task, made, (tasks) => this.#add(tasks, options));
+    const result = await this.#send(
+      task.name,
+      made,
+      () => task.version,
+      (tasks) => this.#add(tasks, options),
+    );
     if (result.full) throw new QueueFullError(this.name, result.live, this.#retryAfterMs);
     return result.outcomes.map(enqueuedOf);
   }
@@ -291,23 +322,41 @@ class StoredQueue implements Queue {
   }
 
   /** Sends tasks with what travels beside their inputs. */
-  #send<Input, T>(
-    task: EnqueuedTask<Input>,
+  #send<T>(
+    task: string,
     made: readonly NewTask[],
+    versionOf: (at: number) => number,
     send: (tasks: readonly NewTask[]) => Promise<T>,
   ): Promise<T> {
-    const withMeta = (meta: string | undefined): readonly NewTask[] =>
-      meta === undefined ? made : made.map((one) => ({ ...one, meta }));
-    if (this.tracing === undefined) return send(withMeta(writeMeta(task.version, undefined)));
+    const withMeta = (trace: TraceCarrier | undefined): readonly NewTask[] =>
+      made.map((one, at) => {
+        const meta = writeMeta(versionOf(at), trace);
+        return meta === undefined ? one : { ...one, meta };
+      });
+    if (this.tracing === undefined) return send(withMeta(undefined));
     const only = made.length === 1 ? { id: made[0]!.id } : {};
-    const about = { queue: this.name, task: task.name, count: made.length, ...only };
-    return this.tracing.sending(about, (trace) => send(withMeta(writeMeta(task.version, trace))));
+    const about = { queue: this.name, task, count: made.length, ...only };
+    return this.tracing.sending(about, (trace) => send(withMeta(trace)));
   }
 
   async #add(tasks: readonly NewTask[], options: EnqueueCallOptions): Promise<EnqueueResult> {
-    const { signal } = options;
+    const result = await this.#place(tasks, options);
+    if (!result.full) publishAdded(this.name, tasks, result.outcomes);
+    return result;
+  }
+
+  #place(tasks: readonly NewTask[], options: EnqueueCallOptions): Promise<EnqueueResult> {
     const add = (): Promise<EnqueueResult> => this.store.enqueue(this.name, tasks, { limit: this.#limit });
     if (options.whenFull === undefined && this.#call.whenFull === "reject") return add();
+    return this.#waitForRoom(tasks, add, options);
+  }
+
+  async #waitForRoom(
+    tasks: readonly NewTask[],
+    add: () => Promise<EnqueueResult>,
+    options: EnqueueCallOptions,
+  ): Promise<EnqueueResult> {
+    const { signal } = options;
     const check = optionsOf("enqueue");
     const whenFull = check.oneOf("whenFull", options.whenFull, ["reject", "wait"], this.#call.whenFull);
     const maxWaitMs = check.duration("maxWait", options.maxWait, {}, toMs(this.#call.maxWait));

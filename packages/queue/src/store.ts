@@ -8,6 +8,7 @@
 // task is given its turn when it is added: those of one tenant, and those of none together, have turns in the order they
 // were added; tenants of one priority take turns by their weights (start-time fair queueing: Goyal, Vin, Cheng 1996).
 // So without tenants turns are the order in which tasks were added. Of equal turns either may be first.
+// What happens by itself does so in the order of time; at the same time, to the task first that was added first.
 //
 // In numbers: a new task of tenant `t` ("" if none) and priority `p` gets the turn max(V[p], F[p, t]); then F[p, t] is
 // that turn plus turnCost(weight). V[p] is the highest turn that was claimed at this priority. All begins at 0, and is

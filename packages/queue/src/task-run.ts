@@ -1,18 +1,13 @@
 // One run of a task on a worker: its handler, its deadline, its lease, and how that lease is to be ended.
-import type { Backoff, Clock, Random, Timer } from "@holdfast/core";
+import type { Clock, Random, Timer } from "@holdfast/core";
 import { LeaseLostError, retryAfterOf, TimeoutError } from "@holdfast/core";
-import {
-  PayloadTooLargeError,
-  PayloadVersionError,
-  TaskCancelledError,
-  UnserializableError,
-  WorkerClosingError,
-} from "./errors.ts";
+import { PayloadVersionError, TaskCancelledError, WorkerClosingError } from "./errors.ts";
 import { failureOf, isPermanent } from "./failure.ts";
-import type { TaskContext, TaskHandler } from "./handler.ts";
+import type { TaskHandler } from "./handler.ts";
 import type { Payload } from "./payload.ts";
 import type { Queue } from "./queue-contract.ts";
 import type { Reporter } from "./reporter.ts";
+import { RunContext } from "./run-context.ts";
 import type { Steps } from "./steps/contract.ts";
 import { TaskSuspendedError } from "./steps/errors.ts";
 import type { StepHost, Suspension } from "./steps/step-host.ts";
@@ -45,8 +40,6 @@ type Ending =
   | { readonly kind: "suspended"; readonly until: Suspension }
   | { readonly kind: "abandoned" };
 
-const MAX_PROGRESS_BYTES = 8_192;
-const MAX_LINE = 2_000;
 /** How long a task is given back whose input is newer than its handler, in milliseconds. */
 const NEWER_DELAY_MS = 10_000;
 /** The wait before another try when the task's own backoff fails. */
@@ -140,17 +133,19 @@ export class TaskRun implements StepHost {
     if (this.#isOurs && this.leaseEndsAt <= this.settings.clock.monotonic()) this.loseLease();
   }
 
+  retryDelay(failures: number, thrown: unknown): number {
+    return this.#retryPlan(thrown, failures, 0).delayMs;
+  }
+
+  /** Fails the task for good: its handler stays behind where it is. */
+  fail(error: Error): void {
+    void this.#leave({ kind: "threw", thrown: error });
+  }
+
   /** Ends the run without an outcome: its handler waits, and stays behind where it is. */
   suspend(until: Suspension): void {
     if (this.#isOver || this.#stop !== undefined) return;
-    this.#isOver = true;
-    const end = (): void => {
-      this.#end({ kind: "suspended", until });
-      this.#stop ??= { cause: "suspended", reason: new TaskSuspendedError(this.claimed.id) };
-      this.#controller?.abort(this.#stop.reason);
-    };
-    if (this.#reported === undefined) end();
-    else void this.#reported.then(end);
+    void this.#leave({ kind: "suspended", until });
   }
 
   get steps(): Steps {
@@ -163,10 +158,6 @@ export class TaskRun implements StepHost {
 
   get worker(): string {
     return this.settings.worker;
-  }
-
-  get backoff(): Backoff {
-    return this.handler.task.backoff;
   }
 
   get random(): Random {
@@ -239,6 +230,16 @@ export class TaskRun implements StepHost {
     }
   }
 
+  /** Ends the run and leaves its handler behind; what else that does is told to stop. */
+  async #leave(ending: Ending): Promise<void> {
+    this.#isOver = true;
+    // A turn without reports costs no wait.
+    if (this.#reported !== undefined) await this.#reported;
+    this.#end(ending);
+    this.#stop ??= { cause: "suspended", reason: new TaskSuspendedError(this.claimed.id) };
+    this.#controller?.abort(this.#stop.reason);
+  }
+
   #call(input: unknown): unknown {
     return this.handler.run(new RunContext(this, input as never));
   }
@@ -266,7 +267,23 @@ export class TaskRun implements StepHost {
     this.#grace?.cancel();
     this.#steps?.end();
     this.#onOver?.();
-    this.#settle(this.#settlement(ending));
+    const settlement = this.#settlement(ending);
+    if (this.#steps === undefined) this.#settle(settlement);
+    else void this.#settled(this.#steps, settlement);
+  }
+
+  /** A task that would die with a saga to be undone comes back instead, which uses up no try. */
+  async #settled(steps: TaskSteps, settlement: Settlement | undefined): Promise<void> {
+    const isLast = settlement?.kind === "fail" && this.#isLast(settlement.retry);
+    if (!isLast || !steps.hasToUndo(settlement.error)) return this.#settle!(settlement);
+    const { id, fence, attempt } = this.claimed;
+    const delayMs = settlement.retry?.delayMs ?? this.retryDelay(attempt, undefined);
+    const isNoted = await steps.undoLater(settlement.error);
+    this.#settle!(isNoted ? { id, fence, kind: "suspend", delayMs } : undefined);
+  }
+
+  #isLast(retry: RetryPlan | undefined): boolean {
+    return retry === undefined || this.claimed.attempt >= this.claimed.maxAttempts;
   }
 
   #settlement(ending: Ending): Settlement | undefined {
@@ -285,13 +302,14 @@ export class TaskRun implements StepHost {
   }
 
   #failure(thrown: unknown): Settlement {
-    const { id, fence } = this.claimed;
+    const { id, fence, attempt, backoffState } = this.claimed;
     const failed = { id, fence, kind: "fail", error: failureOf(thrown) } as const;
-    return isPermanent(thrown) ? failed : { ...failed, retry: this.#retryPlan(thrown) };
+    return isPermanent(thrown)
+      ? failed
+      : { ...failed, retry: this.#retryPlan(thrown, attempt, backoffState) };
   }
 
-  #retryPlan(thrown: unknown): RetryPlan {
-    const { attempt, backoffState } = this.claimed;
+  #retryPlan(thrown: unknown, attempt: number, backoffState: number): RetryPlan {
     const { clock, random } = this.settings;
     try {
       const { delayMs, state } = this.handler.task.backoff.next(attempt, backoffState, random);
@@ -302,81 +320,4 @@ export class TaskRun implements StepHost {
       return FALLBACK_RETRY;
     }
   }
-}
-
-class RunContext implements TaskContext<never> {
-  readonly #run: TaskRun;
-
-  constructor(
-    run: TaskRun,
-    readonly input: never,
-  ) {
-    this.#run = run;
-  }
-
-  get id(): string {
-    return this.#run.claimed.id;
-  }
-
-  get attempt(): number {
-    return this.#run.claimed.attempt;
-  }
-
-  get maxAttempts(): number {
-    return this.#run.claimed.maxAttempts;
-  }
-
-  get fence(): number {
-    return this.#run.claimed.fence;
-  }
-
-  get signal(): AbortSignal {
-    return this.#run.signal;
-  }
-
-  get aborted(): boolean {
-    return this.#run.aborted;
-  }
-
-  get remainingMs(): number {
-    return this.#run.remainingMs;
-  }
-
-  get step(): Steps {
-    return this.#run.steps;
-  }
-
-  throwIfAborted(): void {
-    if (this.#run.reason !== undefined) throw this.#run.reason;
-  }
-
-  progress = (value: unknown): Promise<void> =>
-    quiet(this.#report(() => ({ kind: "progress", value: plain(value) })));
-
-  log = (line: string): Promise<void> =>
-    quiet(this.#report(() => ({ kind: "log", line: String(line).slice(0, MAX_LINE) })));
-
-  async #report(make: () => TaskReport): Promise<void> {
-    await this.#run.report(make());
-  }
-}
-
-// Whoever does not await a report must not be ended by it.
-function quiet(reported: Promise<void>): Promise<void> {
-  reported.catch(() => {});
-  return reported;
-}
-
-/** Progress as plain JSON of its own. */
-function plain(value: unknown): unknown {
-  if (typeof value === "number" && Number.isFinite(value)) return value;
-  let text: string | undefined;
-  try {
-    text = JSON.stringify(value);
-  } catch (error) {
-    throw new UnserializableError("progress cannot be written as JSON", { cause: error });
-  }
-  if (text === undefined) throw new UnserializableError("progress cannot be written as JSON");
-  if (text.length > MAX_PROGRESS_BYTES) throw new PayloadTooLargeError(text.length, MAX_PROGRESS_BYTES);
-  return JSON.parse(text) as unknown;
 }

@@ -8,7 +8,7 @@ import type {
   Worker,
   WriteOutcome,
 } from "@holdfast/queue";
-import { defineTask, handle, memoryStore, queue, worker } from "@holdfast/queue";
+import { defineTask, flow, handle, memoryStore, queue, worker } from "@holdfast/queue";
 import type { Handler } from "@holdfast/core";
 import type { ConformanceRunner } from "@holdfast/core/testing";
 import { taskApi } from "@holdfast/queue/http";
@@ -120,5 +120,38 @@ describe("steps", () => {
       return "";
     });
     expectTypeOf(tasks.signal("id", "paid", 1)).resolves.toEqualTypeOf<"delivered" | "duplicate" | "ended">();
+  });
+
+  it("of a saga have compensations that take their outcome, if it is known", () => {
+    handle(plain, async ({ step }) => {
+      const booked = step.saga("book", async (saga) => {
+        const n = await saga.run("a", () => 1, {
+          compensate: (outcome, { idempotencyKey }) => {
+            expectTypeOf(outcome).toEqualTypeOf<number | undefined>();
+            expectTypeOf(idempotencyKey).toBeString();
+          },
+        });
+        expectTypeOf(n).toBeNumber();
+        return { n };
+      });
+      expectTypeOf(booked).resolves.toEqualTypeOf<{ n: number }>();
+      return "";
+    });
+  });
+
+  it("that spawn children know their inputs and their outcomes", () => {
+    handle(plain, async ({ step }) => {
+      const one = await step.spawn("one", resize, { width: "7" });
+      // @ts-expect-error a number is no string
+      void step.spawn("one", resize, { width: 7 });
+      const [first, second] = await step.join("all", [one, await step.spawn("two", plain, { n: 1 })]);
+      if (first.state === "completed") expectTypeOf(first.result).toEqualTypeOf<{ bytes: string }>();
+      if (second.state === "completed") expectTypeOf(second.result).toBeString();
+      if (second.state === "failed") expectTypeOf(second.error.code).toBeString();
+      return "";
+    });
+    // @ts-expect-error an input of another task
+    void tasks.enqueueFlow(flow(plain, { width: "7" }));
+    void tasks.enqueueFlow(flow(plain, { n: 1 }, { children: [flow(resize, { width: "7" })] }));
   });
 });

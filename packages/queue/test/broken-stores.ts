@@ -12,11 +12,11 @@ import { hasEnded, memoryStore } from "@holdfast/queue";
 import type { ManualClock } from "@holdfast/core/testing";
 
 /** Breaks a sound store: what it answers takes the place of the store's own methods. */
-export type Break = (sound: QueueStore) => Partial<QueueStore>;
+export type Break = (sound: QueueStore, clock: ManualClock) => Partial<QueueStore>;
 
 export function brokenStore(clock: ManualClock, breakIt: Break): QueueStore {
   const sound = memoryStore({ clock });
-  const broken = breakIt(sound);
+  const broken = breakIt(sound, clock);
   return new Proxy(sound, {
     get(target, key: keyof QueueStore) {
       const own = broken[key] ?? target[key];
@@ -26,7 +26,7 @@ export function brokenStore(clock: ManualClock, breakIt: Break): QueueStore {
 }
 
 /** Hears of every claim, and may change it. */
-function claiming(
+export function claiming(
   sound: QueueStore,
   change: (claimed: readonly ClaimedTask[]) => readonly ClaimedTask[],
   ask: (request: ClaimRequest) => ClaimRequest = (request) => request,

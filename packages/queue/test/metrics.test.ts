@@ -1,5 +1,6 @@
-import { prometheus } from "@holdfast/core";
-import { defineTask, handle, queueMetrics } from "@holdfast/queue";
+import { channel, prometheus } from "@holdfast/core";
+import type { QueueMeasuredEvent, QueueMeasureFailedEvent } from "@holdfast/queue";
+import { defineTask, handle, queueGauges, queueMetrics } from "@holdfast/queue";
 import { faulty } from "@holdfast/core/testing";
 import { describe, expect, it } from "vitest";
 import { bench, closed } from "./bench.ts";
@@ -38,5 +39,44 @@ describe("the metrics of queues", () => {
     expect(Number(sum)).toBeCloseTo(4, 9);
     expect(valueOf("process_duration_seconds_count", 'settlement="fail"')).toBe("1");
     expect(Number(valueOf("holdfast_queue_worker_errors", 'doing="claim"'))).toBeGreaterThan(0);
+  });
+
+  it("count what was added, and show how full a queue is while somebody looks", async () => {
+    const numbers = prometheus({ tables: [queueMetrics] });
+    const { queue, clock, store } = bench();
+    const gauges = queueGauges(queue, { every: "10s" });
+    await queue.enqueueMany(work, [{ input: 1 }, { input: 2, delay: "1h" }, { input: 3, dedupKey: "k" }]);
+    await queue.enqueue(work, 4, { dedupKey: "k" });
+    await clock.advance("10s");
+    const lines = new Set(numbers.text().split("\n"));
+    expect(lines).toContain('holdfast_queue_tasks_ready{queue="bench"} 2');
+    expect(lines).toContain('holdfast_queue_tasks_scheduled{queue="bench"} 1');
+    expect(lines).toContain('holdfast_queue_oldest_ready_age_seconds{queue="bench"} 10');
+    expect([...lines].find((line) => line.startsWith("messaging_client_sent_messages_total"))).toMatch(/ 3$/);
+    numbers.close();
+    await gauges.close();
+    await store.close();
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  it("ask the store for nothing while nobody listens, and go on when it fails", async () => {
+    const { queue, store, clock } = bench();
+    let looks = 0;
+    (store as { meter: unknown }).meter = () => Promise.reject(new Error(`down ${(looks += 1)}`));
+    await using _ = queueGauges(queue, { every: "10s" });
+    await clock.advance("1m");
+    expect(looks).toBe(0);
+    const failures: QueueMeasureFailedEvent[] = [];
+    const stops = [
+      channel<QueueMeasuredEvent>("queue", "measured").subscribe(() => {}),
+      channel<QueueMeasureFailedEvent>("queue", "measure_failed").subscribe((event) => failures.push(event)),
+    ];
+    await clock.advance("30s");
+    for (const stop of stops) stop();
+    expect(failures.map(({ queue: name, error }) => [name, error.message])).toEqual([
+      ["bench", "down 1"],
+      ["bench", "down 2"],
+      ["bench", "down 3"],
+    ]);
   });
 });

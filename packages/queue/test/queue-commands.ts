@@ -1,62 +1,17 @@
 // What can be done to a queue, as commands that are run on a store and on the reference side by side.
 import assert from "node:assert/strict";
-import type { ClaimRequest, ClaimedTask, LeaseRef, NewTask, QueueStore, Settlement } from "@holdfast/queue";
+import type { ClaimRequest, ClaimedTask, LeaseRef, Settlement } from "@holdfast/queue";
 import fc from "fast-check";
+import { aClaim, aSchedule, aSettlement, aTask, anId, CHECKPOINTS, payload } from "./queue-arbitraries.ts";
+import type { Real } from "./queue-comparison.ts";
+import { compare, LIMIT, QUEUE } from "./queue-comparison.ts";
 import type { ReferenceQueue } from "./reference-queue.ts";
-
-export interface Real {
-  readonly store: QueueStore;
-  /** Lets so many milliseconds pass on the store's clock. */
-  readonly advance: (ms: number) => Promise<void>;
-}
 
 type Command = fc.AsyncCommand<ReferenceQueue, Real>;
 
-const QUEUE = "model";
-const LIMIT = 5;
-const IDS = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"] as const;
-const STATES = ["scheduled", "waiting", "ready", "running", "completed", "failed", "cancelled"] as const;
-
-const anId = fc.constantFrom(...IDS);
-const aTask: fc.Arbitrary<NewTask> = fc
-  .record({
-    id: anId,
-    delayMs: fc.constantFrom(0, 0, 40, 200),
-    priority: fc.integer({ min: -1, max: 1 }),
-    maxAttempts: fc.integer({ min: 1, max: 3 }),
-    maxLeaseLosses: fc.integer({ min: 0, max: 2 }),
-    dedupKey: fc.constantFrom(undefined, undefined, "k", "l"),
-    group: fc.constantFrom(undefined, undefined, "g", "h"),
-    keepMs: fc.constantFrom(100, 2_000),
-    keepFailedMs: fc.constantFrom(150, 3_000),
-  })
-  .map(({ dedupKey, group, ...task }) => ({
-    ...task,
-    name: "work",
-    input: { text: `"${task.id}"`, blobs: [] },
-    ...(dedupKey === undefined ? {} : { dedupKey }),
-    ...(group === undefined ? {} : { group }),
-  }));
-const aClaim: fc.Arbitrary<ClaimRequest> = fc.record({
-  worker: fc.constantFrom("w1", "w2"),
-  max: fc.integer({ min: 1, max: 3 }),
-  leaseMs: fc.constantFrom(30, 100, 300),
-});
 /** Which lease of all there ever were, counted from the latest: recent ones more often. */
 const whichLease = fc.oneof(fc.nat(2), fc.nat(40));
-const aSettlement: fc.Arbitrary<(lease: LeaseRef) => Settlement> = fc.constantFrom(
-  ({ id, fence }: LeaseRef): Settlement => ({
-    id,
-    fence,
-    kind: "complete",
-    result: { text: `${fence}`, blobs: [] },
-  }),
-  ({ id, fence }: LeaseRef): Settlement => ({ id, fence, kind: "release" }),
-  ...[undefined, 0, 60].map((delayMs) => ({ id, fence }: LeaseRef): Settlement => {
-    const failed = { id, fence, kind: "fail", error: { code: "BROKEN", message: "" } } as const;
-    return delayMs === undefined ? failed : { ...failed, retry: { delayMs, backoffState: fence } };
-  }),
-);
+const aName = fc.constantFrom(...CHECKPOINTS);
 
 /** A command of any kind; its name is what a failing run prints. */
 function command(
@@ -74,15 +29,43 @@ function command(
   };
 }
 
-export const commands: readonly fc.Arbitrary<Command>[] = [
-  fc.array(aTask, { minLength: 1, maxLength: 3 }).map((tasks) =>
-    command(`enqueue(${tasks.map(({ id }) => id).join()})`, async (model, { store }) => {
-      assert.deepEqual(await store.enqueue(QUEUE, tasks, { limit: LIMIT }), model.enqueue(tasks, LIMIT));
+const adding: readonly fc.Arbitrary<Command>[] = [
+  fc.array(aTask, { minLength: 1, maxLength: 4 }).map((tasks) =>
+    command(`enqueue(${tasks.map(({ id }) => id).join()})`, async (model, { store, invariants }) => {
+      const result = await store.enqueue(QUEUE, tasks, { limit: LIMIT });
+      assert.deepEqual(result, model.enqueue(tasks, LIMIT));
+      if (result.full) return;
+      for (const [index, { outcome }] of result.outcomes.entries())
+        if (outcome === "enqueued") invariants().added(tasks[index]!);
     }),
   ),
+  aSchedule.map((schedule) =>
+    command(`setSchedule(${schedule.key})`, async (model, { store }) => {
+      assert.equal(await store.setSchedule(QUEUE, schedule), model.setSchedule(schedule));
+    }),
+  ),
+  fc.constantFrom("a", "b").map((key) =>
+    command(`removeSchedule(${key})`, async (model, { store }) => {
+      assert.equal(await store.removeSchedule(QUEUE, key), model.removeSchedule(key));
+    }),
+  ),
+  fc.tuple(aSchedule, fc.boolean(), aTask).map(([given, isKnown, task]) =>
+    command(`fire(${given.key}, ${task.id})`, async (model, { store, invariants }) => {
+      const schedule = (isKnown ? model.schedules[0] : undefined) ?? given;
+      const before = model.meter.added;
+      const outcome = await store.fire(QUEUE, schedule, schedule.nextAt + 100, task, { limit: LIMIT });
+      assert.equal(outcome, model.fire(schedule, schedule.nextAt + 100, task, LIMIT));
+      if (model.meter.added > before) invariants().added(task);
+    }),
+  ),
+];
+
+const working: readonly fc.Arbitrary<Command>[] = [
   aClaim.map((request) =>
-    command(`claim(${request.max}, ${request.leaseMs} ms)`, async (model, { store }) => {
-      claimed(model, request, await store.claim(QUEUE, request));
+    command(`claim(${request.max}, ${request.leaseMs} ms)`, async (model, { store, invariants }) => {
+      const tasks = await store.claim(QUEUE, request);
+      claimed(model, request, tasks);
+      await invariants().claimed(tasks);
     }),
   ),
   fc
@@ -93,15 +76,9 @@ export const commands: readonly fc.Arbitrary<Command>[] = [
     .map(([settled, request]) =>
       command(
         `settle(${settled.map(([which]) => which).join()}${request === undefined ? "" : ", claim"})`,
-        async (model, { store }) => {
+        async (model, real) => {
           const settlements = settled.map(([which, settle]) => settle(leaseOf(model, which)));
-          const answer = await store.settle(QUEUE, settlements, request);
-          assert.deepEqual(
-            answer.outcomes,
-            settlements.map((settlement) => model.settle(settlement)),
-          );
-          if (request === undefined) assert.deepEqual(answer.claimed, []);
-          else claimed(model, request, answer.claimed);
+          await settle(model, real, settlements, request);
         },
         hasLeases,
       ),
@@ -127,14 +104,39 @@ export const commands: readonly fc.Arbitrary<Command>[] = [
       hasLeases,
     ),
   ),
+  fc.tuple(whichLease, fc.array(aName, { maxLength: 2 }), fc.nat(9)).map(([which, names, value]) =>
+    command(
+      `checkpoint(${which}, ${names.join()})`,
+      async (model, { store }) => {
+        const lease = leaseOf(model, which);
+        const checkpoints = names.map((name) => ({ name, value: payload(value) }));
+        assert.deepEqual(
+          await store.checkpoint(QUEUE, lease, checkpoints),
+          model.checkpoint(lease, checkpoints),
+        );
+      },
+      hasLeases,
+    ),
+  ),
+];
+
+const steering: readonly fc.Arbitrary<Command>[] = [
+  fc.tuple(anId, aName, fc.nat(9)).map(([id, name, value]) =>
+    command(`signal(${id}, ${name})`, async (model, { store }) => {
+      const checkpoint = { name, value: payload(value) };
+      assert.equal(await store.signal(QUEUE, id, checkpoint), model.signal(id, checkpoint));
+    }),
+  ),
   anId.map((id) =>
     command(`cancel(${id})`, async (model, { store }) => {
       assert.deepEqual(await store.cancel(QUEUE, [id], "no"), [model.cancel(id, "no")]);
     }),
   ),
   anId.map((id) =>
-    command(`redrive(${id})`, async (model, { store }) => {
-      assert.deepEqual(await store.redrive(QUEUE, [id]), [model.redrive(id)]);
+    command(`redrive(${id})`, async (model, { store, invariants }) => {
+      const [outcome] = await store.redrive(QUEUE, [id]);
+      assert.equal(outcome, model.redrive(id));
+      if (outcome === "redriven") invariants().redriven(id);
     }),
   ),
   anId.map((id) =>
@@ -142,24 +144,81 @@ export const commands: readonly fc.Arbitrary<Command>[] = [
       assert.deepEqual(await store.discard(QUEUE, [id]), [model.discard(id)]);
     }),
   ),
+  fc.constantFrom(true, false, false).map((paused) =>
+    command(
+      `pause(${paused})`,
+      async (model, { store }) => {
+        await store.pause(QUEUE, paused);
+        model.isPaused = paused;
+      },
+      ({ isPaused }) => isPaused !== paused,
+    ),
+  ),
+];
+
+const passing: readonly fc.Arbitrary<Command>[] = [
   fc.integer({ min: 1, max: 400 }).map((ms) =>
     command(`advance(${ms} ms)`, async (model, { advance }) => {
       await advance(ms);
       model.advance(ms);
     }),
   ),
-  fc.constantFrom(-1, 0).map((offset) =>
-    command(
-      `advance to the next event${offset === 0 ? "" : " but one millisecond"}`,
-      async (model, { advance }) => {
-        const ms = Math.max(0, model.nextDue - model.now + offset);
-        await advance(ms);
-        model.advance(ms);
-      },
-      (model) => model.nextDue < Infinity,
+  ...[-1, 0].map((offset) =>
+    fc.constant(
+      command(
+        `advance to the next event${offset === 0 ? "" : " but one millisecond"}`,
+        async (model, { advance }) => {
+          const ms = Math.max(0, model.nextDue - model.now + offset);
+          await advance(ms);
+          model.advance(ms);
+        },
+        (model) => model.nextDue < Infinity,
+      ),
     ),
   ),
 ];
+
+export const commands: readonly fc.Arbitrary<Command>[] = [
+  // Without tasks and claims there is little to see.
+  adding[0]!,
+  adding[0]!,
+  working[0]!,
+  working[0]!,
+  working[1]!,
+  ...adding,
+  ...working,
+  ...steering,
+  ...passing,
+];
+
+/** The end of the process: leases are lost at once, all else is as it was. */
+export const restarts: readonly fc.Arbitrary<Command>[] = [
+  fc.constant(
+    command("restart", async (model, real) => {
+      await real.restart();
+      model.reopen();
+    }),
+  ),
+];
+
+async function settle(
+  model: ReferenceQueue,
+  { store, invariants }: Real,
+  settlements: readonly Settlement[],
+  request: ClaimRequest | undefined,
+): Promise<void> {
+  const answer = await store.settle(QUEUE, settlements, request);
+  assert.deepEqual(
+    answer.outcomes,
+    settlements.map((settlement) => model.settle(settlement)),
+  );
+  for (const [index, { id, kind }] of settlements.entries())
+    if (answer.outcomes[index]!.written && (kind === "release" || kind === "suspend"))
+      invariants().givenBack(id);
+  if (request === undefined) assert.deepEqual(answer.claimed, []);
+  else claimed(model, request, answer.claimed);
+  await invariants().claimed(answer.claimed);
+}
 
 function hasLeases({ leases }: ReferenceQueue): boolean {
   return leases.length > 0;
@@ -169,48 +228,30 @@ function leaseOf({ leases }: ReferenceQueue, which: number): LeaseRef {
   return leases[leases.length - 1 - (which % leases.length)]!;
 }
 
-/** What was claimed is what was to be, under fences higher than any before. */
+/** What was claimed is what was to be, one after the other, under fences higher than any before. */
 function claimed(model: ReferenceQueue, request: ClaimRequest, tasks: readonly ClaimedTask[]): void {
-  const expected = model.claimable().slice(0, request.max);
-  assert.deepEqual(
-    tasks.map(({ id, attempt, backoffState }) => ({ id, attempt, backoffState })),
-    expected.map(({ task, failures, backoffState }) => ({
-      id: task.id,
-      attempt: failures + 1,
-      backoffState,
-    })),
-  );
-  for (const [index, { id, fence }] of tasks.entries()) {
+  assert.ok(tasks.length <= request.max, "no more than were asked for");
+  for (const task of tasks) {
+    const { id, fence, attempt, backoffState, checkpoints, meta } = task;
+    const next = model.next();
+    const entry = next.find((each) => each.task.id === id);
+    assert.ok(entry, `${id} was claimed, but next is ${next.map((each) => each.task.id).join(" or ")}`);
+    assert.deepEqual(
+      { attempt, backoffState, checkpoints, meta },
+      {
+        attempt: entry.failures + 1,
+        backoffState: entry.backoffState,
+        checkpoints: entry.checkpoints.length,
+        meta: entry.task.meta,
+      },
+    );
     assert.ok(fence > (model.highestFence.get(id) ?? 0), `the fence of ${id} must rise, and is ${fence}`);
-    model.lease(expected[index]!, request, fence);
+    model.lease(entry, request, task);
   }
-}
-
-/** Everything that can be asked is as it is in the reference: each task in one state, nothing lost, counts equal. */
-async function compare(model: ReferenceQueue, { store }: Real): Promise<void> {
-  const found = await store.get(QUEUE, IDS);
-  for (const [index, id] of IDS.entries()) {
-    const status = found[index];
-    const entry = model.find(id);
-    const actual = status && {
-      state: status.state,
-      attempt: status.attempt,
-      losses: status.leaseLosses,
-      lastSeq: status.lastSeq,
-      progress: status.progress,
-    };
-    const { state, attempt, losses, lastSeq, progress } = entry ?? {};
-    assert.deepEqual(actual, entry && { state, attempt, losses, lastSeq, progress }, `task ${id}`);
-    assert.equal((await store.result(QUEUE, id))?.text, entry?.result, `the result of ${id}`);
-  }
-  const counts = STATES.map((state) => [state, model.tasks.filter((entry) => entry.state === state).length]);
-  assert.deepEqual(await store.stats(QUEUE), Object.fromEntries(counts), "counts");
-  const letters = await store.deadLetters(QUEUE, { max: 100 });
-  assert.deepEqual(
-    letters.map(({ id }) => id),
-    model.deadLetters,
-    "dead letters",
-  );
-  const keys = model.live.map(({ task }) => task.dedupKey).filter((key) => key !== undefined);
-  assert.equal(new Set(keys).size, keys.length, "dedup keys are unique among live tasks");
+  if (tasks.length < request.max)
+    assert.deepEqual(
+      model.next().map(({ task }) => task.id),
+      [],
+      "what could have been claimed too",
+    );
 }

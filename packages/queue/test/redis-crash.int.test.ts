@@ -6,11 +6,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { REDIS_CLIENT_OPTIONS } from "@holdfast/core/redis";
 import type { Queue, QueueStore } from "@holdfast/queue";
-import { defineTask, hasEnded, queue } from "@holdfast/queue";
+import { defineTask, handle, hasEnded, queue, worker } from "@holdfast/queue";
 import { redisTaskStore } from "@holdfast/queue/redis";
 import { Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
-import { startRedis } from "../../../tools/services/index.mjs";
+import { startProxy, startRedis } from "../../../tools/services/index.mjs";
 import { row } from "../../../tools/systems/row.mjs";
 
 const WORKER = fileURLToPath(new URL("./fixtures/redis-worker.mjs", import.meta.url));
@@ -21,6 +21,20 @@ const ended = ["completed", "failed", "cancelled"];
 
 const work = defineTask<{ ms: number }, { ms: number }, { fence: number }>({
   name: "work",
+  attempts: 50,
+  leaseLosses: 1_000,
+  keepFor: "1d",
+});
+
+interface OrderResult {
+  readonly fence: number;
+  readonly paid: number;
+  readonly told: string;
+  readonly parts: readonly string[];
+}
+
+const order = defineTask<{ parts: number }, { parts: number }, OrderResult>({
+  name: "order",
   attempts: 50,
   leaseLosses: 1_000,
   keepFor: "1d",
@@ -58,19 +72,35 @@ describe.skipIf(!inject("startsRedis"))("a queue in Redis whose processes die", 
     return child;
   }
 
-  /** Adds a task for as long as that takes: under an ID of its own, a second try adds no second task. */
-  async function added(id: string, turn: number): Promise<void> {
+  /** Waits until a worker has run something lately, so that it dies at work however slow the machine is. */
+  async function atWork({ pid }: ChildProcess): Promise<void> {
+    for (const until = performance.now() + 5_000; performance.now() < until; await sleep(20)) {
+      const latest = await effects.lrange(`${PREFIX}effects`, -100, -1);
+      if (latest.some((line) => line.endsWith(` ${pid}`))) return;
+    }
+  }
+
+  /** Does something for as long as it takes until the store has heard of it. */
+  async function insisted<T>(work: () => Promise<T>): Promise<T> {
     for (;;) {
       try {
-        await tasks.enqueue(work, { ms: 10 + (turn % 10) * 20 }, { id });
-        return;
+        return await work();
       } catch (error) {
-        const { code } = error as { code?: string };
-        if (code === "TASK_EXISTS") return;
-        if (code !== "STORE_UNAVAILABLE") throw error;
+        if ((error as { code?: string }).code !== "STORE_UNAVAILABLE") throw error;
         await sleep(50);
       }
     }
+  }
+
+  /** Adds a task: under an ID of its own, a second try adds no second task. */
+  async function added(id: string, turn: number, to: Queue = tasks): Promise<void> {
+    await insisted(async () => {
+      try {
+        await to.enqueue(work, { ms: 10 + (turn % 10) * 20 }, { id });
+      } catch (error) {
+        if ((error as { code?: string }).code !== "TASK_EXISTS") throw error;
+      }
+    });
   }
 
   async function untilAllEnded(ids: readonly string[], withinMs: number): Promise<void> {
@@ -86,7 +116,8 @@ describe.skipIf(!inject("startsRedis"))("a queue in Redis whose processes die", 
     expect(found.filter((status) => status?.state !== "completed")).toEqual([]);
     const runs = (await effects.lrange(`${PREFIX}effects`, 0, -1)).map((line) => line.split(" "));
     const highest = new Map<string, number>();
-    for (const [id, fence] of runs) highest.set(id!, Math.max(highest.get(id!) ?? 0, Number(fence)));
+    for (const [id, ...words] of runs)
+      highest.set(id!, Math.max(highest.get(id!) ?? 0, Number(words.at(-2))));
     for (const id of ids) {
       const result = (await tasks.result(id))?.value as { fence: number };
       expect(result.fence, id).toBe(highest.get(id));
@@ -118,10 +149,10 @@ describe.skipIf(!inject("startsRedis"))("a queue in Redis whose processes die", 
       const harm = { killed: 0, frozen: 0 };
       for (let round = 0; round < 12; round += 1) {
         const batch = Array.from({ length: 60 }, (_, index) => `task-${round}-${index}`);
-        await Promise.all(batch.map(added));
+        await Promise.all(batch.map((id, index) => added(id, index)));
         ids.push(...batch);
-        await sleep(150);
         const victim = workers[round % workers.length]!;
+        await atWork(victim);
         if (round % 3 === 0) {
           victim.kill("SIGSTOP");
           harm.frozen += 1;
@@ -147,7 +178,7 @@ describe.skipIf(!inject("startsRedis"))("a queue in Redis whose processes die", 
       let restarts = 0;
       for (let round = 0; round < 4; round += 1) {
         const batch = Array.from({ length: 80 }, (_, index) => `task-${round}-${index}`);
-        const adding = Promise.all(batch.map(added));
+        const adding = Promise.all(batch.map((id, index) => added(id, index)));
         await sleep(20);
         await server.restart();
         restarts += 1;
@@ -160,9 +191,85 @@ describe.skipIf(!inject("startsRedis"))("a queue in Redis whose processes die", 
     },
   );
 
+  it(
+    "ends every saga once, with all its parts, while workers are killed and Redis is restarted",
+    { timeout: 180_000 },
+    async () => {
+      for (let n = 0; n < WORKERS; n += 1) startWorker();
+      const ids = Array.from({ length: 24 }, (_, index) => `order-${index}`);
+      const heard = new Map<string, string>();
+      for (const id of ids)
+        await insisted(() =>
+          tasks.enqueue(order, { parts: 3 }, { id }).catch((error: unknown) => {
+            if ((error as { code?: string }).code !== "TASK_EXISTS") throw error;
+          }),
+        );
+      for (let round = 0; round < 8; round += 1) {
+        await sleep(250);
+        const adding = ids.filter((_, index) => index % 8 === round);
+        if (round % 4 === 2) await server.restart();
+        else {
+          const victim = workers.shift()!;
+          await atWork(victim);
+          victim.kill("SIGKILL");
+          startWorker();
+        }
+        for (const id of adding) {
+          const outcome = await insisted(() => tasks.signal(id, "told", `in round ${round}`));
+          // Not told: it was told before, and the answer was lost.
+          expect(["delivered", "duplicate"]).toContain(outcome);
+          heard.set(id, `in round ${round}`);
+        }
+      }
+      await untilAllEnded(ids, 90_000);
+      const parts: string[] = [];
+      for (const id of ids) {
+        const result = (await tasks.result(id))?.value as OrderResult;
+        expect(result, id).toMatchObject({ told: heard.get(id), parts: Array(3).fill("completed") });
+        const children = await store.children("work", id);
+        expect(children.map(({ state, parent }) => `${state} of ${parent}`)).toEqual(
+          Array(3).fill(`completed of ${id}`),
+        );
+        parts.push(...children.map((child) => child.id));
+      }
+      await expectSound([...ids, ...parts], "24 sagas of 3 parts; 6 workers killed, Redis restarted twice");
+    },
+  );
+
+  it("adds and ends every task once while answers get lost on their way", { timeout: 120_000 }, async () => {
+    await using proxy = await startProxy(server.url);
+    const lossy = new Redis(proxy.url, { ...REDIS_CLIENT_OPTIONS, retryStrategy: () => 20 });
+    lossy.on("error", () => {});
+    const lossyStore = redisTaskStore({ client: lossy, prefix: PREFIX, poll: "300ms", deadline: "500ms" });
+    const far = queue({ name: "work", store: lossyStore });
+    const running = worker(
+      far,
+      [
+        handle(work, async ({ id, fence }) => {
+          await effects.rpush(`${PREFIX}effects`, `${id} ${fence} here`);
+          return { fence };
+        }),
+      ],
+      { concurrency: 8, lease: LEASE_MS },
+    );
+    const ids: string[] = [];
+    for (let round = 0; round < 30; round += 1) {
+      const batch = Array.from({ length: 10 }, (_, index) => `task-${round}-${index}`);
+      if (round % 2 === 0) proxy.dropReplies(1);
+      await Promise.all(batch.map((id, index) => added(id, index, far)));
+      ids.push(...batch);
+    }
+    proxy.heal();
+    await untilAllEnded(ids, 60_000);
+    await running.close({ within: "2s" });
+    await lossyStore.close();
+    lossy.disconnect();
+    await expectSound(ids, "an answer lost in every other round");
+  });
+
   it("refuses whatever a zombie writes, however late", { timeout: 60_000 }, async () => {
     const ids = Array.from({ length: 20 }, (_, index) => `task-${index}`);
-    await Promise.all(ids.map(added));
+    await Promise.all(ids.map((id, index) => added(id, index)));
     const zombies = await store.claim("work", { worker: "zombie", max: 20, leaseMs: 200 });
     expect(zombies).toHaveLength(20);
     await sleep(250);

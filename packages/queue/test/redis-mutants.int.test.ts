@@ -90,6 +90,121 @@ describe.skipIf(redisUrl === "")("the suite, on a Redis store that", () => {
       "if false then offer_some",
       "lets the next one run when the first completes",
     ],
+    "forgets that a task expires that found no token": [
+      "if expires and expires <= now then",
+      "if expires then call('ZREM', KEYS[12], 't' .. id) end\n  if expires and expires <= now then",
+      "lets a task expire too that could not be claimed",
+    ],
+    "lets a task expire a millisecond late": [
+      "whole(at(now + said.e)), 't' .. id",
+      "whole(at(now + said.e + 1)), 't' .. id",
+      "cancels a task that was not started in time",
+    ],
+    "records a checkpoint again": [
+      "if part(field) then return false end",
+      "",
+      "leaves a checkpoint as it is that is there",
+    ],
+    "does not tell a task that waits": [
+      "unless_it_waits(id, t, now)\n  return 3",
+      "return 3",
+      "lets a task wait for an event",
+    ],
+    "lets a task wait for what has happened": [
+      "or 4503599627370496)\n  unless_it_waits(id, t, now)",
+      "or 4503599627370496)",
+      "goes on at once when it has been told already",
+    ],
+    "does not count children that end": [
+      "rest_of(parent)[11] - 1",
+      "rest_of(parent)[11]",
+      "begins as one that waits, until its last child has ended",
+    ],
+    "counts a redriven child that ends again": [
+      "set_rest(t, 10, nil)",
+      "",
+      "does not wait for a child again that was redriven",
+    ],
+    "takes a task for the parent that had its ID before": [
+      "or born(parent) ~= fields[9]",
+      "",
+      "keeps a second life of a parent's ID apart",
+    ],
+    "leaves the children of a cancelled task": [
+      "for _, child in ipairs(children) do doomed[#doomed + 1] = child end",
+      "",
+      "cancels the live children of a task",
+    ],
+    "lets one more of a group run": [
+      "member_of(prefix, t[21], id)) < limit[1]",
+      "member_of(prefix, t[21], id)) <= limit[1]",
+      "lets as many tasks of a group run",
+    ],
+    "takes no tokens": [
+      "if taken then limit[4] = limit[4] + limit[3] end",
+      "",
+      "starts as many tasks of a group as its bucket holds",
+    ],
+    "forgets what is owed when a rate changes": [
+      "math.min(math.ceil(limit[4] / limit[3] * per), rate * per)",
+      "0",
+      "carries over what was started when a rate changes",
+    ],
+    "forgets a bucket that is not full": [
+      "if limit[4] == 0 then return forget_limit(name) end",
+      "if true then return forget_limit(name) end",
+      "remembers an empty bucket when no task",
+    ],
+    "remembers groups for ever": [
+      "limits[name] = nil\n  call('HDEL', KEYS[16], name)",
+      "",
+      "forgets a group that has no task and a full bucket",
+    ],
+    "forgets the next turn of tenants": [
+      "call('ZADD', KEYS[15], whole(rank + turn + cost), member)",
+      "",
+      "lets tenants take turns",
+    ],
+    "lets tenants save up turns": [
+      "if turn > its_flow[1] then its_flow[1], its_flow[3] = turn, true end",
+      "",
+      "lets a newcomer begin where the others are",
+    ],
+    "remembers turns when no task is live": [
+      "if has_flows == 1 then call('DEL', KEYS[15]) end\n  has_flows = 0",
+      "",
+      "forgets turns when no task is live",
+    ],
+    "fires a schedule that is another one by now": [
+      "if call('HGET', KEYS[18], key) ~= at_text .. ' ' .. text then",
+      "if not call('HGET', KEYS[18], key) then",
+      "changes nothing when the schedule is another one by now",
+    ],
+    "moves a schedule on though the queue is full": [
+      "type(answer) == 'table' and answer[1] == -1",
+      "false",
+      "changes nothing when the queue is full",
+    ],
+    "hands out tasks of a paused queue": [
+      "is_paused == 1 or counts[3] == 0",
+      "counts[3] == 0",
+      "claims nothing while a queue is paused",
+    ],
+    "does not wake workers when a queue goes on": [
+      "call('ZCARD', KEYS[4]) > 0 then news.has_work = true end",
+      "false then news.has_work = true end",
+      "wakes who waits for work when a paused queue goes on",
+    ],
+    "does not count how long tasks waited": [
+      "counts[14] = counts[14] + now - since",
+      "",
+      "adds up how long tasks waited",
+    ],
+    "lists no ready tasks that are held back": [
+      "if #ids < max then add_held_back(ids, max) end",
+      "",
+      "lists tasks by state",
+    ],
     "keeps the input of none": ["short(task[2])", "short('')", "gives workers inputs"],
   };
   it.each(Object.entries(mutants))("%s, fails", { timeout: 120_000 }, async (_, [guard, broken, clause]) => {

@@ -49,7 +49,7 @@ function isTimeItself(file) {
 
 /** @param {string} file - Whether it runs in a browser, where nothing is injected. */
 function isPage(file) {
-  return /^examples\/[^/]+\/(web|src\/page)\//.test(file);
+  return /^(?:examples\/[^/]+\/(?:web|src\/page)|packages\/[^/]+\/src\/(?:[^/]+\/)*page)\//.test(file);
 }
 
 /**

@@ -38,9 +38,11 @@ function faultsOf(name, manifest) {
       JSON.stringify(manifest.files) === JSON.stringify(FILES),
       `files must be ${JSON.stringify(FILES)}: neither sources nor tests are published`,
     ],
+    [manifest.main === undefined, "main does not belong here: exports does"],
     [
-      manifest.main === undefined && manifest.bin === undefined,
-      "main and bin do not belong here: exports does",
+      Object.keys(manifest.bin ?? {}).every((bin) => bin === `holdfast-${name}`) &&
+        Object.values(manifest.bin ?? {}).every((file) => file === "dist/cli.js"),
+      `bin may be {"holdfast-${name}":"dist/cli.js"} alone`,
     ],
     [manifest.exports?.["."] !== undefined, 'exports has no "."'],
     [

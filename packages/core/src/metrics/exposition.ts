@@ -1,5 +1,6 @@
 // Prometheus text exposition format 0.0.4: how metric families are written down. Pure.
 // https://prometheus.io/docs/instrumenting/exposition_formats/
+import type { MetricType } from "./metric-table.ts";
 
 /** What the content-type header of the text is. */
 export const EXPOSITION_TYPE = "text/plain; version=0.0.4; charset=utf-8";
@@ -14,8 +15,8 @@ export interface HistogramSeries {
   readonly sum: number;
 }
 
-/** A counter's series. */
-export interface CounterSeries {
+/** A series of one number: a counter's or a gauge's. */
+export interface NumberSeries {
   readonly labels: SeriesLabels;
   readonly value: number;
 }
@@ -24,14 +25,19 @@ export interface CounterSeries {
  * A dotted name with its UCUM unit as Prometheus wants it: `holdfast.retry.delay` in `s` is
  * `holdfast_retry_delay_seconds`, a counter ends in `_total`. A unit in braces only says what is counted.
  */
-export function familyName(name: string, unit: string, type: "counter" | "histogram"): string {
+export function familyName(name: string, unit: string, type: MetricType): string {
   const suffix = unit === "s" ? "_seconds" : unit === "By" ? "_bytes" : "";
   return name.replaceAll(".", "_") + suffix + (type === "counter" ? "_total" : "");
 }
 
-/** Lines of a counter family. */
-export function counterLines(family: string, help: string, series: Iterable<CounterSeries>): string[] {
-  const lines = header(family, help, "counter");
+/** Lines of a counter's or gauge's family. */
+export function numberLines(
+  family: string,
+  help: string,
+  type: "counter" | "gauge",
+  series: Iterable<NumberSeries>,
+): string[] {
+  const lines = header(family, help, type);
   for (const { labels, value } of series) lines.push(sample(family, labels, value));
   return lines;
 }

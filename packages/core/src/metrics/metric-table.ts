@@ -7,11 +7,14 @@ export type LabelValue = string | number | boolean | undefined;
 /** Labels or attributes, each read from the event. A name without a dot is ours: in OpenTelemetry `holdfast.<name>`. */
 export type LabelReaders<Event> = Readonly<Record<string, (event: Event) => LabelValue>>;
 
+/** `counter`: adds up. `gauge`: is what the latest event says. `histogram`: how values are spread. */
+export type MetricType = "counter" | "gauge" | "histogram";
+
 /** One metric and how an event changes it. */
 export interface MetricRule<Event> {
   /** Lower case, dots between the parts, no unit and no `total` at the end: `"holdfast.retry.retries"`. */
   readonly name: string;
-  readonly type: "counter" | "histogram";
+  readonly type: MetricType;
   /** UCUM: `"s"`, `"By"`, or what is counted in braces, `"{call}"`. Time is in seconds. */
   readonly unit: string;
   readonly help: string;
@@ -20,7 +23,7 @@ export interface MetricRule<Event> {
    * message. @defaultValue none
    */
   readonly labels?: LabelReaders<Event>;
-  /** What is added or observed, not negative; `undefined` skips the event. @defaultValue 1, for a counter only */
+  /** What is added, shown or observed, not negative; `undefined` skips it. @defaultValue 1, for a counter only */
   readonly value?: (event: Event) => number | undefined;
   /** Upper bounds of a histogram's buckets, ascending. Required for a histogram. */
   readonly buckets?: readonly number[];
@@ -135,12 +138,13 @@ function checkMetric(metric: MetricRule<never>): void {
   const { name, unit, buckets } = metric;
   if (!NAME.test(name) || name.length > 128)
     check.refuse("name", name, "lower-case words with dots between them, at most 128 characters");
-  check.oneOf("type", metric.type, ["counter", "histogram"]);
+  check.oneOf("type", metric.type, ["counter", "gauge", "histogram"]);
   if (!/^(s|By|1|\{[a-z_]+\})$/.test(unit)) check.refuse("unit", unit, '"s", "By", "1" or a word in braces');
   check.string("help", metric.help, 500);
   checkLabels(Object.keys(metric.labels ?? {}));
   if (metric.type === "counter") return;
   if (metric.value === undefined) check.refuse("value", undefined, "a function that reads what is observed");
+  if (metric.type === "gauge") return;
   const rises = buckets?.every(
     (bound, at) => Number.isFinite(bound) && bound > (buckets[at - 1] ?? -Infinity),
   );

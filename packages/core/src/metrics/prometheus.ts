@@ -5,7 +5,7 @@ import { optionsOf } from "../options.ts";
 import { channel } from "../telemetry/channel.ts";
 import { coreMetrics } from "./core-metrics.ts";
 import type { SeriesLabels } from "./exposition.ts";
-import { counterLines, EXPOSITION_TYPE, familyName, histogramLines } from "./exposition.ts";
+import { EXPOSITION_TYPE, familyName, histogramLines, numberLines } from "./exposition.ts";
 import type { LabelValue, MetricRule, MetricTable } from "./metric-table.ts";
 import { amountOf, joinedTable } from "./metric-table.ts";
 
@@ -109,9 +109,9 @@ class EventCounts implements Prometheus {
 
 interface Series {
   readonly labels: SeriesLabels;
-  /** Events by bucket, the last one above all bounds. A counter has none. */
+  /** Events by bucket, the last one above all bounds. Only a histogram has them. */
   readonly counts: number[];
-  /** Sum of all amounts: a counter's value. */
+  /** Sum of all amounts: a counter's value. Of a gauge the latest. */
   sum: number;
 }
 
@@ -149,12 +149,13 @@ class Family {
     if (this.#overflow !== undefined) series.push(this.#overflow);
     if (type === "histogram") return histogramLines(familyOf(this.#rule), help, this.#bounds, series);
     const values = series.map(({ labels, sum }) => ({ labels, value: sum }));
-    return counterLines(familyOf(this.#rule), help, values);
+    return numberLines(familyOf(this.#rule), help, type, values);
   }
 
   #add(series: Series, amount: number): void {
-    series.sum += amount;
-    if (this.#rule.type === "counter") return;
+    const { type } = this.#rule;
+    series.sum = type === "gauge" ? amount : series.sum + amount;
+    if (type !== "histogram") return;
     const bucket = this.#bounds.findIndex((bound) => amount <= bound);
     series.counts[bucket === -1 ? this.#bounds.length : bucket]! += 1;
   }
@@ -175,7 +176,7 @@ class Family {
   }
 
   #fresh(labels: SeriesLabels): Series {
-    const buckets = this.#rule.type === "counter" ? 0 : this.#bounds.length + 1;
+    const buckets = this.#rule.type === "histogram" ? this.#bounds.length + 1 : 0;
     return { labels, counts: Array.from({ length: buckets }, () => 0), sum: 0 };
   }
 }

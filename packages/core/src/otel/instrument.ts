@@ -2,6 +2,7 @@
 import type {
   Attributes,
   Counter,
+  Gauge,
   Histogram,
   HrTime,
   Meter,
@@ -155,6 +156,10 @@ function instrumentOf(
   if (type === "counter") {
     const counter: Counter = meter.createCounter(name, described);
     return (amount, attributes) => counter.add(amount, attributes);
+  }
+  if (type === "gauge") {
+    const gauge: Gauge = meter.createGauge(name, described);
+    return (amount, attributes) => gauge.record(amount, attributes);
   }
   const advice = { explicitBucketBoundaries: [...(buckets ?? [])] };
   const histogram: Histogram = meter.createHistogram(name, { ...described, advice });

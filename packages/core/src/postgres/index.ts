@@ -33,3 +33,4 @@ export { tableName } from "./table-name.ts";
 export type { TableName } from "./table-name.ts";
 export { transaction } from "./transaction.ts";
 export type { TransactionOptions } from "./transaction.ts";
+export { fromStoredText, toStoredText } from "../stores/stored-text.ts";

@@ -7,7 +7,7 @@ import { scriptText } from "./script-text.ts";
 import { enqueueWords } from "./enqueue-words.ts";
 import type { Word } from "./word.ts";
 import type { Subscription } from "./subscription.ts";
-import { Wakeups } from "./wakeups.ts";
+import { Wakeups } from "../wakeups.ts";
 
 /** What all queues of a store share. */
 export interface LineSettings {

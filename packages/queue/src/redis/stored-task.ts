@@ -2,13 +2,16 @@
 import type { Payload } from "../payload.ts";
 import type { ClaimedTask, NewTask } from "../store.ts";
 
-/** Before a name that UTF-8 cannot say. */
+/** Before a name that UTF-8 cannot say, or that begins as our own texts do. */
 const ESCAPE = "\u0001";
+/** Before several names in one: see `lua/core.lua`. */
+const ROW = "\u0002";
 const NO_BLOBS: readonly Uint8Array[] = [];
 
 /** A name (an ID, a dedup key, a group, a worker) as text that survives UTF-8, and no two of them the same. */
 export function toName(text: string): string {
-  return isWellFormed(text) && !text.startsWith(ESCAPE) ? text : ESCAPE + JSON.stringify(text);
+  const isPlain = isWellFormed(text) && !text.startsWith(ESCAPE) && !text.startsWith(ROW);
+  return isPlain ? text : ESCAPE + JSON.stringify(text);
 }
 
 export function fromName(stored: string): string {

@@ -1,33 +1,16 @@
 // Durable steps as a handler sees them: what is done once stays done, and what takes long holds no slot.
-import type { Duration, Policy } from "@holdfast/core";
+import type { Duration } from "@holdfast/core";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-
-/** What the function of a step receives. */
-export interface StepContext {
-  /** Aborts with the run: cancelled, out of time, lease lost, worker closing. Made when it is first read. */
-  readonly signal: AbortSignal;
-  /**
-   * The same whenever this step of this task runs: its task's ID, a slash, its name. A step whose outcome was not
-   * recorded runs again; hand this to whom you call, so that it does there no second time what it has done.
-   */
-  readonly idempotencyKey: string;
-  /** Which try of the task this is, from 1. */
-  readonly attempt: number;
-  /** The fencing token of this run. */
-  readonly fence: number;
-}
-
-export interface StepOptions<Result, Output> {
-  /**
-   * What the step's outcome depends on. Its digest is recorded; a run that comes back to the step with another input
-   * fails with a {@link StepMismatchError} instead of taking the outcome of something else.
-   */
-  readonly input?: unknown;
-  /** Checked on what JSON makes of the outcome, whenever it is answered. Any Standard Schema. */
-  readonly output?: StandardSchemaV1<Result, Output>;
-  /** Wraps the function: `retry`, `timeout`, a breaker, a `pipeline` of them. Its waits hold the slot. */
-  readonly policy?: Policy;
-}
+import type { TaskDefinition } from "../task.ts";
+import type {
+  ChildOutcome,
+  ChildOutcomes,
+  ChildTask,
+  JoinOptions,
+  SpawnOptions,
+} from "./children-contract.ts";
+import type { Saga, SagaOptions } from "./saga-contract.ts";
+import type { StepContext, StepOptions } from "./step-contract.ts";
 
 export interface WaitForOptions<Value = unknown> {
   /** Checked on the event's value. */
@@ -105,32 +88,53 @@ export interface Steps {
     options: WaitForOptions<Value> & WaitForTimeout,
   ): Promise<Value | undefined>;
 
+  /**
+   * Adds a task to the same queue as a child of this one, once, whatever happens between: its ID follows from this
+   * task's and the step's name. Children are cancelled with their parent, and need not be waited for.
+   *
+   * @throws as `queue.enqueue` does.
+   */
+  spawn<Input, Output>(
+    name: string,
+    task: TaskDefinition<Input, unknown, never, Output>,
+    input: Input,
+    options?: SpawnOptions,
+  ): Promise<ChildTask<Output>>;
+
+  /**
+   * Waits for children and answers what became of them, in their order, now and whenever the task comes back. While one
+   * of them is live the run is suspended **until none of the task's children is**, those included that were not named.
+   * All their results together are at most as large as a payload.
+   *
+   * @throws ChildFailedError if all were to complete, and one has not.
+   */
+  join<const Children extends readonly ChildTask[]>(
+    name: string,
+    children: Children,
+    options?: JoinOptions,
+  ): Promise<ChildOutcomes<Children>>;
+
+  /** Waits for all children of the task, such as those of a flow, and answers what became of those that are kept. */
+  children(name: string, options?: JoinOptions): Promise<readonly ChildOutcome[]>;
+
+  /**
+   * Runs `body`, whose steps are undone in reverse order when it cannot be done: when it fails for good, or in the last
+   * try, or is past its deadline, or is told to by an event. Then this throws a {@link SagaCompensatedError}, once all is
+   * undone, now and whenever the task comes back. One saga at a time.
+   *
+   * What cannot be undone, since a compensation fails for good or too often, parks the task: it is failed with
+   * `SAGA_PARKED`, naming what is open, and goes on undoing when it is redriven.
+   *
+   * @throws SagaCompensatedError, or what `body` throws when it is to be tried again.
+   */
+  saga<Result>(
+    name: string,
+    body: (saga: Saga) => Result | PromiseLike<Result>,
+    options?: SagaOptions,
+  ): Promise<Result>;
+
   /** Wall time in milliseconds since the epoch, the same whenever the task comes back. */
   now(): Promise<number>;
   /** A random number from 0 up to 1, the same whenever the task comes back. */
   random(): Promise<number>;
 }
-
-/** Published as `holdfast:queue:step_ended` when a step's function has run and its outcome was recorded or refused. */
-export interface StepEndedEvent {
-  readonly queue: string;
-  readonly worker: string;
-  readonly task: string;
-  readonly id: string;
-  readonly step: string;
-  readonly attempt: number;
-  readonly fence: number;
-  readonly durationMs: number;
-  /** `refused`: it succeeded, but the lease was lost before that could be recorded. */
-  readonly outcome: "completed" | "failed" | "refused";
-}
-
-/** The bounds of steps. */
-export const STEP_LIMITS: {
-  /** Records of one task. */
-  readonly maxSteps: number;
-  /** Waits up to this long keep their slot, in milliseconds. */
-  readonly stayMs: number;
-  /** How late an event may be heard of that is not the first waited for, in milliseconds. */
-  readonly lookMs: number;
-} = { maxSteps: 10_000, stayMs: 1_000, lookMs: 15_000 };

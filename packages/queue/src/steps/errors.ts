@@ -1,5 +1,7 @@
 // What can go wrong with steps, one class per condition a handler treats differently.
 import { HoldfastError } from "@holdfast/core";
+import type { TaskFailure } from "../task-status.ts";
+import type { ChildOutcome } from "./children-contract.ts";
 
 /** A run came back to a step that was recorded as something else. `code: "STEP_MISMATCH"`; permanent. */
 export class StepMismatchError extends HoldfastError {
@@ -65,5 +67,121 @@ export class TaskSuspendedError extends HoldfastError {
 
   constructor(readonly taskId: string) {
     super(`task ${taskId} waits and has given its slot back`);
+  }
+}
+
+/** A child of a task has not completed. `code: "CHILD_FAILED"`; permanent. */
+export class ChildFailedError extends HoldfastError {
+  override readonly code = "CHILD_FAILED";
+  readonly permanent = true;
+
+  constructor(
+    readonly childId: string,
+    /** What became of it. */
+    readonly outcome: Exclude<ChildOutcome, { readonly state: "completed" }>,
+  ) {
+    super(`child ${childId} has not completed: ${reasonOf(outcome)}`);
+  }
+
+  protected override problemFields(): Readonly<Record<string, unknown>> {
+    return { childId: this.childId, state: this.outcome.state };
+  }
+}
+
+function reasonOf(outcome: ChildFailedError["outcome"]): string {
+  if (outcome.state === "failed") return `it failed with ${outcome.error.code}: ${outcome.error.message}`;
+  return outcome.state === "cancelled" ? `it was cancelled: ${outcome.reason}` : "it is no longer kept";
+}
+
+/** A saga could not be done and has been undone. `code: "SAGA_COMPENSATED"`; permanent. */
+export class SagaCompensatedError extends HoldfastError {
+  override readonly code = "SAGA_COMPENSATED";
+  override readonly status = 409;
+  readonly permanent = true;
+
+  constructor(
+    readonly taskId: string,
+    readonly saga: string,
+    /** Why it was undone. */
+    readonly reason: TaskFailure,
+  ) {
+    super(`saga "${saga}" of task ${taskId} was undone: ${reason.code}: ${reason.message}`);
+  }
+
+  protected override problemFields(): Readonly<Record<string, unknown>> {
+    return { saga: this.saga, reason: this.reason.code };
+  }
+}
+
+/**
+ * A saga cannot be undone without somebody's help: its task is among the dead letters, and goes on undoing when it is
+ * redriven. `code: "SAGA_PARKED"`; permanent. Handlers do not see it.
+ */
+export class SagaParkedError extends HoldfastError {
+  override readonly code = "SAGA_PARKED";
+  readonly permanent = true;
+
+  constructor(
+    readonly taskId: string,
+    readonly saga: string,
+    /** Steps that are not undone, in the order in which they are to be. */
+    readonly open: readonly string[],
+    /** What became of the first. */
+    why: string,
+  ) {
+    super(`saga "${saga}" of task ${taskId} is parked, to be undone: ${open.join(", ")}. ${why}`);
+  }
+
+  protected override problemFields(): Readonly<Record<string, unknown>> {
+    return { saga: this.saga, open: this.open };
+  }
+}
+
+/** A saga is to be undone, and its body no longer comes to one of its steps. `code: "STEP_NOT_REACHED"`. */
+export class StepNotReachedError extends HoldfastError {
+  override readonly code = "STEP_NOT_REACHED";
+
+  constructor(
+    readonly saga: string,
+    readonly step: string,
+  ) {
+    super(`the body of saga "${saga}" does not come to step "${step}" any more`);
+  }
+}
+
+/** A saga was not done by its deadline. `code: "SAGA_DEADLINE"`. */
+export class SagaDeadlineError extends HoldfastError {
+  override readonly code = "SAGA_DEADLINE";
+  override readonly status = 504;
+
+  constructor(
+    readonly saga: string,
+    /** Wall time in milliseconds since the epoch. */
+    readonly deadline: number,
+  ) {
+    super(`saga "${saga}" was not done by ${new Date(deadline).toISOString()}`);
+  }
+}
+
+/** Somebody asked for a saga to be undone. `code: "SAGA_CANCELLED"`. */
+export class SagaCancelledError extends HoldfastError {
+  override readonly code = "SAGA_CANCELLED";
+  override readonly status = 409;
+
+  constructor(
+    readonly saga: string,
+    /** The event. */
+    readonly event: string,
+  ) {
+    super(`saga "${saga}" was cancelled by the event "${event}"`);
+  }
+}
+
+/** A handler returned without waiting for its saga. `code: "SAGA_OPEN"`. */
+export class SagaOpenError extends HoldfastError {
+  override readonly code = "SAGA_OPEN";
+
+  constructor(readonly saga: string) {
+    super(`the handler has returned and saga "${saga}" is open`);
   }
 }

@@ -1,5 +1,5 @@
 // What the function of a step is told.
-import type { StepContext } from "./contract.ts";
+import type { StepContext } from "./step-contract.ts";
 import type { StepHost } from "./step-host.ts";
 
 /** A signal of a step's own, if it has one, is made when it is first read. */

@@ -5,7 +5,7 @@ import { PermanentError, UnserializableError } from "../errors.ts";
 import { failureOf, isPermanent } from "../failure.ts";
 import { decodePayload } from "../payload.ts";
 import { parse } from "../task.ts";
-import type { StepContext, StepEndedEvent, StepOptions } from "./contract.ts";
+import type { StepContext, StepEndedEvent, StepOptions } from "./step-contract.ts";
 import { StepMismatchError } from "./errors.ts";
 import { RunningStep } from "./step-context.ts";
 import type { StepHost } from "./step-host.ts";
@@ -94,7 +94,7 @@ export class StepEngine {
       const copy = decodePayload(entries[0]!.opened) as StepRecord;
       value = await this.#checked(step, copy, work.options.output);
     } catch (thrown) {
-      this.#publish(step, startedAt, "failed");
+      this.publish(step, startedAt, "failed");
       // Whatever it threw, it may have thrown because it was told to stop.
       if (host.reason !== undefined || !isPermanent(thrown)) throw thrown;
       const error = failureOf(thrown);
@@ -104,10 +104,10 @@ export class StepEngine {
     try {
       await journal.write(...entries);
     } catch (error) {
-      this.#publish(step, startedAt, "refused");
+      this.publish(step, startedAt, "refused");
       throw error;
     }
-    this.#publish(step, startedAt, "completed");
+    this.publish(step, startedAt, "completed");
     // It is recorded; the next one is for the next run.
     this.throwIfStopped();
     return value;
@@ -138,7 +138,7 @@ export class StepEngine {
     return parse(schema, record.value, `${this.host.claimed.name}/${step}`, "output");
   }
 
-  #publish(step: string, startedAt: number, outcome: StepEndedEvent["outcome"]): void {
+  publish(step: string, startedAt: number, outcome: StepEndedEvent["outcome"]): void {
     if (!stepEnded.hasSubscribers) return;
     const { queue, worker, claimed } = this.host;
     const { id, name: task, attempt, fence } = claimed;

@@ -1,5 +1,5 @@
 // What steps ask of the run they belong to.
-import type { Backoff, Random } from "@holdfast/core";
+import type { Random } from "@holdfast/core";
 import type { Queue } from "../queue-contract.ts";
 import type { ClaimedTask, Settlement, WriteOutcome } from "../store.ts";
 
@@ -13,8 +13,6 @@ export interface StepHost {
   readonly queue: Queue;
   readonly worker: string;
   readonly claimed: ClaimedTask;
-  /** The task's own. */
-  readonly backoff: Backoff;
   readonly random: Random;
   /** How long the store may take to answer, in milliseconds. */
   readonly patienceMs: number;
@@ -35,6 +33,10 @@ export interface StepHost {
   checkLease(): void;
   /** Throws what a handler is to see when a write was refused. */
   heed(outcome: WriteOutcome): void;
+  /** The wait after this many failures, in milliseconds, as the task's own backoff has it. */
+  retryDelay(failures: number, thrown: unknown): number;
+  /** Fails the task for good; the handler is left where it is. */
+  fail(error: Error): void;
   /** Ends the run without an outcome; the handler is left where it is. */
   suspend(until: Suspension): void;
 }

@@ -5,7 +5,7 @@ import { decodePayload } from "../payload.ts";
 import type { PayloadOf } from "../payload-format.ts";
 import { answered } from "../store-deadline.ts";
 import type { TaskFailure } from "../task-status.ts";
-import { STEP_LIMITS } from "./contract.ts";
+import { STEP_LIMITS } from "./step-contract.ts";
 import { TooManyStepsError } from "./errors.ts";
 import { eventCheckpoint } from "./step-names.ts";
 import type { StepHost } from "./step-host.ts";
@@ -95,7 +95,9 @@ export class StepJournal {
     const { payloads } = this.host.queue;
     const opened = payloads.encode(record);
     if (payloads.plain) return { name, sealed: opened, opened };
-    return { name, opened, sealed: await payloads.seal(opened, this.#place(name), this.host.signal) };
+    // A run that is told to stop still records what it has done.
+    const signal = this.host.reason === undefined ? this.host.signal : undefined;
+    return { name, opened, sealed: await payloads.seal(opened, this.#place(name), signal) };
   }
 
   /** @throws TooManyStepsError when there is no room for another step. */

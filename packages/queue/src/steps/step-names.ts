@@ -17,11 +17,26 @@ export function eventCheckpoint(event: string): string {
 
 /** Gives out the names of one run. */
 export class StepNames {
-  readonly #used = new Map<string, number>();
+  #used = new Map<string, number>();
+
+  /** How often each name has been given out. */
+  get given(): ReadonlyMap<string, number> {
+    return new Map(this.#used);
+  }
+
+  /** Gives out the same names again as at that time. */
+  rewind(given: ReadonlyMap<string, number>): void {
+    this.#used = new Map(given);
+  }
+
+  /** Gives out no name that had been given out at that time. */
+  forward(given: ReadonlyMap<string, number>): void {
+    for (const [name, times] of given) this.#used.set(name, Math.max(times, this.#used.get(name) ?? 0));
+  }
 
   /** @throws InvalidOptionError */
-  step(name: string): string {
-    if (typeof name === "string" && STEP.test(name)) return this.numbered(name);
+  step(name: string, prefix: string = ""): string {
+    if (typeof name === "string" && STEP.test(name)) return this.numbered(prefix + name).slice(prefix.length);
     const expected = "1 to 100 letters, digits, spaces, dots, slashes, hyphens and underscores";
     return optionsOf("step").refuse("name", name, expected);
   }

@@ -1,7 +1,7 @@
 // Knows when nothing is left to do for a run but to wait, and gives its slot back then.
 import type { Timer } from "@holdfast/core";
 import { MAX_DURATION_MS } from "@holdfast/core";
-import { STEP_LIMITS } from "./contract.ts";
+import { STEP_LIMITS } from "./step-contract.ts";
 import type { StepHost, Suspension } from "./step-host.ts";
 
 /** What a step has come to: a value, or a wait for one. */
@@ -16,6 +16,11 @@ export interface Wait {
   readonly dueAt?: number;
 }
 
+/** What ends all waits before their time. */
+interface Limit extends Pick<Wait, "event" | "dueAt"> {
+  readonly timer: Timer | undefined;
+}
+
 interface Parked extends Wait {
   readonly resolve: () => void;
   readonly reject: (reason: Error) => void;
@@ -25,7 +30,7 @@ interface Parked extends Wait {
 export class StepWaits {
   #active = 0;
   readonly #parked = new Set<Parked>();
-  readonly #limits = new Set<number>();
+  readonly #limits = new Set<Limit>();
   #look: Timer | undefined;
   #onIdle: (() => void)[] = [];
 
@@ -51,24 +56,27 @@ export class StepWaits {
   park(wait: Wait): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.host.isOver) return;
-      const { clock } = this.host.queue;
-      const ms = Math.min(MAX_DURATION_MS, Math.max(0, (wait.dueAt ?? Infinity) - clock.now()));
       const over = (): void => {
         this.#parked.delete(parked);
         this.#lookSoon();
         resolve();
       };
-      const timer = wait.dueAt === undefined ? undefined : clock.setTimer(ms, over);
+      const timer = wait.dueAt === undefined ? undefined : this.#timer(wait.dueAt, over);
       const parked: Parked = { ...wait, resolve, reject, timer };
       this.#parked.add(parked);
       this.#lookSoon();
     });
   }
 
-  /** Lets no wait go on beyond a point in time, until the answer is called. */
-  limit(dueAt: number): () => void {
-    this.#limits.add(dueAt);
-    return () => this.#limits.delete(dueAt);
+  /** Lets no wait go on when this is due or this event comes, until the answer is called. */
+  limit(until: Pick<Wait, "event" | "dueAt">, onDue: () => void): () => void {
+    const timer = until.dueAt === undefined ? undefined : this.#timer(until.dueAt, onDue);
+    const limit = { ...until, timer };
+    this.#limits.add(limit);
+    return () => {
+      timer?.cancel();
+      this.#limits.delete(limit);
+    };
   }
 
   /** Resolves when no step is running: each has come to something. */
@@ -85,6 +93,13 @@ export class StepWaits {
       if (reason !== undefined) reject(reason);
     }
     this.#parked.clear();
+    for (const { timer } of this.#limits) timer?.cancel();
+    this.#limits.clear();
+  }
+
+  #timer(dueAt: number, onDue: () => void): Timer {
+    const { clock } = this.host.queue;
+    return clock.setTimer(Math.min(MAX_DURATION_MS, Math.max(0, dueAt - clock.now())), onDue);
   }
 
   #settled(): void {
@@ -105,12 +120,12 @@ export class StepWaits {
   #suspendIfIdle(): void {
     const { isOver, reason, remainingMs, queue } = this.host;
     if (this.#active > 0 || this.#parked.size === 0 || isOver || reason !== undefined) return;
-    const waits = [...this.#parked];
-    const dueAt = Math.min(...this.#limits, ...waits.map((wait) => wait.dueAt ?? Infinity));
+    const all: readonly Wait[] = [...this.#parked, ...this.#limits];
+    const dueAt = Math.min(...all.map((wait) => wait.dueAt ?? Infinity));
     const dueMs = Math.max(0, Math.ceil(dueAt - queue.clock.now()));
     // Its timer wakes it.
     if (dueMs <= Math.min(STEP_LIMITS.stayMs, remainingMs / 2)) return;
-    this.host.suspend(suspensionOf(waits, dueMs));
+    this.host.suspend(suspensionOf(all, dueMs));
   }
 }
 

@@ -1,9 +1,22 @@
 // The steps of one run of a task.
 import { optionsOf } from "@holdfast/core";
 import { isPermanent } from "../failure.ts";
+import type { TaskDefinition } from "../task.ts";
 import { parse } from "../task.ts";
-import type { StepContext, StepOptions, Steps, WaitForOptions, WaitForTimeout } from "./contract.ts";
-import { EventTimeoutError } from "./errors.ts";
+import { checkCompleted, joinChildren, spawnChild } from "./child-steps.ts";
+import type {
+  ChildOutcome,
+  ChildOutcomes,
+  ChildTask,
+  JoinOptions,
+  SpawnOptions,
+} from "./children-contract.ts";
+import type { Steps, WaitForOptions, WaitForTimeout } from "./contract.ts";
+import type { StepContext, StepOptions } from "./step-contract.ts";
+import type { TaskFailure } from "../task-status.ts";
+import { EventTimeoutError, SagaOpenError } from "./errors.ts";
+import type { Saga, SagaOptions } from "./saga-contract.ts";
+import { SagaRun } from "./saga.ts";
 import { leftBehind, StepEngine } from "./step-engine.ts";
 import type { StepHost } from "./step-host.ts";
 import { eventCheckpoint } from "./step-names.ts";
@@ -13,6 +26,8 @@ type EventWait<Value> = WaitForOptions<Value> & Partial<WaitForTimeout>;
 
 export class TaskSteps implements Steps {
   readonly #engine: StepEngine;
+  /** The latest. */
+  #saga: SagaRun | undefined;
 
   constructor(host: StepHost) {
     this.#engine = new StepEngine(host);
@@ -56,6 +71,44 @@ export class TaskSteps implements Steps {
     });
   }
 
+  spawn<Input, Output>(
+    name: string,
+    task: TaskDefinition<Input, unknown, never, Output>,
+    input: Input,
+    options: SpawnOptions = {},
+  ): Promise<ChildTask<Output>> {
+    return this.#begun(() => {
+      const step = this.#engine.names.step(name);
+      return () => spawnChild(this.#engine, step, task, input, options);
+    });
+  }
+
+  join<const Children extends readonly ChildTask[]>(
+    name: string,
+    children: Children,
+    options: JoinOptions = {},
+  ): Promise<ChildOutcomes<Children>> {
+    const joined = this.#join(name, children, options);
+    joined.catch(() => {});
+    return joined as Promise<ChildOutcomes<Children>>;
+  }
+
+  children(name: string, options: JoinOptions = {}): Promise<readonly ChildOutcome[]> {
+    const joined = this.#join(name, undefined, options);
+    joined.catch(() => {});
+    return joined;
+  }
+
+  saga<Result>(
+    name: string,
+    body: (saga: Saga) => Result | PromiseLike<Result>,
+    options: SagaOptions = {},
+  ): Promise<Result> {
+    const performed = this.#perform(name, body, options);
+    performed.catch(() => {});
+    return performed as Promise<Result>;
+  }
+
   now(): Promise<number> {
     return this.#value("now", () => this.#engine.host.queue.clock.now());
   }
@@ -73,6 +126,23 @@ export class TaskSteps implements Steps {
     const comesBack = thrown.length > 0 && !isPermanent(thrown[0]) && attempt < maxAttempts;
     // What cannot be recorded is done again.
     if (comesBack && host.reason === undefined) await journal.writeFailures().catch(() => {});
+    if (thrown.length === 0 && this.#saga?.isOpen === true)
+      throw this.#saga.error ?? new SagaOpenError(this.#saga.name);
+  }
+
+  /** Whether there is something to be undone if the task ends with this failure. */
+  hasToUndo(failure: TaskFailure): boolean {
+    return failure.code !== "SAGA_PARKED" && this.#saga?.hasToUndo === true;
+  }
+
+  /** Decides that the saga is undone by another run. Whether that is recorded. */
+  async undoLater(failure: TaskFailure): Promise<boolean> {
+    try {
+      await this.#saga?.undoLater(failure);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** Ends all waits: with a reason for the handler, or silently. */
@@ -146,6 +216,34 @@ export class TaskSteps implements Steps {
   #late(event: string, { onTimeout }: EventWait<unknown>): undefined {
     if (onTimeout === "throw") throw new EventTimeoutError(this.#engine.host.claimed.id, event);
     return undefined;
+  }
+
+  async #join(
+    name: string,
+    children: readonly ChildTask[] | undefined,
+    options: JoinOptions,
+  ): Promise<readonly ChildOutcome[]> {
+    const ids = children?.map(({ id }) => id);
+    const outcomes = await this.#begun(() => {
+      const step = this.#engine.names.step(name);
+      return () => joinChildren(this.#engine, step, ids);
+    });
+    checkCompleted(outcomes, options);
+    if (children === undefined) return outcomes;
+    const parsed = outcomes.map(async (outcome, at) => {
+      if (outcome.state !== "completed") return outcome;
+      return { ...outcome, result: await children[at]!.task.parseOutput(outcome.result as never) };
+    });
+    return Promise.all(parsed);
+  }
+
+  async #perform(name: string, body: (saga: Saga) => unknown, options: SagaOptions): Promise<unknown> {
+    const { host, names } = this.#engine;
+    if (host.isOver) return new Promise(() => {});
+    if (this.#saga?.isOpen === true)
+      optionsOf("step.saga").refuse("name", name, `begun after saga "${this.#saga.name}" has ended`);
+    this.#saga = new SagaRun(this.#engine, names.step(name, "saga:"), body, options);
+    return this.#saga.perform();
   }
 
   #value(name: string, fn: () => number): Promise<number> {

@@ -2,13 +2,17 @@
 import type { RedisQueueClient } from "@holdfast/queue/redis";
 import type { ManualClock } from "@holdfast/core/testing";
 import { manualClock } from "@holdfast/core/testing";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Redis } from "ioredis";
+import { Cluster } from "ioredis";
 
 /** What the queue's script begins with asking. */
 const SERVER_TIME = "call('TIME')";
 const GIVEN_TIME = "{ table.remove(ARGV), table.remove(ARGV) }";
 /** Below the deadline of a call: what a timer has sent is answered before the next one fires. */
 const STEP_MS = 1_000;
+/** In real milliseconds: how long the nodes of a Cluster may take to pass a message on, which no PING tells. */
+const BUS_MS = 15;
 
 export interface RedisOnAClock {
   readonly client: RedisQueueClient;
@@ -19,10 +23,13 @@ export interface RedisOnAClock {
 }
 
 /** @param change - What is to be different in scripts. */
-export function redisOnAClock(redis: Redis, change: (lua: string) => string = (lua) => lua): RedisOnAClock {
+export function redisOnAClock(
+  redis: Redis | Cluster,
+  change: (lua: string) => string = (lua) => lua,
+): RedisOnAClock {
   const clock = manualClock();
   const pending = new Set<Promise<unknown>>();
-  const subscribers: Redis[] = [];
+  const subscribers: (Redis | Cluster)[] = [];
   const tracked = <T>(sent: Promise<T>): Promise<T> => {
     const done = sent.then(ignore, ignore).finally(() => pending.delete(done));
     pending.add(done);
@@ -45,7 +52,7 @@ export function redisOnAClock(redis: Redis, change: (lua: string) => string = (l
       return tracked(redis.eval(timed, keyCount, ...words, ...time));
     },
     duplicate: () => {
-      const subscriber = redis.duplicate();
+      const subscriber = redis instanceof Cluster ? redis.duplicate() : redis.duplicate();
       subscribers.push(subscriber);
       const subscribe = subscriber.subscribe.bind(subscriber) as (channel: string) => Promise<unknown>;
       subscriber.subscribe = ((channel: string) => tracked(subscribe(channel))) as never;
@@ -62,6 +69,7 @@ export function redisOnAClock(redis: Redis, change: (lua: string) => string = (l
         await Promise.all(pending);
         continue;
       }
+      if (redis instanceof Cluster && subscribers.length > 0) await sleep(BUS_MS);
       for (const subscriber of subscribers)
         if (subscriber.status === "connecting" || subscriber.status === "connect")
           await new Promise((resolve) => subscriber.once("ready", resolve));

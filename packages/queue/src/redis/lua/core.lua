@@ -33,10 +33,23 @@ local function flush(key, changes, put, take, is_set)
   if m > 0 then send(take, key, takes, m) end
 end
 
+-- Rows. What is added in one go is in `ready` in rows: one member has the IDs of tasks whose turns are STEP apart, under the score
+-- of the first. It costs next to nothing, where a member for each would cost a quarter of all that is done for a new task.
+
+-- Puts a row there, what is left of it from a place on, which has a score. Blanks stand for those who have left it.
+local function put_row(ids, from, score)
+  while ids[from] == '' do from, score = from + 1, score + STEP end
+  if not ids[from] then return end
+  local member = ids[from]
+  if ids[from + 1] then member = '\2' .. cmsgpack.pack(from == 1 and ids or { unpack(ids, from) }) end
+  call('ZADD', READY, whole(score), member)
+end
+
 local function flush_ready()
   if not has_ready then return end
+  for _, one in ipairs(rows) do put_row(one[2], 1, one[1]) end
   flush(READY, ready, 'ZADD', 'ZREM', true)
-  ready, has_ready = {}, false
+  ready, rows, row_next, has_ready = {}, {}, 0, false
 end
 
 local function flush_parts()

@@ -17,6 +17,31 @@ local function offer(id, t)
   has_ready, news.has_work = true, true
 end
 
+-- Takes a ready task out of its row. Rows of one priority do not overlap: it is the nearest one.
+local function leave_row(id, score)
+  local from = 0
+  repeat
+    local found = call('ZREVRANGEBYSCORE', READY, whole(score), whole(score - MAX_ROW * STEP), 'WITHSCORES', 'LIMIT', from, 10)
+    for index = 1, #found, 2 do
+      if byte(found[index]) == 2 then
+        local ids = cmsgpack.unpack(sub(found[index], 2))
+        local place = (score - tonumber(found[index + 1])) / STEP + 1
+        if ids[place] ~= id then return end
+        ids[place] = ''
+        call('ZREM', READY, found[index])
+        return put_row(ids, 1, tonumber(found[index + 1]))
+      end
+    end
+    from = from + 10
+  until #found < 20
+end
+
+local function withdraw(id, t)
+  flush_ready()
+  local was_alone = call('ZREM', READY, id) == 1
+  if not was_alone and t[AT_START] == 0 and t[FENCE] == 0 then leave_row(id, (1000 - t[PRIORITY]) * RANK + t[TURN]) end
+end
+
 -- What was said of groups and what they have used: how many run at a time, tokens, and in how many milliseconds they come; debt
 -- in parts of a token, as of a time: a start makes PER of it and a millisecond takes away RATE, so that all numbers are whole.
 -- BLOCKED: there is no token, and until there is one its tasks are not offered.

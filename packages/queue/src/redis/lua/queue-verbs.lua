@@ -2,10 +2,25 @@
 
 local function stats() return { unpack(counts, 1, CANCELLED) } end
 
+-- The first IDs in `ready`.
+local function heads(max)
+  local ids, from = {}, 0
+  repeat
+    local found = call('ZRANGE', READY, from, from + 9)
+    for _, member in ipairs(found) do
+      for _, id in ipairs(byte(member) == 2 and cmsgpack.unpack(sub(member, 2)) or { member }) do
+        if id ~= '' and #ids < max then ids[#ids + 1] = id end
+      end
+    end
+    from = from + 10
+  until #ids == max or #found < 10
+  return ids
+end
+
 -- Sums, whether it is paused, and when the task was added that is to be claimed next.
 local function meter()
   flush_ready()
-  local head = call('ZRANGE', READY, 0, 0)[1]
+  local head = heads(1)[1]
   local answer = { unpack(counts, ADDED, RAN) }
   answer[#answer + 1] = is_paused
   answer[#answer + 1] = head and find(head)[ENQUEUED] or 0
@@ -42,7 +57,7 @@ local function list()
     return statuses_of(call(state < COMPLETED and 'ZRANGE' or 'ZREVRANGE', keys_by_state[state], 0, max - 1))
   end
   flush_ready()
-  local ids = call('ZRANGE', READY, 0, max - 1)
+  local ids = heads(max)
   if #ids < max then add_held_back(ids, max) end
   return statuses_of(ids)
 end

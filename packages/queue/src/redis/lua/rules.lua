@@ -93,7 +93,7 @@ end
 -- Ends.
 
 local function leave(id, t, at_ms)
-  if t[STATE] == IS_READY then ready[id], has_ready = false, true end
+  if t[STATE] == IS_READY then withdraw(id, t) end
   if t[AT_START] == 0 and t[AT_END] == 0 then return end
   local fields = rest_of(t)
   if fields[EXPIRES] and t[FENCE] == 0 then call('ZREM', ALARMS, 't' .. id) end

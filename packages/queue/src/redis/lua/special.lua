@@ -83,14 +83,14 @@ end
 -- Whether it may start: not when it has expired, or its group has no token.
 local function may_start(id, t)
   local fields = rest_of(t)
-  if fields[EXPIRES] and t[FENCE] == 0 then
-    if fields[EXPIRES] <= now then
-      expire(id, fields[EXPIRES])
-      return false
-    end
-    call('ZREM', ALARMS, 't' .. id)
+  local expires = t[FENCE] == 0 and fields[EXPIRES]
+  if expires and expires <= now then
+    expire(id, expires)
+    return false
   end
-  return not fields[GROUP] or take_token(fields[GROUP])
+  if fields[GROUP] and not take_token(fields[GROUP]) then return false end
+  if expires then call('ZREM', ALARMS, 't' .. id) end
+  return true
 end
 
 -- Leases a task that is not new, or whose start concerns others.

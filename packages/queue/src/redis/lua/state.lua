@@ -12,7 +12,7 @@
 -- Names in capitals stand for what they are set to here, and are put in place as text. Lua 5.1 would pay for each of them
 -- anew for each function that uses it, in each run.
 local META, TASKS, PARTS = KEYS[1], KEYS[2], KEYS[3]
--- Sorted sets. Ready tasks that may run, by RANK and turn. One for each other state: scheduled by when they are due, waiting by
+-- Sorted sets. Ready tasks that may run, by RANK and turn, alone or in rows: see core.lua. One for each other state: scheduled by when they are due, waiting by
 -- when they wait no longer, running by when their leases end, ended ones by when they are forgotten.
 local READY, SCHEDULED_BY, WAITING_BY, RUNNING_BY = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local COMPLETED_BY, CANCELLED_BY, BURIED_BY = KEYS[8], KEYS[9], KEYS[10]
@@ -56,12 +56,15 @@ local NEVER = 4503599627370496
 -- The order of claims: priorities from -1000 to 1000, the highest first, and turns below 2^42: 7 * 10^10 tasks of one priority
 -- before the queue is empty once.
 local RANK = 4398046511104
+-- How far a task of weight 1 moves the next turn, and how many IDs a row has at most.
+local STEP, MAX_ROW = 60, 100
 -- Counters: order, fence, ends, when those who wait will look again, when something happens by itself next (or before that), the
 -- turns of what has priority 0 and no tenant (claimed last, next), whether anybody is to be woken, whether it is paused,
 -- whether there are other turns; then counts.
 local COUNTERS, COUNTS_AT = '<dddddddBBBddddddddddddddd', 60
 local call = redis.call
-local spack, sunpack, format, floor, sub = struct.pack, struct.unpack, string.format, math.floor, string.sub
+local spack, sunpack, format, floor, sub, byte =
+  struct.pack, struct.unpack, string.format, math.floor, string.sub, string.byte
 local argv, cursor = ARGV, 4
 local max_events = tonumber(argv[4])
 
@@ -96,6 +99,8 @@ local writes, written = {}, 0
 -- What is to be written: member to score, or field to value; `false` takes out.
 local ready, running, completed, parts = {}, {}, {}, {}
 local has_ready, has_parts = false, false
+-- New rows of ready tasks: the score of the first, and IDs. The last one of them, its size, and the score of what would be next.
+local rows, row, row_size, row_next = {}, false, 0, 0
 -- The earliest thing that was put on the calendar.
 local soonest = NEVER
 -- Whether there is more to claim, whether something is due sooner than was said, of whom there is news; and answers to those

@@ -36,6 +36,18 @@ local function new_tasks()
   return tasks
 end
 
+-- Puts a ready task into a row, behind the one before if that fits.
+local function append(id, score, cost)
+  if score == row_next and row_size < MAX_ROW then
+    row_size = row_size + 1
+    row[row_size] = id
+  else
+    row, row_size = { id }, 1
+    rows[#rows + 1] = { score, row }
+  end
+  row_next = cost == STEP and score + STEP or 0
+end
+
 -- 0 when it was added, 1 when its ID is taken, 2 when it has no parent, the ID of the live task that has its key.
 local function add(task)
   local id, kind = task[1], task[3]
@@ -50,7 +62,8 @@ local function add(task)
     if last > turn then turn = last end
     its_flow[NEXT], its_flow[MOVED] = turn + kind.cost, true
     write(id, kind.before .. spack('<ddI4', order, turn, #body) .. body .. kind.behind)
-    ready[id] = kind.rank + turn
+    if has_ready then ready[id] = nil end
+    append(id, kind.rank + turn, kind.cost)
     has_ready, news.has_work = true, true
   else
     local outcome = rest().add_special(id, kind, body, task[4])
@@ -110,14 +123,59 @@ local function lease(id, worker, worker_text, due)
   return body, 0
 end
 
+-- Takes IDs of a row, up to `wanted` and to those whose turn is behind a score, and puts back what is left: alone what ten such
+-- claims would take, so that small claims need not take rows apart each time. Answers whether anything was left.
+local function take_of_row(ids, scores, member, score, wanted, limit)
+  local members, place, count = cmsgpack.unpack(sub(member, 2)), 1, #ids
+  if call('ZCOUNT', READY, whole(score), whole(score + MAX_ROW * STEP)) > 0 then
+    limit = math.min(limit, tonumber(call('ZRANGE', READY, 0, 0, 'WITHSCORES')[2]))
+  end
+  while count < wanted and place <= #members and score <= limit do
+    if members[place] ~= '' then
+      count = count + 1
+      ids[count], scores[count] = members[place], score
+    end
+    place, score = place + 1, score + STEP
+  end
+  if not members[place] then return false end
+  if place + 10 * wanted <= #members then
+    for _ = 1, 10 * wanted do
+      if members[place] ~= '' then call('ZADD', READY, whole(score), members[place]) end
+      place, score = place + 1, score + STEP
+    end
+  end
+  put_row(members, place, score)
+  return true
+end
+
+-- Takes up to `wanted` tasks out of `ready`: their IDs and scores, in order. How many members that are it learns on the way.
+local function take_ready(wanted)
+  local ids, scores, size = {}, {}, 1
+  while #ids < wanted do
+    local popped, is_over = call('ZPOPMIN', READY, size), false
+    if #popped == 0 then break end
+    size = math.min(2 * size, wanted)
+    for index = 1, #popped, 2 do
+      local member, score = popped[index], tonumber(popped[index + 1])
+      if is_over or #ids == wanted then
+        call('ZADD', READY, popped[index + 1], member)
+      elseif byte(member) ~= 2 then
+        ids[#ids + 1], scores[#scores + 1] = member, score
+      else
+        is_over = take_of_row(ids, scores, member, score, wanted, tonumber(popped[index + 3] or NEVER * 2))
+        size = 1
+      end
+    end
+  end
+  return ids, scores
+end
+
 -- Whose turn it has been, by the scores of what was claimed, in order.
 local function take_turns(scores, count)
-  local highest, lowest = tonumber(scores[count]), tonumber(scores[1])
-  local is_one = floor(highest / RANK) == floor(lowest / RANK)
+  local is_one = floor(scores[count] / RANK) == floor(scores[1] / RANK)
   for index = is_one and count or 1, count do
-    local score = tonumber(scores[index])
-    local negative = floor(score / RANK)
-    local its_flow, turn = flow_of(1000 - negative), score - negative * RANK
+    local negative = floor(scores[index] / RANK)
+    local its_flow, turn = flow_of(1000 - negative), scores[index] - negative * RANK
     if turn > its_flow[LAST] then its_flow[LAST], its_flow[MOVED] = turn, true end
   end
 end
@@ -127,12 +185,12 @@ local function claim()
   local worker, max, lease_ms = word(), number(), number()
   if max <= 0 or is_paused == 1 or counts[IS_READY] == 0 then return {} end
   local worker_text, due = spack('Bc0', #worker, worker), now + lease_ms
-  local claimed, scores, count = { fence + 1 }, {}, 0
+  local claimed, taken, count, wanted, ids = { fence + 1 }, {}, 0
   repeat
     flush_ready()
-    local wanted = max - count
-    local popped, ids = call('ZPOPMIN', READY, wanted), {}
-    for index = 1, #popped, 2 do ids[(index + 1) / 2] = popped[index] end
+    wanted = max - count
+    local scores
+    ids, scores = take_ready(wanted)
     fetch(ids)
     for index = 1, #ids do
       local id = ids[index]
@@ -141,14 +199,14 @@ local function claim()
         claimed[3 * count + 2], claimed[3 * count + 4] = id, more
         claimed[3 * count + 3] = input ~= '' and input or rest().part('i' .. id)
         count = count + 1
-        scores[count] = popped[2 * index]
+        taken[count] = scores[index]
       end
     end
   until count == max or #ids < wanted
   if count == 0 then return {} end
   at(due)
   counts[STARTS] = counts[STARTS] + count
-  take_turns(scores, count)
+  take_turns(taken, count)
   return claimed
 end
 

@@ -61,6 +61,18 @@ export const expiryClauses: readonly Clause[] = [
     },
   },
   {
+    title: "lets a task expire too that could not be claimed because its group had no token left",
+    check: async (t) => {
+      const limit = { concurrency: 5, rate: { tasks: 1, perMs: 10_000 } };
+      const late = { group: "g", groupLimit: limit, expireMs: 100 };
+      await t.enqueue(t.task({ id: "first", ...late }), t.task({ id: "second", ...late }));
+      same(await t.claimIds(5), ["first"], "what the one token starts");
+      await t.advance(100);
+      await t.expectState("first", "running");
+      await t.expectState("second", "cancelled");
+    },
+  },
+  {
     title: "does not let a task expire that was ever started",
     check: async (t) => {
       const ends = [released, (held: Lease) => failed(held, 0), suspended, failed] as const;

@@ -64,8 +64,8 @@ export const leaseClauses: readonly Clause[] = [
       await t.add();
       const [a, b] = await t.claim(2);
       await t.settle(completed(a!));
-      const leases = [a!, b!, { id: "unknown", fence: 1 }].map(({ id, fence }) => ({ id, fence }));
-      same(await t.store.renew(t.queue, leases, LEASE_MS), [LOST, WRITTEN, LOST], "outcomes");
+      const leases = [b!, a!, { id: "unknown", fence: 1 }].map(({ id, fence }) => ({ id, fence }));
+      same(await t.store.renew(t.queue, leases, LEASE_MS), [WRITTEN, LOST, LOST], "outcomes");
     },
   },
   {

@@ -1,0 +1,13 @@
+// @holdfast/queue/cron: tasks that are added by themselves.
+export type { Times } from "./cron-times.ts";
+export { TooManySchedulesError } from "./errors.ts";
+export { schedule } from "./schedule.ts";
+export type { Missed, ScheduleEntry, ScheduleOptions, ScheduleTimes } from "./schedule.ts";
+export { scheduler } from "./scheduler.ts";
+export type {
+  ScheduleFiredEvent,
+  Scheduler,
+  SchedulerErrorEvent,
+  SchedulerOptions,
+  ScheduleSnapshot,
+} from "./scheduler.ts";

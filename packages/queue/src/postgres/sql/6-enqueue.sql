@@ -1,0 +1,256 @@
+-- New tasks.
+
+-- The turn of a task that is added now, whose tenant's next one is so much later.
+create function holdfast_queue.take_turn(the_queue int, the_rank int, the_tenant text, the_cost int) returns bigint
+  language plpgsql as $$
+#variable_conflict use_column
+declare
+  level bigint := coalesce((select turn from holdfast_queue.levels where queue = the_queue and rank = the_rank), 0);
+  following bigint;
+begin
+  insert into holdfast_queue.turns as f (queue, rank, tenant, turn)
+    values (the_queue, the_rank, coalesce(the_tenant, ''), level + the_cost)
+    on conflict (queue, rank, tenant) do update set turn = greatest(f.turn, level) + the_cost
+    returning turn into following;
+  return following - the_cost;
+end
+$$;
+
+-- When no task is live, turns begin anew.
+create function holdfast_queue.forget_turns(the_queue int) returns void language plpgsql as $$
+#variable_conflict use_column
+begin
+  if exists (select from holdfast_queue.queues where queue = the_queue and scheduled + waiting + ready + running = 0) then
+    delete from holdfast_queue.turns where queue = the_queue;
+    delete from holdfast_queue.levels where queue = the_queue;
+  end if;
+end
+$$;
+
+-- What becomes of new tasks, each in its turn: 0 when it is new, 1 when its ID is taken, 2 when it has no parent; else the ID
+-- of the live task that has its dedup key.
+create function holdfast_queue.judge(
+  the_queue int, the_ids text[], the_keys text[], the_parents text[]
+) returns text[] language plpgsql as $$
+#variable_conflict use_column
+declare
+  answers text[] := '{}';
+  fresh text[] := '{}';
+  fresh_keys text[] := '{}';
+  holders text[] := '{}';
+  holder text;
+  its_id text;
+  key text;
+  its_parent text;
+begin
+  for place in 1..cardinality(the_ids) loop
+    its_id := the_ids[place];
+    key := the_keys[place];
+    its_parent := the_parents[place];
+    holder := null;
+    if its_id = any(fresh) or exists (select from holdfast_queue.tasks t where t.queue = the_queue and t.id = its_id) then
+      answers := answers || '1'::text;
+      continue;
+    end if;
+    if key is not null then
+      holder := holders[array_position(fresh_keys, key)];
+      if holder is null then
+        select t.id into holder from holdfast_queue.tasks t
+          where t.queue = the_queue and t.dedup_key = key and t.dedup_key is not null and t.state between ENTERING and LEAVING;
+      end if;
+    end if;
+    if holder is not null then
+      answers := answers || ('=' || holder);
+      continue;
+    end if;
+    if its_parent is not null and not its_parent = any(fresh) and not exists (
+      select from holdfast_queue.tasks t where t.queue = the_queue and t.id = its_parent and t.state between ENTERING and LEAVING
+    ) then
+      answers := answers || '2'::text;
+      continue;
+    end if;
+    answers := answers || '0'::text;
+    fresh := fresh || its_id;
+    if key is not null then
+      fresh_keys := fresh_keys || key;
+      holders := holders || its_id;
+    end if;
+  end loop;
+  return answers;
+end
+$$;
+
+-- Adds all tasks, or none if that would be more than the limit. What many have in common is said once, as a kind. A caller
+-- who says that they are distinct knows that they have neither IDs nor dedup keys in common, nor parents.
+-- Answers '0' when all are new, how many are live when there is no room, or what became of each.
+-- Lists come as text, which all clients send alike.
+create function holdfast_queue.enqueue(
+  the_name text, the_max_events int, the_wait_ms int, enters boolean, the_limit bigint, are_distinct boolean, kinds text,
+  ids text, kind text, inputs text, bytes text, keys text, metas text
+) returns text language plpgsql
+  set lock_timeout = '1s' set enable_seqscan = off set enable_bitmapscan = off set jit = off
+  set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+  the_kinds jsonb := kinds::jsonb;
+  the_ids text[] := ids::text[];
+  the_kind int[] := kind::int[];
+  the_inputs text[] := inputs::text[];
+  the_bytes text[] := bytes::text[];
+  the_keys text[] := keys::text[];
+  the_metas text[] := metas::text[];
+  q holdfast_queue.queues;
+  now bigint;
+  answers text[];
+  fresh bigint := cardinality(the_ids);
+  live bigint;
+begin
+  q := holdfast_queue.open(the_name, the_max_events, the_wait_ms, not enters);
+  now := holdfast_queue.now_ms();
+  -- Looked for one by one: a join could be made by reading all tasks.
+  if not are_distinct
+    or (select bool_or((select true from holdfast_queue.tasks t where t.queue = q.queue and t.id = i.id))
+      from unnest(the_ids) i(id))
+    or (the_keys is not null and (select bool_or((select true from holdfast_queue.tasks t where t.queue = q.queue
+        and t.dedup_key = k.key and t.dedup_key is not null and t.state between ENTERING and LEAVING))
+      from unnest(the_keys) k(key)))
+  then
+    answers := holdfast_queue.judge(q.queue, the_ids, the_keys, array(
+      select the_kinds -> k - 1 ->> 'parent' from unnest(the_kind) with ordinality as u(k, place) order by place));
+    fresh := (select count(*) from unnest(answers) a where a = '0');
+  end if;
+  live := q.scheduled + q.waiting + q.ready + q.running;
+  if fresh > 0 and live + fresh > the_limit then
+    return '{"live":' || live || '}';
+  end if;
+  if fresh > 0 then
+    perform holdfast_queue.add(q, now, enters, the_kinds, the_ids, the_kind, the_inputs, the_bytes, the_keys, the_metas, answers);
+  end if;
+  if enters then
+    perform pg_notify(holdfast_queue.channel(), json_build_array(the_name, false, true, null, null)::text);
+  else
+    perform holdfast_queue.close(q.queue, now);
+  end if;
+  return coalesce(array_to_json(answers)::text, '0');
+end
+$$;
+
+create function holdfast_queue.add(
+  q holdfast_queue.queues, now bigint, enters boolean, the_kinds jsonb,
+  the_ids text[], the_kind int[], the_inputs text[], the_bytes text[], the_keys text[], the_metas text[], answers text[]
+) returns void language plpgsql as $$
+#variable_conflict use_column
+declare
+  n record;
+  g record;
+begin
+  with kinds as materialized (
+    select k.*, (-k.priority)::smallint as rank from rows from (jsonb_to_recordset(the_kinds) as (
+      name text, delay bigint, priority int, attempts int, losses int, keep bigint, keep_failed bigint, expire bigint,
+      grp text, "limit" jsonb, tenant text, cost int, parent text, waits boolean
+    )) with ordinality k(name, delay, priority, attempts, losses, keep, keep_failed, expire, grp, said, tenant, cost, parent,
+      waits, kind)
+  ), starts as materialized (
+    select rank, tenant, greatest(
+      (select l.turn from holdfast_queue.levels l where l.queue = q.queue and l.rank = k.rank),
+      (select f.turn from holdfast_queue.turns f where f.queue = q.queue and f.rank = k.rank and f.tenant = coalesce(k.tenant, '')), 0
+    ) as turn from (select distinct rank, tenant from kinds) k
+  ), given as (
+    select u.place, u.id, u.input, u.bytes, u.dedup, u.meta, k.*
+    from unnest(the_ids, the_kind, the_inputs, the_bytes, the_keys, the_metas) with ordinality
+      as u(id, number, input, bytes, dedup, meta, place)
+    join kinds k on k.kind = u.number
+    where answers is null or answers[u.place] = '0'
+  ), families as (
+    select parent, count(*) as children from given where parent is not null group by parent
+  ), placed as (
+    select v.*, s.turn + sum(v.cost) over (partition by v.rank, v.tenant order by v.place) - v.cost as turn,
+      case when enters then nextval('holdfast_queue.entries') else q.num + row_number() over (order by v.place) end as num,
+      case when enters then ENTERING when f.children > 0 and v.waits then WAITING
+        when v.delay > 0 and v.waits is not true then SCHEDULED
+        when v.grp is not null then HELD_BACK else READY end as state
+    from given v join starts s on s.rank = v.rank and s.tenant is not distinct from v.tenant
+      left join families f on f.parent = v.id
+  ), added as (
+    insert into holdfast_queue.tasks (queue, id, state, rank, turn, num, born, due, wake_at, expires_at, max_attempts, max_losses,
+      keep_ms, keep_failed_ms, added_at, since, cost, wait_children, group_limit, name, dedup_key, grp,
+      tenant, parent, meta, input, input_bytes)
+    select q.queue, id, state, rank, turn, num, num,
+      case state when ENTERING then null when SCHEDULED then least(now + delay, now + expire) else now + expire end,
+      case when state in (SCHEDULED, ENTERING) and delay > 0 then now + delay end, now + expire, attempts, losses,
+      keep, keep_failed, now, case when waits then now else now + delay end, cost,
+      case when state in (WAITING, ENTERING) then waits end, said, name, dedup, grp, tenant,
+      parent, meta, input, decode(bytes, 'base64')
+    from placed order by place
+    returning rank, tenant, turn, cost, state, parent, grp, due
+  ), ahead as (
+    insert into holdfast_queue.turns as f (queue, rank, tenant, turn)
+      select q.queue, rank, coalesce(tenant, ''), max(turn + cost) from added where state <> ENTERING group by 2, 3
+      on conflict (queue, rank, tenant) do update set turn = excluded.turn
+  )
+  select count(*) as tasks, count(*) filter (where state = SCHEDULED) as scheduled,
+    count(*) filter (where state = WAITING) as waiting, count(*) filter (where state in (READY, HELD_BACK)) as ready,
+    count(parent) as children, count(grp) as grouped, min(due) as due
+    into n from added;
+  if enters then
+    return;
+  end if;
+  update holdfast_queue.queues set num = num + n.tasks, all_added = all_added + n.tasks, scheduled = scheduled + n.scheduled,
+    waiting = waiting + n.waiting, ready = ready + n.ready, next_due = least(next_due, n.due)
+    where queue = q.queue;
+  if n.children > 0 then
+    with born as (
+      update holdfast_queue.tasks c set awaited = true,
+          parent_born = (select p.born from holdfast_queue.tasks p where p.queue = q.queue and p.id = c.parent)
+        where c.queue = q.queue and c.parent is not null
+          and c.id = any(array(select i.id from unnest(the_ids, answers) i(id, answer) where coalesce(i.answer, '0') = '0'))
+        returning c.parent as id
+    )
+    update holdfast_queue.tasks p set open_children = open_children + b.n
+      from (select id, count(*) as n from born group by id) b where p.queue = q.queue and p.id = b.id;
+  end if;
+  if n.grouped > 0 then
+    for g in
+      select k ->> 'grp' as name, (array_agg(k -> 'limit' order by u.place desc) filter (where k ? 'limit'))[1] as said
+      from unnest(the_kind) with ordinality u(kind, place), lateral (select the_kinds -> u.kind - 1 as k) x
+      where (answers is null or answers[u.place] = '0') and k ->> 'grp' is not null group by 1 order by 1
+    loop
+      perform holdfast_queue.limit_group(q.queue, g.name, g.said, now);
+      perform holdfast_queue.regroup(q.queue, g.name, now);
+    end loop;
+  end if;
+end
+$$;
+
+-- Adds tasks that transactions have put there.
+create function holdfast_queue.take_in(the_queue int, the_ids text[], now bigint) returns void language plpgsql as $$
+#variable_conflict use_column
+declare
+  t holdfast_queue.tasks;
+  entered text;
+begin
+  foreach entered in array the_ids loop
+    select * into t from holdfast_queue.tasks where queue = the_queue and id = entered;
+    update holdfast_queue.queues set num = num + 1, all_added = all_added + 1 where queue = the_queue returning num into t.num;
+    t.turn := holdfast_queue.take_turn(the_queue, t.rank, t.tenant, t.cost);
+    if t.parent is not null then
+      update holdfast_queue.tasks set open_children = open_children + 1
+        where queue = the_queue and id = t.parent and state between ENTERING and LEAVING returning born into t.parent_born;
+      t.awaited := found;
+    end if;
+    if t.grp is not null then
+      perform holdfast_queue.limit_group(the_queue, t.grp, t.group_limit, now);
+    end if;
+    if t.wait_children and exists (select from holdfast_queue.tasks
+      where queue = the_queue and parent = t.id and parent is not null and id = any(the_ids) and state = ENTERING)
+    then
+      perform holdfast_queue.put_off(t, WAITING, null, now);
+    elsif t.wake_at > now and t.wait_children is not true then
+      perform holdfast_queue.put_off(t, SCHEDULED, t.wake_at, now);
+    else
+      perform holdfast_queue.make_ready(t, now);
+    end if;
+  end loop;
+end
+$$;

@@ -1,0 +1,75 @@
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { followsReference } from "./follows-reference.ts";
+import { postgresOnAClock, timedSchema } from "./support/postgres-on-a-clock.ts";
+import type { Session } from "./support/postgres-sessions.ts";
+import { pgliteSession, serverSession } from "./support/postgres-sessions.ts";
+
+const databaseUrl = inject("databaseUrl");
+
+function goesAsInReference(session: Session, schema: string) {
+  return followsReference(async () => {
+    const { store, advance } = await postgresOnAClock(session, schema);
+    return { store, advance };
+  });
+}
+
+describe.skipIf(databaseUrl === "")("any history of a queue in PostgreSQL", () => {
+  let session: Session;
+  beforeAll(async () => {
+    session = await serverSession(databaseUrl);
+    await timedSchema(session.client, "sound");
+  });
+  afterAll(() => session.close());
+
+  it("goes as in the reference", { timeout: 600_000 }, async () => {
+    await fc.assert(goesAsInReference(session, "sound"), { numRuns: 60 });
+  });
+
+  // Each takes one guard out of the functions, as they are created.
+  const mutants: Readonly<Record<string, readonly [guard: string, broken: string]>> = {
+    compares_no_fences: [
+      "and state = 5 and fence = the_fence and due > now for update;\n  return t;",
+      "and state = 5 and due > now for update;\n  return t;",
+    ],
+    is_a_millisecond_late: ["due <= now\n      order by due, num", "due < now\n      order by due, num"],
+    gives_one_fence: ["fence = fence + c.tasks", "fence = fence"],
+    waits_for_no_turn: [
+      't := "waits_for_no_turn".move(t, case when t.grp is null then 3 else 4 end',
+      't := "waits_for_no_turn".move(t, case when true then 3 else 4 end',
+    ],
+    miscounts_what_it_forgets: ["completed = completed - n.completed", "completed = completed"],
+    forgets_no_turns: ['delete from "forgets_no_turns".turns where queue = the_queue;', ""],
+    waits_for_no_child: ["when f.children > 0 and v.waits then 2", "when false then 2"],
+  };
+  it.each(Object.entries(mutants))(
+    "finds out functions of which one %s",
+    { timeout: 300_000 },
+    async (schema, [guard, broken]) => {
+      let isThere = false;
+      await timedSchema(session.client, schema, (sql) => {
+        isThere ||= sql.includes(guard);
+        return sql.replace(guard, broken);
+      });
+      expect(isThere).toBe(true);
+      const found = await fc.check(goesAsInReference(session, schema), {
+        numRuns: 300,
+        seed: 1,
+        endOnFailure: true,
+      });
+      expect(found.failed).toBe(true);
+    },
+  );
+});
+
+describe("any history of a queue in PGlite", () => {
+  it("goes as in the reference", { timeout: 600_000 }, async () => {
+    const session = await pgliteSession();
+    await timedSchema(session.client, "sound");
+    try {
+      await fc.assert(goesAsInReference(session, "sound"), { numRuns: 15 });
+    } finally {
+      await session.close();
+    }
+  });
+});

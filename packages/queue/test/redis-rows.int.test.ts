@@ -1,0 +1,207 @@
+// Tasks that are added together are kept in rows: whatever happens to some of them, all come in the order of their turns.
+import { REDIS_CLIENT_OPTIONS } from "@holdfast/core/redis";
+import type { LeaseRef, NewTask, QueueStore } from "@holdfast/queue";
+import { turnCost } from "@holdfast/queue";
+import { redisTaskStore } from "@holdfast/queue/redis";
+import fc from "fast-check";
+import { Redis } from "ioredis";
+import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { freshKeys } from "../../../tools/services/index.mjs";
+import { redisOnAClock } from "./support/redis-on-a-clock.ts";
+
+const redisUrl = inject("redisUrl");
+const QUEUE = "rows";
+const LEASE_MS = 60_000;
+
+interface Flow {
+  readonly priority: number;
+  readonly tenant: string | undefined;
+  readonly weight: number;
+}
+
+/** Which turns tasks have, in the words of the contract. */
+class Turns {
+  readonly waiting = new Map<string, { readonly priority: number; readonly turn: number }>();
+  readonly #last = new Map<number, number>();
+  readonly #next = new Map<string, number>();
+
+  add(id: string, { priority, tenant = "", weight }: Flow): void {
+    const flow = `${priority}:${tenant}`;
+    const turn = Math.max(this.#last.get(priority) ?? 0, this.#next.get(flow) ?? 0);
+    this.#next.set(flow, turn + turnCost(weight));
+    this.waiting.set(id, { priority, turn });
+  }
+
+  claim(id: string): { readonly priority: number; readonly turn: number } {
+    const { priority, turn } = this.waiting.get(id)!;
+    this.waiting.delete(id);
+    this.#last.set(priority, Math.max(this.#last.get(priority) ?? 0, turn));
+    return { priority, turn };
+  }
+
+  forget(): void {
+    this.#last.clear();
+    this.#next.clear();
+  }
+
+  /** Of those that are next. */
+  first(count: number): readonly string[] {
+    return [...this.waiting.values()]
+      .toSorted((a, b) => b.priority - a.priority || a.turn - b.turn)
+      .slice(0, count)
+      .map(placeOf);
+  }
+}
+
+const placeOf = ({ priority, turn }: { readonly priority: number; readonly turn: number }): string =>
+  `${priority}/${turn}`;
+
+const aFlow: fc.Arbitrary<Flow> = fc.record({
+  priority: fc.constantFrom(0, 0, 0, 5, -7),
+  tenant: fc.constantFrom(undefined, undefined, undefined, "a", "b"),
+  weight: fc.constantFrom(1, 1, 1, 3),
+});
+const anAct = fc.oneof(
+  fc.record({ kind: fc.constant("add" as const), flow: aFlow, count: fc.integer({ min: 1, max: 250 }) }),
+  fc.record({ kind: fc.constant("claim" as const), count: fc.integer({ min: 1, max: 60 }) }),
+  fc.record({ kind: fc.constant("release" as const), share: fc.nat({ max: 3 }) }),
+  fc.record({ kind: fc.constant("complete" as const), share: fc.nat({ max: 3 }) }),
+  fc.record({
+    kind: fc.constant("cancel" as const),
+    from: fc.nat({ max: 99 }),
+    step: fc.integer({ min: 1, max: 9 }),
+  }),
+);
+
+describe.skipIf(redisUrl === "")("rows of tasks in Redis", () => {
+  const keys = freshKeys(redisUrl);
+  let redis: Redis;
+  let made = 0;
+  beforeAll(async () => {
+    redis = new Redis(redisUrl, REDIS_CLIENT_OPTIONS);
+    await new Promise((resolve) => redis.once("ready", resolve));
+  });
+  afterAll(async () => {
+    redis.disconnect();
+    await keys.drop();
+  });
+
+  function open(change: (lua: string) => string): QueueStore {
+    made += 1;
+    const timed = redisOnAClock(redis, change);
+    return redisTaskStore({ client: timed.client, clock: timed.clock, prefix: `${keys.prefix}${made}:` });
+  }
+
+  function keepsOrder(change: (lua: string) => string = (lua) => lua) {
+    return fc.asyncProperty(fc.array(anAct, { minLength: 5, maxLength: 25 }), async (acts) => {
+      const store = open(change);
+      const history = new History(store);
+      try {
+        for (const act of acts) {
+          if (act.kind === "add") await history.add(act.flow, act.count);
+          else if (act.kind === "claim") await history.claim(act.count);
+          else if (act.kind === "cancel") await history.cancel(act.from, act.step);
+          else await history.settle(act.kind, act.share);
+        }
+        await history.drain();
+      } finally {
+        await store.close();
+      }
+    });
+  }
+
+  it("are claimed in the order of their turns", { timeout: 300_000 }, async () => {
+    await fc.assert(keepsOrder(), { numRuns: 40 });
+  });
+
+  const mutants: Readonly<Record<string, readonly [guard: string, broken: string]>> = {
+    "does not look who comes in between": ["place <= #members and score <= limit", "place <= #members"],
+    "puts back what is left of a row under its old turn": [
+      "put_row(members, place, score)",
+      "put_row(members, place, score - 60 * (place - 1))",
+    ],
+    "leaves a cancelled task in its row": ["if not was_alone and t[3] == 0", "if false and t[3] == 0"],
+    "puts into a row what is not its next": [
+      "score == row_next and row_size < 100",
+      "row and row_size < 100",
+    ],
+  };
+  it.each(Object.entries(mutants))(
+    "finds out a script that %s",
+    { timeout: 300_000 },
+    async (_, [guard, broken]) => {
+      const breakIt = (lua: string): string => {
+        if (lua.includes("ZPOPMIN")) expect(lua).toContain(guard);
+        return lua.replace(guard, broken);
+      };
+      const found = await fc.check(keepsOrder(breakIt), { numRuns: 200, seed: 1, endOnFailure: true });
+      expect(found.failed).toBe(true);
+    },
+  );
+});
+
+class History {
+  readonly #turns = new Turns();
+  readonly #held = new Map<string, LeaseRef & { readonly priority: number; readonly turn: number }>();
+  #added = 0;
+
+  constructor(private readonly store: QueueStore) {}
+
+  async add(flow: Flow, count: number): Promise<void> {
+    const tasks = Array.from({ length: count }, () => newTask(`task-${(this.#added += 1)}`, flow));
+    if (this.#turns.waiting.size + this.#held.size === 0) this.#turns.forget();
+    for (const { id } of tasks) this.#turns.add(id, flow);
+    const result = await this.store.enqueue(QUEUE, tasks, { limit: 1_000_000 });
+    expect(result.full).toBe(false);
+  }
+
+  async claim(max: number): Promise<number> {
+    const expected = this.#turns.first(max);
+    const claimed = await this.store.claim(QUEUE, { worker: "w", max, leaseMs: LEASE_MS });
+    const places = claimed.map(({ id, fence }) => {
+      const place = this.#turns.claim(id);
+      this.#held.set(id, { id, fence, ...place });
+      return placeOf(place);
+    });
+    expect(places).toEqual(expected);
+    return claimed.length;
+  }
+
+  async settle(kind: "release" | "complete", share: number): Promise<void> {
+    const some = [...this.#held.values()].filter((_, index) => index % 4 <= share);
+    await this.store.settle(
+      QUEUE,
+      some.map(({ id, fence }) =>
+        kind === "release" ? { id, fence, kind } : { id, fence, kind, result: { text: "1", blobs: [] } },
+      ),
+    );
+    for (const { id, priority, turn } of some) {
+      this.#held.delete(id);
+      if (kind === "release") this.#turns.waiting.set(id, { priority, turn });
+    }
+  }
+
+  async cancel(from: number, step: number): Promise<void> {
+    const ids = [...this.#turns.waiting.keys()].filter((_, index) => index >= from && index % step === 0);
+    const outcomes = await this.store.cancel(QUEUE, ids, "not wanted");
+    expect(outcomes.every((outcome) => outcome === "cancelled")).toBe(true);
+    for (const id of ids) this.#turns.waiting.delete(id);
+  }
+
+  /** Everything that is to be claimed is, once. */
+  async drain(): Promise<void> {
+    const { ready, running } = await this.store.stats(QUEUE);
+    expect([ready, running]).toEqual([this.#turns.waiting.size, this.#held.size]);
+    const listed = await this.store.list(QUEUE, "ready", 10_000);
+    expect(new Set(listed.map(({ id }) => id))).toEqual(new Set(this.#turns.waiting.keys()));
+    while ((await this.claim(97)) > 0);
+    expect(this.#turns.waiting.size).toBe(0);
+  }
+}
+
+function newTask(id: string, { priority, tenant, weight }: Flow): NewTask {
+  const times = { delayMs: 0, keepMs: 60_000, keepFailedMs: 60_000 };
+  const input = { text: "1", blobs: [] };
+  const task = { id, name: "work", input, priority, maxAttempts: 3, maxLeaseLosses: 3, ...times };
+  return { ...task, weight, ...(tenant === undefined ? {} : { tenant }) };
+}
