@@ -5,8 +5,8 @@
 -- Answers one answer for each call.
 --
 -- What calls change is kept in tables and written at the end: a hundred tasks cost a few commands, not hundreds.
--- A task is a record in the hash `tasks`: HOT and WARM (numbers), BODY (its input while it lives, its result once it has
--- completed), its worker, and REST (what few tasks have). `parts` has what is large or comes in any number, so that a change
+-- A task is a record in the hash `tasks`: HOT (numbers), its worker, WARM (numbers), BODY (its input while it lives, its result
+-- once it has completed), and REST (what few tasks have). `parts` has what is large or comes in any number, so that a change
 -- of state does not move it: large inputs and results, events, checkpoints.
 
 -- Names in capitals stand for what they are set to here, and are put in place as text. Lua 5.1 would pay for each of them
@@ -32,12 +32,12 @@ local ADDED, STARTS, COMPLETIONS, FAILS, CANCELS, RETRIES, WAITED, RAN = 8, 9, 1
 -- STARTED: before the first start, since when it could have been started.
 local STATE, FLAT, AT_START, AT_END, ATTEMPT, SEQ, FENCE, DUE = 1, 2, 3, 4, 5, 6, 7, 8
 local STARTED, FINISHED, KEEP = 9, 10, 11
-local FAILURES, LOSSES, FIRST, MAX_ATTEMPTS, MAX_LOSSES = 12, 13, 14, 15, 16
-local ENQUEUED, BACKOFF, KEEP_FAILED, PRIORITY, ORDER, TURN, BODY, WORKER, REST = 17, 18, 19, 20, 21, 22, 23, 24, 25
-local HOT = '<BBBBI4I4ddddd'
-local RECORD = '<BBBBI4I4dddddI4I4I4I4I4dddhddI4c0Bc0'
--- Where what is behind HOT begins, and the body.
-local WARM_AT, BODY_AT = 53, 115
+local WORKER, FAILURES, LOSSES, FIRST, MAX_ATTEMPTS, MAX_LOSSES = 12, 13, 14, 15, 16, 17
+local ENQUEUED, BACKOFF, KEEP_FAILED, PRIORITY, ORDER, TURN, BODY, REST = 18, 19, 20, 21, 22, 23, 24, 25
+local HOT, HOT_AND_WORKER = '<BBBBI4I4dddddB', '<BBBBI4I4dddddBc0'
+local RECORD = '<BBBBI4I4dddddBc0I4I4I4I4I4dddhddI4c0'
+-- Where the worker's name begins; and while there is none, the body.
+local WORKER_AT, BODY_AT = 54, 116
 -- A larger body is not in the record; the one in the record is empty then.
 local MAX_BODY = 1024
 -- Fields of the rest, where there are any but the name. SAID: what it said of its group. BORN: the first ORDER of one that was
