@@ -12,8 +12,9 @@
 -- Names in capitals stand for what they are set to here, and are put in place as text. Lua 5.1 would pay for each of them
 -- anew for each function that uses it, in each run.
 local META, TASKS, PARTS = KEYS[1], KEYS[2], KEYS[3]
--- Sorted sets. Ready tasks that may run, by RANK and turn, alone or in rows: see core.lua. One for each other state: scheduled by when they are due, waiting by
--- when they wait no longer, running by when their leases end, ended ones by when they are forgotten.
+-- Sorted sets. Ready tasks that may run, by RANK and turn, alone or in rows: see core.lua. One for each other state: scheduled
+-- by when they are due, waiting by when they wait no longer, running by when their leases end, ended ones by when they are
+-- forgotten.
 local READY, SCHEDULED_BY, WAITING_BY, RUNNING_BY = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local COMPLETED_BY, CANCELLED_BY, BURIED_BY = KEYS[8], KEYS[9], KEYS[10]
 -- Failed ones in the order of failures. Tasks that expire and groups that wait for a token, by when they do.
