@@ -32,6 +32,7 @@ export { flow } from "./flow.ts";
 export type { EnqueuedFlow, FlowNode, FlowOptions } from "./flow.ts";
 export { handle } from "./handler.ts";
 export type { TaskContext, TaskHandler } from "./handler.ts";
+export type { JournalSource, QueueJournal } from "./memory/journal.ts";
 export { MEMORY_STORE_DEFAULTS, memoryStore } from "./memory/memory-store.ts";
 export type { MemoryStoreOptions } from "./memory/memory-store.ts";
 export type { MemoryBounds } from "./memory/task-board.ts";
@@ -64,6 +65,7 @@ export {
   SagaOpenError,
   SagaParkedError,
   StepMismatchError,
+  StepNotReachedError,
   TaskSuspendedError,
   TooManyStepsError,
 } from "./steps/errors.ts";

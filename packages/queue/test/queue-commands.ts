@@ -191,6 +191,16 @@ export const commands: readonly fc.Arbitrary<Command>[] = [
   ...passing,
 ];
 
+/** The end of the process: leases are lost at once, all else is as it was. */
+export const restarts: readonly fc.Arbitrary<Command>[] = [
+  fc.constant(
+    command("restart", async (model, real) => {
+      await real.restart();
+      model.reopen();
+    }),
+  ),
+];
+
 async function settle(
   model: ReferenceQueue,
   { store, invariants }: Real,

@@ -6,9 +6,11 @@ import { QueueInvariants } from "./queue-invariants.ts";
 import type { ReferenceQueue, ReferenceTask } from "./reference-queue.ts";
 
 export interface Real {
-  readonly store: QueueStore;
+  store: QueueStore;
   /** Lets so many milliseconds pass on the store's clock. */
   readonly advance: (ms: number) => Promise<void>;
+  /** Ends the process, as it were, and opens the store again. */
+  readonly restart: () => Promise<void>;
   readonly invariants: () => QueueInvariants;
 }
 
@@ -17,9 +19,21 @@ export const LIMIT = 5;
 const STATES = ["scheduled", "waiting", "ready", "running", "completed", "failed", "cancelled"] as const;
 
 /** A store and its clock, to run commands on. */
-export function realQueue(store: QueueStore, advance: (ms: number) => Promise<void>): Real {
-  const invariants = new QueueInvariants(store);
-  return { store, advance, invariants: () => invariants };
+export function realQueue(
+  store: QueueStore,
+  advance: (ms: number) => Promise<void>,
+  restart?: () => Promise<QueueStore>,
+): Real {
+  const real: Real = {
+    store,
+    advance,
+    restart: async () => {
+      if (restart !== undefined) real.store = await restart();
+    },
+    invariants: () => invariants,
+  };
+  const invariants = new QueueInvariants(() => real.store);
+  return real;
 }
 
 export async function compare(model: ReferenceQueue, { store, invariants }: Real): Promise<void> {

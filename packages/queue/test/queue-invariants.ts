@@ -28,7 +28,7 @@ export class QueueInvariants {
   /** The highest that was ever said, by group. */
   readonly #concurrency = new Map<string, number>();
 
-  constructor(private readonly store: QueueStore) {}
+  constructor(private readonly store: () => QueueStore) {}
 
   added(task: NewTask): void {
     this.#tasks.set(task.id, task);
@@ -61,7 +61,7 @@ export class QueueInvariants {
       this.#started.set(id, (this.#started.get(id) ?? 0) + 1);
       if (before === undefined) continue;
       assert.ok(fence > before.fence, `I4: the fence of ${id} rises strictly`);
-      const [late] = await this.store.renew(QUEUE, [before], 1_000);
+      const [late] = await this.store().renew(QUEUE, [before], 1_000);
       assert.equal(late?.written, false, `I3, I4: the lease on ${id} before is not held any more`);
     }
   }
@@ -72,7 +72,7 @@ export class QueueInvariants {
     stats: QueueStats,
     ids: readonly string[],
   ): Promise<void> {
-    const checkpoints = await Promise.all(ids.map((id) => this.store.checkpoints(QUEUE, id)));
+    const checkpoints = await Promise.all(ids.map((id) => this.store().checkpoints(QUEUE, id)));
     for (const [index, status] of found.entries()) {
       if (status === undefined) this.#seen.delete(ids[index]!);
       else this.#holdsOf(status, checkpoints[index]!);

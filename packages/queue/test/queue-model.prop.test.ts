@@ -22,7 +22,7 @@ function timed(make: (clock: ManualClock) => QueueStore): () => TimedStore {
 }
 
 describe("any history of a queue", () => {
-  it("goes as in the reference on the memory store", async () => {
+  it("goes as in the reference on the memory store", { timeout: 120_000 }, async () => {
     await fc.assert(followsReference(timed((clock) => memoryStore({ clock }))), { numRuns: 2_000 });
   });
 

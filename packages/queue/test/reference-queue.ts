@@ -252,6 +252,11 @@ export class ReferenceQueue {
     return "fired";
   }
 
+  /** Of a store that dies with its workers: what ran has lost its lease. */
+  reopen(): void {
+    for (const entry of this.live.filter(({ state }) => state === "running")) this.#loseLease(entry);
+  }
+
   /** What would become of new tasks. */
   #outcomes(tasks: readonly NewTask[]): EnqueueOutcome[] {
     const live = this.live.map(({ task }) => task);
@@ -314,12 +319,14 @@ export class ReferenceQueue {
     if (!isLive(entry)) this.#forget(entry);
     else if (entry.expiresAt <= this.now) this.cancel(entry.task.id, EXPIRED);
     else if (entry.state !== "running") this.#wake(entry);
-    else {
-      entry.losses += 1;
-      entry.lastSeq += 1;
-      if (entry.losses > entry.task.maxLeaseLosses) this.#end(entry, "failed");
-      else this.#sleep(entry, 0);
-    }
+    else this.#loseLease(entry);
+  }
+
+  #loseLease(entry: ReferenceTask): void {
+    entry.losses += 1;
+    entry.lastSeq += 1;
+    if (entry.losses > entry.task.maxLeaseLosses) this.#end(entry, "failed");
+    else this.#sleep(entry, 0);
   }
 
   #fail(entry: ReferenceTask, { retry }: Settlement & { readonly kind: "fail" }): void {

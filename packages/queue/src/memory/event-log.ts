@@ -17,6 +17,17 @@ export class EventLog {
     if (this.#events.length > keep) this.#events.shift();
   }
 
+  /** All that is kept. */
+  get all(): readonly TaskEvent[] {
+    return this.#events;
+  }
+
+  /** Takes what was kept of another one. */
+  restore(events: readonly TaskEvent[], lastSeq: number): void {
+    this.#events.push(...events);
+    this.#lastSeq = lastSeq;
+  }
+
   after(seq: number, max: number): readonly TaskEvent[] {
     const dropped = this.#lastSeq - this.#events.length;
     const from = Math.max(0, seq - dropped);

@@ -2,13 +2,13 @@
 import { LinkedList } from "./linked-list.ts";
 import type { TaskEntry } from "./task-entry.ts";
 
-/** Makes a new task the child of a live one. */
-export function adopt(parent: TaskEntry, child: TaskEntry): void {
+/** Makes a task the child of another, which waits for it unless it has ended before. */
+export function adopt(parent: TaskEntry, child: TaskEntry, isAwaited: boolean = true): void {
   parent.children ??= new LinkedList();
   child.parent = parent;
   child.childNode = parent.children.append(child);
-  child.isAwaited = true;
-  parent.openChildren += 1;
+  child.isAwaited = isAwaited;
+  if (isAwaited) parent.openChildren += 1;
 }
 
 /** A task has ended. Answers its parent if that waits for its children and this was the last of them. */

@@ -26,6 +26,10 @@ import type {
 } from "../store.ts";
 import type { TaskState, TaskStatus } from "../task-status.ts";
 import { hasEnded } from "../task-status.ts";
+import type { ChangeArgs, ChangeResult, ChangeVerb, QueueJournal } from "./journal.ts";
+import { make } from "./journal.ts";
+import type { KeptQueue } from "./kept-queue.ts";
+import { keptQueue, restoreQueue } from "./kept-queue.ts";
 import { QueueState } from "./queue-state.ts";
 import type { MemoryBounds } from "./task-board.ts";
 import { WORK } from "./task-board.ts";
@@ -37,6 +41,8 @@ export interface MemoryStoreOptions {
   readonly maxDeadLetters?: number;
   /** Events kept for each task; beyond it the oldest go. From 10. @defaultValue 200 */
   readonly maxEvents?: number;
+  /** Keeps tasks beyond the end of the process: `await fileJournal({ path })` of `@holdfast/queue/file`. One store each. */
+  readonly journal?: QueueJournal;
   /** @defaultValue systemClock */
   readonly clock?: Clock;
 }
@@ -50,7 +56,8 @@ export const MEMORY_STORE_DEFAULTS: MemoryBounds = {
 
 /**
  * Keeps tasks in this process. An acknowledged task survives errors, lost leases and closed workers, but not the end
- * of the process.
+ * of the process, unless the store has a journal. With one, a store that is opened again takes all leases away at once:
+ * the workers that held them have died with their process; and nothing is answered that is not yet kept.
  *
  * @throws InvalidOptionError when an option is out of range.
  *
@@ -64,28 +71,33 @@ export const MEMORY_STORE_DEFAULTS: MemoryBounds = {
 export function memoryStore(options: MemoryStoreOptions = {}): QueueStore {
   const check = optionsOf("memoryStore");
   const { maxEnded, maxDeadLetters, maxEvents } = MEMORY_STORE_DEFAULTS;
-  return new MemoryStore(options.clock ?? systemClock, {
+  if (options.journal !== undefined) check.object("journal", options.journal);
+  const bounds = {
     maxEnded: check.integer("maxEnded", options.maxEnded, { min: 1 }, maxEnded),
     maxDeadLetters: check.integer("maxDeadLetters", options.maxDeadLetters, { min: 1 }, maxDeadLetters),
     maxEvents: check.integer("maxEvents", options.maxEvents, { min: 10 }, maxEvents),
-  });
+  };
+  return new MemoryStore(options.clock ?? systemClock, bounds, options.journal);
 }
 
 class MemoryStore implements QueueStore {
-  readonly traits: QueueStoreTraits = { shared: false, clock: "caller", durable: false };
+  readonly traits: QueueStoreTraits;
   readonly #queues = new Map<string, QueueState>();
   /** One timer for whatever happens next by itself, in any queue. */
   #timer: Timer | undefined;
   #timerAt = Infinity;
   /** Turns monotonic time into epoch milliseconds once and for all: a jump of the wall clock moves no lease. */
-  readonly #epochOffset: number;
+  #epochOffset: number;
   #closed = false;
 
   constructor(
     private readonly clock: Clock,
-    private readonly bounds: MemoryBounds,
+    private bounds: MemoryBounds,
+    private readonly journal: QueueJournal | undefined,
   ) {
+    this.traits = { shared: false, clock: "caller", durable: journal !== undefined };
     this.#epochOffset = clock.now() - Math.floor(clock.monotonic());
+    if (journal !== undefined) this.#reopen(journal);
   }
 
   async enqueue(
@@ -93,11 +105,11 @@ class MemoryStore implements QueueStore {
     tasks: readonly NewTask[],
     { limit }: { readonly limit: number },
   ): Promise<EnqueueResult> {
-    return this.#at(queue, (state, now) => state.enqueue(now, tasks, limit));
+    return this.#change(queue, "enqueue", [tasks, limit]);
   }
 
   async claim(queue: string, request: ClaimRequest): Promise<readonly ClaimedTask[]> {
-    return this.#at(queue, (state, now) => state.claim(now, request));
+    return this.#change(queue, "claim", [request]);
   }
 
   async settle(
@@ -105,15 +117,15 @@ class MemoryStore implements QueueStore {
     settlements: readonly Settlement[],
     claim?: ClaimRequest,
   ): Promise<{ readonly outcomes: readonly WriteOutcome[]; readonly claimed: readonly ClaimedTask[] }> {
-    return this.#at(queue, (state, now) => state.settle(now, settlements, claim));
+    return this.#change(queue, "settle", [settlements, claim]);
   }
 
   async renew(queue: string, leases: readonly LeaseRef[], leaseMs: number): Promise<readonly WriteOutcome[]> {
-    return this.#at(queue, (state, now) => state.renew(now, leases, leaseMs));
+    return this.#change(queue, "renew", [leases, leaseMs]);
   }
 
   async report(queue: string, requests: readonly ReportRequest[]): Promise<readonly WriteOutcome[]> {
-    return this.#at(queue, (state, now) => state.report(now, requests));
+    return this.#change(queue, "report", [requests]);
   }
 
   async checkpoint(
@@ -121,40 +133,40 @@ class MemoryStore implements QueueStore {
     lease: LeaseRef,
     checkpoints: readonly Checkpoint[],
   ): Promise<WriteOutcome> {
-    return this.#at(queue, (state, now) => state.checkpoint(now, lease, checkpoints));
+    return this.#change(queue, "checkpoint", [lease, checkpoints]);
   }
 
   async checkpoints(queue: string, id: string): Promise<readonly Checkpoint[]> {
-    return this.#at(queue, ({ board }) =>
+    return this.#look(queue, ({ board }) =>
       Array.from(board.tasks.get(id)?.checkpoints ?? [], ([name, value]) => ({ name, value })),
     );
   }
 
   async signal(queue: string, id: string, checkpoint: Checkpoint): Promise<SignalOutcome> {
-    return this.#at(queue, (state, now) => state.signal(now, id, checkpoint));
+    return this.#change(queue, "signal", [id, checkpoint]);
   }
 
   async children(queue: string, id: string): Promise<readonly TaskStatus[]> {
-    return this.#at(queue, ({ board }) => {
+    return this.#look(queue, ({ board }) => {
       const children = board.tasks.get(id)?.children?.page(Infinity) ?? [];
       return children.map((child) => child.status());
     });
   }
 
   async cancel(queue: string, ids: readonly string[], reason: string): Promise<readonly CancelOutcome[]> {
-    return this.#at(queue, (state, now) => state.cancel(now, ids, reason));
+    return this.#change(queue, "cancel", [ids, reason]);
   }
 
   async get(queue: string, ids: readonly string[]): Promise<readonly (TaskStatus | undefined)[]> {
-    return this.#at(queue, ({ board }) => ids.map((id) => board.tasks.get(id)?.status()));
+    return this.#look(queue, ({ board }) => ids.map((id) => board.tasks.get(id)?.status()));
   }
 
   async result(queue: string, id: string): Promise<Payload | undefined> {
-    return this.#at(queue, ({ board }) => board.tasks.get(id)?.result);
+    return this.#look(queue, ({ board }) => board.tasks.get(id)?.result);
   }
 
   async events(queue: string, id: string, after: number, max: number): Promise<EventPage | undefined> {
-    return this.#at(queue, ({ board }) => {
+    return this.#look(queue, ({ board }) => {
       const entry = board.tasks.get(id);
       if (entry === undefined) return undefined;
       const events = entry.events.after(after, max);
@@ -181,7 +193,7 @@ class MemoryStore implements QueueStore {
     for (;;) {
       signal.throwIfAborted();
       const revoked = this.#at(queue, (state) => state.revocations.take(worker));
-      if (revoked.length > 0) return revoked;
+      if (revoked.length > 0) return this.#whenKept(revoked);
       await this.#at(queue, (state) => state.revokedWaiters.wait(worker, signal));
     }
   }
@@ -190,43 +202,43 @@ class MemoryStore implements QueueStore {
     queue: string,
     { max, after }: { readonly max: number; readonly after?: string },
   ): Promise<readonly TaskStatus[]> {
-    return this.#at(queue, ({ board }) => board.deadLetters(max, after));
+    return this.#look(queue, ({ board }) => board.deadLetters(max, after));
   }
 
   async redrive(queue: string, ids: readonly string[]): Promise<readonly RedriveOutcome[]> {
-    return this.#at(queue, (state, now) => state.redrive(now, ids));
+    return this.#change(queue, "redrive", [ids]);
   }
 
   async discard(queue: string, ids: readonly string[]): Promise<readonly boolean[]> {
-    return this.#at(queue, (state, now) => state.discard(now, ids));
+    return this.#change(queue, "discard", [ids]);
   }
 
   async stats(queue: string): Promise<QueueStats> {
-    return this.#at(queue, ({ board }) => board.stats);
+    return this.#look(queue, ({ board }) => board.stats);
   }
 
   async meter(queue: string): Promise<QueueMeter> {
-    return this.#at(queue, ({ board }) => board.meter);
+    return this.#look(queue, ({ board }) => board.meter);
   }
 
   async list(queue: string, state: TaskState, max: number): Promise<readonly TaskStatus[]> {
-    return this.#at(queue, ({ board }) => board.list(state, max));
+    return this.#look(queue, ({ board }) => board.list(state, max));
   }
 
   async pause(queue: string, paused: boolean): Promise<void> {
-    this.#at(queue, (state, now) => state.pause(now, paused));
+    await this.#change(queue, "pause", [paused]);
   }
 
   async setSchedule(queue: string, schedule: Schedule): Promise<boolean> {
-    return this.#at(queue, (state, now) => state.setSchedule(now, schedule));
+    return this.#change(queue, "setSchedule", [schedule]);
   }
 
   async removeSchedule(queue: string, key: string): Promise<boolean> {
-    return this.#at(queue, (state, now) => state.removeSchedule(now, key));
+    return this.#change(queue, "removeSchedule", [key]);
   }
 
   async schedules(queue: string): Promise<readonly Schedule[]> {
-    return this.#at(queue, ({ schedules }) => schedules.all());
+    return this.#look(queue, ({ schedules }) => schedules.all());
   }
 
   async fire(
@@ -236,14 +248,80 @@ class MemoryStore implements QueueStore {
     task: NewTask,
     { limit }: { readonly limit: number },
   ): Promise<FireOutcome> {
-    return this.#at(queue, (state, now) => state.fire(now, schedule, nextAt, task, limit));
+    return this.#change(queue, "fire", [schedule, nextAt, task, limit]);
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     this.#timer?.cancel();
     for (const state of this.#queues.values()) state.close();
+    // It may still have to write down what there is.
+    await this.journal?.close();
     this.#queues.clear();
+  }
+
+  /** Takes up what was kept. */
+  #reopen(journal: QueueJournal): void {
+    let latest = -Infinity;
+    const { bounds } = this;
+    journal.start({
+      bounds,
+      bound: (before) => (this.bounds = before),
+      restore: (kept) => {
+        latest = Math.max(latest, kept.now);
+        restoreQueue(this.#stateOf(kept.name), kept);
+      },
+      redo: (call) => {
+        latest = Math.max(latest, call.now);
+        const state = this.#stateOf(call.queue);
+        state.sweep(call.now);
+        make(state, call);
+      },
+      snapshot: () => this.#snapshot(),
+    });
+    // Time goes on where it was, also if the wall clock was turned back.
+    this.#epochOffset += Math.max(0, latest - this.#now());
+    this.bounds = bounds;
+    for (const state of this.#queues.values()) state.board.bound(bounds);
+    for (const queue of this.#queues.keys()) this.#make(queue, "reopen", []);
+  }
+
+  *#snapshot(): Iterable<KeptQueue> {
+    const now = this.#now();
+    for (const [name, state] of this.#queues) {
+      state.sweep(now);
+      yield keptQueue(name, state, now);
+    }
+  }
+
+  /** Makes a call that may change a queue, and answers once that is kept. */
+  #change<V extends ChangeVerb>(
+    queue: string,
+    verb: V,
+    args: ChangeArgs<V>,
+  ): ChangeResult<V> | Promise<ChangeResult<V>> {
+    const result = this.#make(queue, verb, args);
+    // A renewal is worth nothing after the end of this process.
+    return verb === "renew" ? result : this.#whenKept(result);
+  }
+
+  #make<V extends ChangeVerb>(queue: string, verb: V, args: ChangeArgs<V>): ChangeResult<V> {
+    return this.#at(queue, (state, now) => {
+      const call = { verb, queue, now, args };
+      const result = make(state, call);
+      this.journal?.append(call, result);
+      return result;
+    });
+  }
+
+  /** Looks at a queue; what it shows is kept by then. */
+  #look<T>(queue: string, look: (state: QueueState) => T): T | Promise<T> {
+    return this.#whenKept(this.#at(queue, look));
+  }
+
+  #whenKept<T>(result: T): T | Promise<T> {
+    const kept = this.journal?.kept();
+    return kept === undefined ? result : kept.then(() => result);
   }
 
   /** Works on a queue as it is at this moment, and sees to what happens next by itself. */

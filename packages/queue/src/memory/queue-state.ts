@@ -186,6 +186,11 @@ export class QueueState {
     }
   }
 
+  /** Takes all leases away at once: whoever held them is dead. */
+  reopen(now: number): void {
+    for (const entry of this.board.tasks.values()) if (entry.state === "running") this.#loseLease(entry, now);
+  }
+
   /** Ends all waits. */
   close(): void {
     const { workWaiters, eventWaiters } = this.board;

@@ -1,12 +1,16 @@
 // Where each task of one queue in memory is: by ID, by state, by when something happens to it, by whose turn it is.
 import type { NewTask, QueueMeter, QueueStats } from "../store.ts";
 import type { TaskEventBody, TaskState, TaskStatus } from "../task-status.ts";
+import { hasEnded } from "../task-status.ts";
 import { adopt, parted, released } from "./family.ts";
 import { IndexedHeap } from "./indexed-heap.ts";
 import { LinkedList } from "./linked-list.ts";
+import type { Counters } from "./meter.ts";
 import { zeroes } from "./meter.ts";
 import { dueOrder, readyOrder, TaskEntry } from "./task-entry.ts";
+import type { KeptGroup } from "./task-groups.ts";
 import { TaskGroups } from "./task-groups.ts";
+import type { KeptTurns } from "./task-turns.ts";
 import { TaskTurns } from "./task-turns.ts";
 import { Waiters } from "./waiters.ts";
 
@@ -15,6 +19,17 @@ export interface MemoryBounds {
   readonly maxEnded: number;
   readonly maxDeadLetters: number;
   readonly maxEvents: number;
+}
+
+/** What is kept of a board beside its tasks. */
+export interface KeptBoard {
+  readonly counters: Counters;
+  readonly isPaused: boolean;
+  readonly order: number;
+  readonly fence: number;
+  readonly ends: number;
+  readonly turns: readonly KeptTurns[];
+  readonly groups: readonly KeptGroup[];
 }
 
 /** Key of those who wait for work. */
@@ -53,7 +68,9 @@ export class TaskBoard {
   /** One counter for the queue: an ID that is used again never meets a fence it has had before. */
   #fence = 0;
 
-  constructor(private readonly bounds: MemoryBounds) {}
+  #ends = 0;
+
+  constructor(private bounds: MemoryBounds) {}
 
   get stats(): QueueStats {
     return { ...this.#counts };
@@ -182,6 +199,7 @@ export class TaskBoard {
     const parent = released(entry);
     if (parent !== undefined) this.unlessItWaits(parent, now);
     const list = isFailed ? this.#failed : this.#ended;
+    entry.endedAs = this.#ends += 1;
     entry.endedNode = list.append(entry);
     if (list.size > (isFailed ? this.bounds.maxDeadLetters : this.bounds.maxEnded)) this.forget(list.first!);
   }
@@ -234,6 +252,48 @@ export class TaskBoard {
         if (found.size === wanted) break;
       }
     return Array.from(found, (entry) => entry.status());
+  }
+
+  /** Keeps more or less from now on. */
+  bound(bounds: MemoryBounds): void {
+    this.bounds = bounds;
+    while (this.#failed.size > bounds.maxDeadLetters) this.forget(this.#failed.first!);
+    while (this.#ended.size > bounds.maxEnded) this.forget(this.#ended.first!);
+  }
+
+  /** What cannot be told from the tasks. */
+  get kept(): KeptBoard {
+    return {
+      counters: { ...this.counters },
+      isPaused: this.isPaused,
+      order: this.#order,
+      fence: this.#fence,
+      ends: this.#ends,
+      turns: this.#turns.kept,
+      groups: this.#groups.kept,
+    };
+  }
+
+  /** Makes an empty board as one was of which this was kept. Parents come before their children. */
+  restore(kept: KeptBoard, entries: readonly TaskEntry[], now: number): void {
+    Object.assign(this.counters, kept.counters);
+    this.isPaused = kept.isPaused;
+    this.#order = kept.order;
+    this.#fence = kept.fence;
+    this.#ends = kept.ends;
+    this.#turns.restore(kept.turns);
+    for (const entry of entries) {
+      this.tasks.set(entry.task.id, entry);
+      this.#counts[entry.state] += 1;
+      if (entry.due < Infinity) this.#due.put(entry);
+      if (!hasEnded(entry) && entry.task.dedupKey !== undefined) this.#dedup.set(entry.task.dedupKey, entry);
+    }
+    for (const entry of entries.filter(hasEnded).sort((a, b) => a.endedAs - b.endedAs))
+      entry.endedNode = (entry.state === "failed" ? this.#failed : this.#ended).append(entry);
+    const live = entries.filter((entry) => !hasEnded(entry)).sort((a, b) => a.order - b.order);
+    for (const entry of live)
+      if (entry.state === "ready" && entry.task.group === undefined) this.#offer(entry);
+    this.#groups.restore(kept.groups, live, now);
   }
 
   #likely(state: TaskState, max: number, isSo: (entry: TaskEntry) => boolean): readonly TaskEntry[] {

@@ -50,6 +50,8 @@ export class TaskEntry {
   openChildren = 0;
   /** Whether it is one of those. */
   isAwaited = false;
+  /** Counts ends, to order those lists. */
+  endedAs = 0;
   /** In the list of ended tasks or of failed ones. */
   endedNode: ListNode<TaskEntry> | undefined = undefined;
 

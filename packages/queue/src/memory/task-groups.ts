@@ -6,12 +6,20 @@ import type { ListNode } from "./linked-list.ts";
 import { LinkedList } from "./linked-list.ts";
 import { readyOrder } from "./task-entry.ts";
 import type { TaskEntry } from "./task-entry.ts";
+import type { KeptBucket } from "./token-bucket.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
 /** Where the one task goes that a group offers at a time: its best of those that may start. */
 export interface Offers {
   offer(entry: TaskEntry): void;
   withdraw(entry: TaskEntry): void;
+}
+
+/** What is known of a group beside its tasks. */
+export interface KeptGroup {
+  readonly name: string;
+  readonly concurrency: number;
+  readonly bucket?: KeptBucket;
 }
 
 interface TaskGroup {
@@ -53,6 +61,24 @@ export class TaskGroups {
   /** When a group opens by itself next. */
   get nextDue(): number {
     return this.#due.peek()?.due ?? Infinity;
+  }
+
+  get kept(): readonly KeptGroup[] {
+    return Array.from(this.#groups.values(), ({ name, concurrency, bucket }) =>
+      bucket === undefined ? { name, concurrency } : { name, concurrency, bucket: bucket.kept },
+    );
+  }
+
+  /** Takes what was kept of groups, and the live tasks in the order in which they were added. */
+  restore(kept: readonly KeptGroup[], live: readonly TaskEntry[], now: number): void {
+    for (const { name, concurrency, bucket } of kept) {
+      const group = emptyGroup(name);
+      group.concurrency = concurrency;
+      if (bucket !== undefined) group.bucket = new TokenBucket(bucket.rate, bucket.at, bucket.debt);
+      this.#groups.set(name, group);
+    }
+    for (const entry of live) this.join(entry, now, true);
+    for (const group of this.#groups.values()) this.#update(group, now);
   }
 
   /** Puts a live task at the end of its group. A redriven one says nothing about a group that is known. */

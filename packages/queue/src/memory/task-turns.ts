@@ -4,6 +4,13 @@ import { MAX_TENANTS, turnCost } from "../store.ts";
 import type { HeapOrder } from "./indexed-heap.ts";
 import { IndexedHeap } from "./indexed-heap.ts";
 
+/** The turns of a priority: how far they are, and the next ones of tenants that are ahead. */
+export type KeptTurns = readonly [
+  priority: number,
+  reached: number,
+  tenants: readonly (readonly [string, number])[],
+];
+
 /** A tenant that is ahead of the time of its priority. */
 interface Tenant {
   readonly name: string;
@@ -32,6 +39,15 @@ export class TaskTurns {
     this.#byPriority.get(priority)?.reach(turn);
   }
 
+  get kept(): readonly KeptTurns[] {
+    return Array.from(this.#byPriority, ([priority, turns]) => [priority, turns.reached, turns.tenants]);
+  }
+
+  restore(kept: readonly KeptTurns[]): void {
+    for (const [priority, reached, tenants] of kept)
+      this.#byPriority.set(priority, new PriorityTurns(reached, tenants));
+  }
+
   /** Begins anew. */
   clear(): void {
     if (this.#byPriority.size > 0) this.#byPriority.clear();
@@ -39,21 +55,37 @@ export class TaskTurns {
 }
 
 class PriorityTurns {
-  #reached = 0;
+  #reached: number;
   readonly #tenants = new Map<string, Tenant>();
   readonly #ahead = new IndexedHeap(soonest);
 
+  constructor(reached: number = 0, tenants: readonly (readonly [string, number])[] = []) {
+    this.#reached = reached;
+    for (const [name, nextTurn] of tenants) this.#add(name, nextTurn);
+  }
+
+  get reached(): number {
+    return this.#reached;
+  }
+
+  get tenants(): readonly (readonly [string, number])[] {
+    return Array.from(this.#tenants.values(), ({ name, nextTurn }) => [name, nextTurn]);
+  }
+
   take(name: string, cost: number): number {
-    let tenant = this.#tenants.get(name);
-    if (tenant === undefined) {
-      tenant = { name, nextTurn: this.#reached, place: -1 };
-      this.#tenants.set(name, tenant);
-    }
+    const tenant = this.#tenants.get(name) ?? this.#add(name, this.#reached);
     const turn = tenant.nextTurn;
     tenant.nextTurn = turn + cost;
     this.#ahead.put(tenant);
     if (this.#tenants.size > MAX_TENANTS) this.reach(this.#ahead.peek()!.nextTurn);
     return turn;
+  }
+
+  #add(name: string, nextTurn: number): Tenant {
+    const tenant = { name, nextTurn, place: -1 };
+    this.#tenants.set(name, tenant);
+    this.#ahead.put(tenant);
+    return tenant;
   }
 
   reach(turn: number): void {

@@ -3,16 +3,29 @@ import type { GroupLimit } from "../store.ts";
 
 type Rate = NonNullable<GroupLimit["rate"]>;
 
+/** A bucket as it was at a time. */
+export interface KeptBucket {
+  readonly rate: Rate;
+  readonly debt: number;
+  readonly at: number;
+}
+
 export class TokenBucket {
   /** What is missing to a full bucket, in tokens times `perMs`: it falls by `tasks` in each millisecond. */
-  #debt = 0;
+  #debt: number;
   #at: number;
 
   constructor(
     private rate: Rate,
-    now: number,
+    at: number,
+    debt: number = 0,
   ) {
-    this.#at = now;
+    this.#at = at;
+    this.#debt = debt;
+  }
+
+  get kept(): KeptBucket {
+    return { rate: this.rate, debt: this.#debt, at: this.#at };
   }
 
   /** From when on there is a token. */
