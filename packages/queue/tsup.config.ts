@@ -15,6 +15,7 @@ export default defineConfig(
     otel: "src/otel/index.ts",
     redis: "src/redis/index.ts",
     testing: "src/testing.ts",
+    threads: "src/threads/index.ts",
     ws: "src/ws/index.ts",
   }),
 );

@@ -65,6 +65,7 @@ export {
   SagaOpenError,
   SagaParkedError,
   StepMismatchError,
+  StepNotReachedError,
   TaskSuspendedError,
   TooManyStepsError,
 } from "./steps/errors.ts";

@@ -3,6 +3,7 @@ import { autoscaleSignal, defineTask, handle, measureQueue } from "@holdfast/que
 import { autoscaleApi } from "@holdfast/queue/http";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { row } from "../../../tools/systems/row.mjs";
 import { bench } from "./bench.ts";
 
 const stats: QueueStats = {
@@ -37,7 +38,7 @@ function wanted(after: QueueMeasure, options: AutoscaleOptions = {}): number {
 }
 
 describe("autoscaleSignal", () => {
-  it("wants as many workers as keep up with what comes, by Little's law", () => {
+  it(row(184, "wants as many workers as keep up with what comes, by Little's law"), () => {
     // 20 a second of 3 s each keep 60 handlers busy.
     const after = later({ meter: { added: 200, completed: 200, started: 200, ranMs: 600_000 } });
     expect(wanted(after, { concurrency: 10 })).toBe(6);

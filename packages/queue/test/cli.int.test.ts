@@ -8,8 +8,10 @@ import { fileURLToPath } from "node:url";
 import { REDIS_CLIENT_OPTIONS } from "@holdfast/core/redis";
 import type { Queue, QueueStore } from "@holdfast/queue";
 import { defineTask, queue } from "@holdfast/queue";
+import { postgresTaskStore } from "@holdfast/queue/postgres";
 import { redisTaskStore } from "@holdfast/queue/redis";
 import { Redis } from "ioredis";
+import pg from "pg";
 import {
   afterAll,
   afterEach,
@@ -21,7 +23,7 @@ import {
   it,
   onTestFinished,
 } from "vitest";
-import { startRedis } from "../../../tools/services/index.mjs";
+import { startPostgres, startRedis } from "../../../tools/services/index.mjs";
 import { EVIL, fill } from "./support/every-state.ts";
 import type { Filled } from "./support/every-state.ts";
 
@@ -293,4 +295,64 @@ describe.skipIf(!inject("startsRedis"))("holdfast-queue, on Redis", () => {
     child.stdout.destroy();
     expect(await once(child, "exit")).toEqual([0, null]);
   });
+});
+
+describe.skipIf(!inject("startsPostgres"))("holdfast-queue, on PostgreSQL", () => {
+  let server: Awaited<ReturnType<typeof startPostgres>>;
+  let pool: pg.Pool;
+
+  beforeAll(async () => {
+    server = await startPostgres();
+    pool = new pg.Pool({ connectionString: server.url });
+    pool.on("error", () => {});
+  });
+  afterAll(async () => {
+    await pool.end();
+    await server.stop();
+  });
+
+  it(
+    "shows what would be migrated, migrates, looks, operates, and finds all well",
+    { timeout: 120_000 },
+    async () => {
+      const at = ["--postgres", server.url, "--schema", "jobs", "--json"];
+      const run = async <T>(...args: readonly string[]): Promise<T> => {
+        const { code, stdout, stderr } = await cli(...args, ...at);
+        expect([args, code, stderr]).toEqual([args, 0, ""]);
+        return JSON.parse(stdout) as T;
+      };
+      const unready = await cli("doctor", ...at, "-q", "images");
+      expect(unready.code).toBe(1);
+      expect(unready.stdout).toMatch(/"name":"tables","level":"fault"/);
+      expect((await cli("stats", ...at, "-q", "images")).code).toBe(1);
+
+      const dry = await run<{ migrations: string[]; statements: string[] }>("migrate", "--dry-run");
+      expect(dry.migrations.length).toBeGreaterThan(0);
+      expect(dry.statements.join("\n")).toMatch(/create table/i);
+      expect((await pool.query("select to_regnamespace('jobs') as there")).rows).toEqual([{ there: null }]);
+      expect(await run("migrate")).toEqual({ dryRun: false, migrations: dry.migrations });
+      expect(await run("migrate")).toEqual({ dryRun: false, migrations: [] });
+
+      const store = postgresTaskStore({ client: pool, schema: "jobs", migrate: false, listen: false });
+      const images = queue({ name: "images", store });
+      const { failed, completed } = await fill(images);
+      const { counts } = await run<{ counts: object }>("stats", "-q", "images");
+      expect(counts).toEqual(await images.stats());
+      expect(await run("inspect", completed, "-q", "images")).toMatchObject({
+        steps: ["download", "resize"],
+      });
+      expect(await run("redrive", failed[0]!, "-q", "images")).toMatchObject({ changed: 1 });
+      expect(await run("redrive", "--all", "-q", "images")).toEqual({ changed: 3 });
+      const { fit, checks } = await run<{ fit: boolean; checks: { name: string; level: string }[] }>(
+        "doctor",
+        "-q",
+        "images",
+      );
+      expect([fit, checks.filter(({ level }) => level !== "ok").map(({ name }) => name)]).toEqual([
+        true,
+        ["persistence"],
+      ]);
+      await store.close();
+    },
+  );
 });

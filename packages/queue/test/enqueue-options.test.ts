@@ -1,6 +1,7 @@
 import { defineTask, handle, memoryStore } from "@holdfast/queue";
 import type { NewTask, QueueStore } from "@holdfast/queue";
 import { describe, expect, it } from "vitest";
+import { row } from "../../../tools/systems/row.mjs";
 import { bench, gate, rejection } from "./bench.ts";
 
 const job = defineTask<number, number, number>({ name: "job" });
@@ -20,7 +21,7 @@ function spied(
 }
 
 describe("a group", () => {
-  it("runs as many at a time as its limit allows, and starts no more than its rate", async () => {
+  it(row(177, "runs as many at a time as its limit allows, and starts no more than its rate"), async () => {
     const { queue, work, clock, settle } = bench();
     const held = gate();
     let running = 0;

@@ -6,6 +6,7 @@ import { channel } from "@holdfast/core";
 import type { ManualClock } from "@holdfast/core/testing";
 import { leakCheck, manualClock } from "@holdfast/core/testing";
 import { afterEach, describe, expect, it } from "vitest";
+import { row } from "../../../tools/systems/row.mjs";
 import { bench } from "./bench.ts";
 
 const job = defineTask<string, string, string>({ name: "job", keepFor: "7d" });
@@ -52,7 +53,7 @@ describe("a scheduler", () => {
     expect(claimed?.input.text).toBe('"2026-11-21T00:01:00.000Z"');
   });
 
-  it("does so at its time by the wall clock of its zone", async () => {
+  it(row(21, "does so at its time by the wall clock of its zone"), async () => {
     const { queue, clock, store } = at();
     const nightly = { key: "nightly", cron: "0 3 * * *", timeZone: "Asia/Kolkata", task: job, input: "x" };
     await using _ = scheduler(queue, [schedule(nightly)]);

@@ -6,6 +6,7 @@ import { compressed, encrypted, offloaded } from "@holdfast/queue/codec";
 import { queueDashboard } from "@holdfast/queue/dashboard";
 import { fileJournal } from "@holdfast/queue/file";
 import { redisTaskStore } from "@holdfast/queue/redis";
+import { threadHandler } from "@holdfast/queue/threads";
 import assert from "node:assert/strict";
 
 const double = defineTask({ name: "double" });
@@ -15,6 +16,19 @@ const working = worker(numbers, [handle(double, ({ input }) => input * 2)]);
 assert.equal(await numbers.wait(double, id), 42);
 await working.close({ within: "1s" });
 assert.equal(typeof redisTaskStore, "function");
+
+const triple = defineTask({ name: "triple" });
+const tripling = threadHandler(triple, new URL("queue-thread.mjs", import.meta.url), { threads: 1 });
+const stepped = defineTask({ name: "stepped" });
+const others = worker(numbers, [
+  tripling,
+  handle(stepped, async ({ input, step }) => (await step.run("half", () => input / 2)) + 1),
+]);
+const [tripled, halved] = [await numbers.enqueue(triple, 7), await numbers.enqueue(stepped, 8)];
+assert.equal(await numbers.wait(triple, tripled.id), 21);
+assert.equal(await numbers.wait(stepped, halved.id), 5);
+await others.close({ within: "1s" });
+await tripling.close();
 
 const codecs = [
   compressed(),

@@ -1,4 +1,5 @@
 // What each command does, and its answer: as data for scripts and as text for people.
+import { hasCode } from "@holdfast/core";
 import { TaskNotFoundError } from "../errors.ts";
 import { discardAll, redriveAll } from "../operate/every-dead-letter.ts";
 import { duration, fromNow } from "../operate/format.ts";
@@ -7,6 +8,7 @@ import type { TaskEvent, TaskStatus } from "../task-status.ts";
 import type { ExitCode } from "./cli-errors.ts";
 import { EXIT } from "./cli-errors.ts";
 import type { CommandLine, CommandName } from "./command-line.ts";
+import type { Check } from "./doctor.ts";
 import { queueChecks } from "./doctor.ts";
 import type { Access } from "./store-access.ts";
 import { plain, table, time } from "./text.ts";
@@ -80,7 +82,8 @@ export const COMMANDS: Readonly<Record<Exclude<CommandName, "watch">, Command>> 
     return fine({ schedules }, (columns) => (rows.length === 0 ? "no schedules\n" : table(rows, columns)));
   },
   doctor: async (_, { queue, checks }) => {
-    const found = [...(await checks()), ...(await queueChecks(queue))];
+    const server = await checks();
+    const found = [...server, ...(await queueChecks(queue).catch((error: unknown) => [unfit(error)]))];
     const isFaulty = found.some(({ level }) => level === "fault");
     const rows = found.map(({ name, level, text }) => [level, name, text]);
     return {
@@ -99,6 +102,12 @@ export const COMMANDS: Readonly<Record<Exclude<CommandName, "watch">, Command>> 
     );
   },
 };
+
+/** A store that refuses its server is one more finding; any other failure is one. */
+function unfit(error: unknown): Check {
+  if (!hasCode(error, "STORE_UNFIT")) throw error;
+  return { name: "queue", level: "fault", text: error.message };
+}
 
 function fine(data: unknown, text: Answer["text"]): Answer {
   return { data, text, exit: EXIT.fine };

@@ -1,12 +1,19 @@
 // Opens the store that is asked for, with the client library of its server, which is loaded only then.
+import { migrate, pgRunner } from "@holdfast/core/postgres";
 import { REDIS_CLIENT_OPTIONS, redisFailure } from "@holdfast/core/redis";
+import {
+  POSTGRES_TASK_STORE_DEFAULTS,
+  postgresTaskMigrations,
+  postgresTaskStore,
+} from "../postgres/postgres-task-store.ts";
 import type { Queue } from "../queue-contract.ts";
 import { queue } from "../queue.ts";
 import { redisTaskStore } from "../redis/redis-task-store.ts";
 import type { QueueStore } from "../store.ts";
 import { MissingPeerError } from "./cli-errors.ts";
-import type { CommandLine } from "./command-line.ts";
+import type { CommandLine, Server } from "./command-line.ts";
 import type { Check } from "./doctor.ts";
+import { pendingMigrations, postgresChecks } from "./postgres-doctor.ts";
 import { redisChecks } from "./redis-doctor.ts";
 
 export interface Migrated {
@@ -27,9 +34,16 @@ export interface Access {
 }
 
 /** @throws MissingPeerError */
-export async function openStore(line: CommandLine): Promise<Access> {
-  const { server, timeoutMs } = line;
-  if (server.kind === "postgres") throw new MissingPeerError("pg", "--postgres");
+export function openStore(line: CommandLine): Promise<Access> {
+  const { server } = line;
+  return server.kind === "redis" ? openRedis(line, server) : openPostgres(line, server);
+}
+
+async function openRedis(
+  line: CommandLine,
+  server: Extract<Server, { readonly kind: "redis" }>,
+): Promise<Access> {
+  const { timeoutMs } = line;
   const { Redis } = await peer(() => import("ioredis"), "ioredis", "--redis");
   const client = new Redis(server.url, {
     ...REDIS_CLIENT_OPTIONS,
@@ -55,6 +69,49 @@ export async function openStore(line: CommandLine): Promise<Access> {
     close: async () => {
       await store.close();
       client.disconnect();
+    },
+  };
+}
+
+async function openPostgres(
+  line: CommandLine,
+  server: Extract<Server, { readonly kind: "postgres" }>,
+): Promise<Access> {
+  const { timeoutMs } = line;
+  const { Pool } = (await peer(() => import("pg"), "pg", "--postgres")).default;
+  const pool = new Pool({
+    connectionString: server.url,
+    max: 4,
+    connectionTimeoutMillis: timeoutMs,
+    application_name: "holdfast-queue",
+  });
+  pool.on("error", () => {});
+  const schema = server.schema === undefined ? {} : { schema: server.schema };
+  // Whoever looks must not change the tables: that is what `migrate` is for.
+  const store = postgresTaskStore({
+    client: pool,
+    ...schema,
+    deadline: timeoutMs,
+    migrate: false,
+    listen: false,
+  });
+  const runner = pgRunner({ client: pool, deadline: timeoutMs });
+  const migrations = postgresTaskMigrations(server.schema);
+  return {
+    queue: queueOf(line, store),
+    ready: async () => void (await runner.query("select 1", [])),
+    checks: () => postgresChecks(runner, server.schema ?? POSTGRES_TASK_STORE_DEFAULTS.schema, migrations),
+    migrate: async (dryRun) => {
+      const pending = await pendingMigrations(runner, migrations);
+      const statements = pending.flatMap((one) => one.statements);
+      const names = dryRun
+        ? pending.map(({ name }) => name)
+        : await migrate(pool, migrations, { deadline: timeoutMs });
+      return { pending: names, statements };
+    },
+    close: async () => {
+      await store.close();
+      await pool.end();
     },
   };
 }

@@ -1,4 +1,6 @@
 // @holdfast/queue/postgres: tasks in PostgreSQL.
+export { completeWithin } from "./complete-within.ts";
+export type { CompleteWithinOptions } from "./complete-within.ts";
 export {
   POSTGRES_TASK_STORE_DEFAULTS,
   postgresTaskMigrations,

@@ -3,7 +3,7 @@ import { asError } from "@holdfast/core";
 import { PermanentError } from "../errors.ts";
 import { isPermanent } from "../failure.ts";
 import type { TaskFailure } from "../task-status.ts";
-import { SagaParkedError } from "./errors.ts";
+import { SagaParkedError, StepNotReachedError } from "./errors.ts";
 import type { CompensationContext } from "./saga-contract.ts";
 import type { SagaRecords } from "./saga-records.ts";
 import type { StepEngine } from "./step-engine.ts";
@@ -55,7 +55,7 @@ function undo(undoing: Undoing, step: string): Promise<Error | undefined> {
     await engine.journal.record({ name: records.try(step), record: { kind: "undoing" } });
     const startedAt = engine.host.queue.clock.monotonic();
     try {
-      if (known === undefined) throw new Error(`the saga's body does not come to step "${step}" any more`);
+      if (known === undefined) throw new StepNotReachedError(undoing.saga, step);
       await known.compensate(known.outcome as never, new Compensating(undoing, step));
     } catch (thrown) {
       engine.throwIfStopped();

@@ -137,6 +137,18 @@ export class SagaParkedError extends HoldfastError {
   }
 }
 
+/** A saga is to be undone, and its body no longer comes to one of its steps. `code: "STEP_NOT_REACHED"`. */
+export class StepNotReachedError extends HoldfastError {
+  override readonly code = "STEP_NOT_REACHED";
+
+  constructor(
+    readonly saga: string,
+    readonly step: string,
+  ) {
+    super(`the body of saga "${saga}" does not come to step "${step}" any more`);
+  }
+}
+
 /** A saga was not done by its deadline. `code: "SAGA_DEADLINE"`. */
 export class SagaDeadlineError extends HoldfastError {
   override readonly code = "SAGA_DEADLINE";
