@@ -13,7 +13,7 @@ import { Estimates } from "./estimates.ts";
 import { Leases } from "./leases.ts";
 import { Placement } from "./placement.ts";
 import { RequestBook } from "./request-book.ts";
-import type { Entry, ModelState, RunningBatch } from "./state.ts";
+import type { DeviceState, Entry, ModelState, RunningBatch } from "./state.ts";
 import { newDevice, newModel } from "./state.ts";
 import type { Tenant } from "./tenants.ts";
 import { TenantLedger } from "./tenants.ts";
@@ -105,6 +105,44 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
     return this.#estimates.backlogMs / Math.max(1, this.capacity);
   }
 
+  /** Device milliseconds of all that waits and runs, by measured times. */
+  get workMs(): number {
+    return this.#estimates.backlogMs;
+  }
+
+  /** Device milliseconds that a request of a model takes, in a batch of the size it is expected to run in. */
+  costOf(key: string, now: number): number {
+    const model = this.#models.get(key);
+    return model === undefined ? 0 : this.#estimates.costOf(model, now);
+  }
+
+  /** How long whoever is refused is told to wait: until what there is has been worked off, in milliseconds. */
+  get retryAfterMs(): number {
+    return Math.max(MIN_RETRY_AFTER_MS, Math.ceil(this.backlogMs));
+  }
+
+  /** What there is of a model. */
+  modelState(key: string): {
+    readonly waiting: number;
+    readonly loading: number;
+    readonly devices: readonly string[];
+    readonly batches: number;
+    readonly batched: number;
+  } {
+    const { queue, coming = 0, batches = 0, batched = 0 } = this.#models.get(key) ?? {};
+    return { waiting: queue?.size ?? 0, loading: coming, devices: this.replicas(key), batches, batched };
+  }
+
+  /** Memory of a device that is neither taken nor reserved, in bytes; `undefined` while it is not up. */
+  freeBytes(device: string): number | undefined {
+    return this.#placement.devices.get(device)?.freeBytes;
+  }
+
+  /** Batches that run on a device. */
+  runningOn(device: string): number {
+    return this.#placement.devices.get(device)?.batches.size ?? 0;
+  }
+
   /** What has been measured of a model on a type of device. */
   profile(model: string, type = ""): BatchProfile | undefined {
     return this.#models.get(model)?.profiles.get(type);
@@ -142,7 +180,8 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
       }
       case "batch-done": {
         const batch = this.#dispatcher.batches.get(event.batch);
-        if (batch !== undefined) for (const entry of batch.left) this.#done(entry, batch, now);
+        if (batch !== undefined)
+          for (const entry of batch.entries) if (entry.batch === batch) this.#done(entry, batch, now);
         break;
       }
       case "out-of-memory":
@@ -182,8 +221,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
     const tenant = this.#ledger.tenant(request.tenant ?? "");
     if (this.#isFull(model, tenant)) {
       const waiting = this.#book.waiting;
-      const retryAfterMs = Math.max(MIN_RETRY_AFTER_MS, Math.ceil(this.backlogMs));
-      this.#commands.push({ type: "refuse", request, waiting, retryAfterMs });
+      this.#commands.push({ type: "refuse", request, waiting, retryAfterMs: this.retryAfterMs });
       return;
     }
     const wakeAt = request.deadline - this.#estimates.leastOf(model);
@@ -206,6 +244,8 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
       batch: undefined,
       stopped: false,
       alone: false,
+      wakePlace: -1,
+      lanePlace: -1,
     };
     this.#estimates.arrived(model, entry, now);
     this.#book.add(entry);
@@ -232,9 +272,10 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
   // Batches.
 
   #done(entry: Entry<Request>, batch: RunningBatch<Request>, now: number): void {
-    batch.left.delete(entry);
+    entry.batch = undefined;
+    batch.open -= 1;
     this.#book.forget(entry);
-    if (batch.left.size > 0) return;
+    if (batch.open > 0) return;
     const { device, model, units } = batch;
     this.#dispatcher.end(batch, now);
     if (!batch.isDisturbed) this.#estimates.ended(model, device.kind, units, now - batch.startedAt);
@@ -247,9 +288,10 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
     if (batch === undefined) return;
     const { device, model, units } = batch;
     this.#dispatcher.end(batch, now);
-    const isSingle = batch.left.size === 1;
+    const isSingle = batch.open === 1;
     if (!isSingle) this.#estimates.lowerCap(model, device.kind, units);
-    for (const entry of batch.left) {
+    for (const entry of batch.entries) {
+      if (entry.batch !== batch) continue;
       if (entry.stopped || (isSingle && entry.alone)) this.#giveUp(entry, device.id, "out-of-memory");
       else this.#again(entry, isSingle);
     }
@@ -286,7 +328,9 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
     if (device === undefined) return;
     this.#placement.remove(device);
     const models = new Set<ModelState<Request>>();
-    const lost = [...device.batches].flatMap(({ left }) => [...left]);
+    const lost = [...device.batches].flatMap((batch) =>
+      batch.entries.filter((entry) => entry.batch === batch),
+    );
     for (const batch of device.batches) this.#dispatcher.end(batch, now);
     for (const entry of lost) {
       models.add(entry.model);
@@ -308,7 +352,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
   ): void {
     const device = this.#placement.devices.get(event.device);
     if (device === undefined) return;
-    if (event.type === "device-drain") this.#placement.drain(device);
+    if (event.type === "device-drain") this.#drain(device, now);
     else if (event.type === "memory") this.#placement.measured(device, event.freeBytes);
     else {
       const model = this.#models.get(event.model);
@@ -321,6 +365,16 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
       } else if (this.#placement.loadFailed(device, model, now) && model.replicas.size === 0)
         this.#giveUpModel(model);
       else if (model.queue.size > 0) this.#dispatcher.look(model, now);
+    }
+  }
+
+  #drain(device: DeviceState<Request>, now: number): void {
+    this.#placement.drain(device);
+    // What waits for a model that was only there has to find another place for it.
+    for (const index of device.holds.keys()) {
+      const model = this.#byIndex[index]!;
+      if (model.queue.size > 0) this.#dispatcher.look(model, now);
+      else if (model.wantedBy.size > 0) this.#placement.want(model, now);
     }
   }
 
