@@ -28,11 +28,12 @@ import { modelRegistry } from "./model.ts";
 import type { GpuPoolSnapshot, ModelEvent } from "./observe.ts";
 import { PoolLeases } from "./pool-leases.ts";
 import type { PoolRequest } from "./pool-requests.ts";
-import { PoolRequests } from "./pool-requests.ts";
+import { PoolRequests, reasonText } from "./pool-requests.ts";
 import { poolSettings, scalingOf } from "./pool-settings.ts";
 import { RentedFleet } from "./rented-fleet.ts";
 import type { DropReason, SchedulerCommand, SchedulerEvent } from "./scheduler/contract.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
+import { UpWaiters } from "./up-waiters.ts";
 import type { WorkerStarter } from "./worker.ts";
 
 const modelMoved = /* @__PURE__ */ channel<ModelEvent>("gpu-pool", "model");
@@ -61,8 +62,7 @@ class Pool implements GpuPool {
   #isDraining = false;
   #closing: Promise<PoolCloseReport> | undefined;
   #wake: { readonly at: number; readonly timer: Timer } | undefined;
-  /** Those who wait for a device to come up, or for the end of the pool. */
-  readonly #onUp = new Set<() => void>();
+  readonly #upWaiters: UpWaiters;
 
   constructor(options: GpuPoolOptions) {
     const check = optionsOf("gpuPool");
@@ -77,6 +77,7 @@ class Pool implements GpuPool {
     this.#cancelGraceMs = cancelGraceMs;
     this.#scheduler = new Scheduler(scheduling);
     this.#requests = new PoolRequests(name, clock);
+    this.#upWaiters = new UpWaiters(clock);
     this.#leases = new PoolLeases(clock, (event) => this.#apply(event));
     const closeStepMs = Math.max(1, cancelGraceMs);
     this.#fleet = new Fleet({ pool: name, supervision, closeStepMs }, this.#listener());
@@ -159,7 +160,7 @@ class Pool implements GpuPool {
       modelStates: this.#models.models.map(({ key, memoryBytes }) => ({
         key,
         memoryBytes,
-        ...this.#scheduler.modelState(key),
+        ...this.#scheduler.modelCounts(key)!,
       })),
       devices: this.#fleet.snapshot(
         (id) => {
@@ -175,24 +176,7 @@ class Pool implements GpuPool {
     signal?.throwIfAborted();
     const needsNone = this.#fleet.size === 0 && this.#rented?.mayBeEmpty === true;
     if (this.#scheduler.capacity === 0 && !needsNone && this.#closing === undefined)
-      await new Promise<void>((resolve, reject) => {
-        const hold = this.#clock.setTimer(MAX_DURATION_MS, () => {}, { keepAlive: true });
-        const leave = (): void => {
-          hold.cancel();
-          this.#onUp.delete(onUp);
-          signal?.removeEventListener("abort", onAbort);
-        };
-        const onUp = (): void => {
-          leave();
-          resolve();
-        };
-        const onAbort = (): void => {
-          leave();
-          reject(signal?.reason as Error);
-        };
-        this.#onUp.add(onUp);
-        signal?.addEventListener("abort", onAbort, { once: true });
-      });
+      await this.#upWaiters.wait(signal);
     if (this.#closing !== undefined) throw new ClosedError(`pool "${this.#name}"`);
   }
 
@@ -204,7 +188,7 @@ class Pool implements GpuPool {
   close(options: { readonly within?: Duration } = {}): Promise<PoolCloseReport> {
     const { closeWithinMs } = GPU_POOL_DEFAULTS;
     this.#closing ??= this.#close(optionsOf("close").duration("within", options.within, {}, closeWithinMs));
-    for (const tell of this.#onUp) tell();
+    this.#upWaiters.tell();
     return this.#closing;
   }
 
@@ -265,7 +249,7 @@ class Pool implements GpuPool {
     return {
       up: (device) => {
         this.#apply({ type: "device-up", device, loaded: this.#fleet.get(device.id).loaded });
-        for (const tell of this.#onUp) tell();
+        this.#upWaiters.tell();
       },
       down: (device, cause) => this.#apply({ type: "device-down", device: device.id }, cause),
       progress: (id, value) => {
@@ -413,9 +397,4 @@ class Pool implements GpuPool {
     });
     this.#wake = { at, timer };
   }
-}
-
-function reasonText(signal: AbortSignal | undefined): string {
-  const reason: unknown = signal?.aborted === true ? signal.reason : "the deadline has passed";
-  return reason instanceof Error ? reason.message : String(reason);
 }

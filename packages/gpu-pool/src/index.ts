@@ -41,8 +41,8 @@ export type {
 export { Autoscaler } from "./scheduler/autoscaler.ts";
 export type { AutoscalerOptions, ScaleCommand, ScaledWork } from "./scheduler/autoscaler.ts";
 export type { ScaleCost } from "./scheduler/capacity-need.ts";
+export type { ModelCounts } from "./scheduler/model-counts.ts";
 export { Scheduler } from "./scheduler/scheduler.ts";
-export type { SchedulerOptions } from "./scheduler/scheduler.ts";
 export type {
   BatchTimes,
   DropReason,
@@ -51,6 +51,7 @@ export type {
   ScheduledRequest,
   SchedulerCommand,
   SchedulerEvent,
+  SchedulerOptions,
 } from "./scheduler/contract.ts";
 export type {
   Batch,

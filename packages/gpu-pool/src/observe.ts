@@ -1,5 +1,6 @@
 // What a pool shows of itself: snapshots, and events on diagnostics channels.
 import type { DeviceStatus } from "./device.ts";
+import type { ModelCounts } from "./scheduler/model-counts.ts";
 import type { SupervisedDevice } from "./supervised-device.ts";
 
 /** Published as `holdfast:gpu-pool:device` whenever a device's status changes. */
@@ -42,20 +43,11 @@ export interface ScaleEvent {
 }
 
 /** One model's present state; plain JSON. */
-export interface ModelSnapshot {
+export interface ModelSnapshot extends ModelCounts {
   /** `name@version`. */
   readonly key: string;
-  /** Requests that wait for it. */
-  readonly waiting: number;
-  /** Devices that have it loaded. */
-  readonly devices: readonly string[];
-  /** Devices that load it, or are about to. */
-  readonly loading: number;
-  /** Memory that it takes on each, in bytes. */
+  /** Memory that it takes on each device, in bytes. */
   readonly memoryBytes: number;
-  /** Batches that were started, and requests in them. */
-  readonly batches: number;
-  readonly batched: number;
 }
 
 /** How requests have ended so far. */

@@ -122,3 +122,9 @@ export class PoolRequests {
     });
   }
 }
+
+/** Why a request is to stop, in words. */
+export function reasonText(signal: AbortSignal | undefined): string {
+  const reason: unknown = signal?.aborted === true ? signal.reason : "the deadline has passed";
+  return reason instanceof Error ? reason.message : String(reason);
+}

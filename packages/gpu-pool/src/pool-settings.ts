@@ -6,7 +6,7 @@ import { GPU_POOL_DEFAULTS } from "./defaults.ts";
 import type { Canary } from "./health/canary.ts";
 import type { ModelRegistry } from "./model.ts";
 import type { AutoscalerOptions } from "./scheduler/autoscaler.ts";
-import type { SchedulerOptions } from "./scheduler/scheduler.ts";
+import type { SchedulerOptions } from "./scheduler/contract.ts";
 import type { SupervisionSettings } from "./supervised-device.ts";
 
 export interface PoolSettings {

@@ -7,32 +7,19 @@ import type {
   ScheduledRequest,
   SchedulerCommand,
   SchedulerEvent,
+  SchedulerOptions,
 } from "./contract.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { Estimates } from "./estimates.ts";
 import { Leases } from "./leases.ts";
+import type { ModelCounts } from "./model-counts.ts";
+import { modelCounts } from "./model-counts.ts";
 import { Placement } from "./placement.ts";
 import { RequestBook } from "./request-book.ts";
 import type { DeviceState, Entry, ModelState, RunningBatch } from "./state.ts";
 import { newDevice, newModel } from "./state.ts";
 import type { Tenant } from "./tenants.ts";
 import { TenantLedger } from "./tenants.ts";
-
-export interface SchedulerOptions {
-  /** Every model that may be asked for. */
-  readonly models: readonly ScheduledModel[];
-  /** Most requests that wait. */
-  readonly queueLimit: number;
-  /**
-   * A request that has waited this long goes like one of the next higher priority, and before those of its own that
-   * came later, whatever their deadlines: nothing waits for ever. In milliseconds. @defaultValue 30_000
-   */
-  readonly agingMs?: number;
-  /** The share of the device time that a tenant is due, relative to others. Above 0. @defaultValue 1 for each */
-  readonly weightOf?: (tenant: string) => number;
-  /** Most of the queue that one tenant may fill, from 0 to 1. @defaultValue 1 */
-  readonly tenantShare?: number;
-}
 
 /** What a refused caller is told to wait at least, in milliseconds. */
 const MIN_RETRY_AFTER_MS = 1_000;
@@ -122,15 +109,9 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
   }
 
   /** What there is of a model. */
-  modelState(key: string): {
-    readonly waiting: number;
-    readonly loading: number;
-    readonly devices: readonly string[];
-    readonly batches: number;
-    readonly batched: number;
-  } {
-    const { queue, coming = 0, batches = 0, batched = 0 } = this.#models.get(key) ?? {};
-    return { waiting: queue?.size ?? 0, loading: coming, devices: this.replicas(key), batches, batched };
+  modelCounts(model: string): ModelCounts | undefined {
+    const found = this.#models.get(model);
+    return found && modelCounts(found, this.#placement);
   }
 
   /** Memory of a device that is neither taken nor reserved, in bytes; `undefined` while it is not up. */
@@ -150,8 +131,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
 
   /** Where a model is loaded. */
   replicas(model: string): readonly string[] {
-    const found = this.#models.get(model);
-    return found === undefined ? [] : [...found.replicas].map((index) => this.#placement.device(index).id);
+    return this.modelCounts(model)?.devices ?? [];
   }
 
   handle(event: SchedulerEvent<Request>, now: number): readonly SchedulerCommand<Request>[] {
