@@ -20,6 +20,10 @@ const USAGE = `npm run sim -- [options]
   --load 0.8             the load at which times and busy devices are shown, as a share of the staggered bound
   --jitter 0             batches take up to this share longer
   --mtbf 0               milliseconds after which a device fails, on average; 0: never. It is away for 1 s
+  --autoscale            instead: devices that come and go with a load that swells and ebbs, up to --gpus of them
+  --wave 120000          the period of that load, in milliseconds
+  --boot 10000           how long a device takes from its order until it is up
+  --rate 2500            requests per second on average; at the peak it is nearly twice that
   --out folder           where charts are written; without it, none are
 `;
 
@@ -32,7 +36,11 @@ async function main(args) {
   const names = USAGE.match(/(?<=--)[a-z]+/g) ?? [];
   const parsed = parseArgs({
     args,
-    options: { ...Object.fromEntries(names.map((name) => [name, text])), help: { type: "boolean" } },
+    options: {
+      ...Object.fromEntries(names.map((name) => [name, text])),
+      autoscale: { type: "boolean" },
+      help: { type: "boolean" },
+    },
   });
   /** @type {Record<string, any>} */
   const given = parsed.values;
@@ -78,6 +86,7 @@ async function main(args) {
           ),
         }),
   };
+  if (given["autoscale"]) return autoscale(sim, { number, models, shares, times, gpus, out: given["out"] });
   const bounds = sim.goodputBounds(times, sloMs, gpus);
   const upTo = (gpus * 1_000) / times.perItemMs;
   const seeds = Array.from({ length: number("seeds", 5) }, (_, index) => index + 1);
@@ -103,6 +112,118 @@ async function main(args) {
 
   printTable(rows, bounds, load);
   if (given["out"] !== undefined) writeCharts(sim, given["out"], scenario, rows, bounds, load);
+  return 0;
+}
+
+/**
+ * @param {typeof import("../../packages/gpu-pool/src/sim/index.ts")} sim
+ * @param {{
+ *   number: (name: string, standard: number) => number,
+ *   models: import("../../packages/gpu-pool/src/sim/index.ts").SimulatedModel[],
+ *   shares: readonly number[],
+ *   times: { perItemMs: number, fixedMs: number },
+ *   gpus: number,
+ *   out: string | undefined,
+ * }} setup
+ */
+async function autoscale(sim, { number, models, shares, times, gpus, out }) {
+  /** @type {typeof import("../../packages/gpu-pool/src/index.ts")} */
+  const { Scheduler } = await import(pathToFileURL(join(root, "packages/gpu-pool/dist/index.js")).href);
+  const periodMs = number("wave", 120_000);
+  const rate = number("rate", 2_500);
+  const bootMs = number("boot", 10_000);
+  const trace = sim.drawTrace({
+    count: Math.round((rate * periodMs * 3) / 1_000),
+    ratePerSecond: rate,
+    seed: 1,
+    shares,
+    wave: { periodMs, depth: 0.9 },
+  });
+  const run = (/** @type {boolean} */ isScaled) => {
+    const scheduler = new Scheduler({
+      models: models.map(({ key, sloMs }) => ({
+        key,
+        times,
+        maxBatch: Math.max(1, Math.floor((sloMs - times.fixedMs) / times.perItemMs)),
+      })),
+      queueLimit: 1_000_000,
+    });
+    const options = {
+      min: 1,
+      max: gpus,
+      slotsEach: 1,
+      targetUse: 0.75,
+      bootMs,
+      windowMs: 5_000,
+      cooldownMs: 15_000,
+      downAfterMs: 15_000,
+      zeroAfterMs: 60_000,
+    };
+    return sim.simulate({
+      scheduler,
+      trace,
+      models,
+      devices: isScaled ? [] : sim.simulatedDevices(gpus),
+      ...(isScaled ? { autoscale: { options, work: scheduler, device: { capacity: 1 }, bootMs } } : {}),
+    });
+  };
+  const fixed = run(false);
+  const scaled = run(true);
+  console.log(
+    `\n${rate} requests per second on average, 0.1 to 1.9 times that every ${periodMs / 1_000} s\n`,
+  );
+  const line = (/** @type {string[]} */ cells) =>
+    console.log(cells.map((cell, index) => (index === 0 ? cell.padEnd(24) : cell.padStart(14))).join(""));
+  line(["", "in time", "paid devices", "p99 ms", "changes"]);
+  for (const [name, result] of /** @type {const} */ ([
+    [`${gpus} devices, always`, fixed],
+    ["autoscaled", scaled],
+  ]))
+    line([
+      name,
+      percent(result.goodShare),
+      (result.paidMs / result.spanMs).toFixed(2),
+      quantile(result.latencies, 0.99).toFixed(1),
+      String(result.scaling.length),
+    ]);
+  if (out === undefined) return 0;
+  mkdirSync(out, { recursive: true });
+  const at = /** @type {[number, number][]} */ ([[0, 0]]);
+  const paid = /** @type {[number, number][]} */ ([[0, 0]]);
+  for (const point of [...scaled.scaling, { at: scaled.spanMs, up: -1, coming: 0 }]) {
+    const [, before] = /** @type {[number, number]} */ (at.at(-1));
+    const [, paidBefore] = /** @type {[number, number]} */ (paid.at(-1));
+    at.push([point.at / 1_000, before]);
+    paid.push([point.at / 1_000, paidBefore]);
+    if (point.up < 0) continue;
+    at.push([point.at / 1_000, point.up]);
+    paid.push([point.at / 1_000, point.up + point.coming]);
+  }
+  // What arrives, second by second, in devices at full batches.
+  const arrived = Array.from({ length: Math.ceil(scaled.spanMs / 1_000) }, () => 0);
+  for (const time of trace.times) arrived[Math.min(arrived.length - 1, Math.floor(time / 1_000))] += 1;
+  const [{ sloMs }] = /** @type {[import("../../packages/gpu-pool/src/sim/index.ts").SimulatedModel]} */ (
+    models
+  );
+  const perDevice = sim.goodputBounds(times, sloMs, 1).cap;
+  const file = join(out, "autoscale.svg");
+  writeFileSync(
+    file,
+    sim.lineChart({
+      title: "Devices that come and go with the work; load at full batches",
+      x: "seconds",
+      y: "devices",
+      lines: [
+        {
+          name: "load",
+          points: arrived.map((count, second) => [second, count / perDevice]),
+        },
+        { name: "up", points: at },
+        { name: "paid for", points: paid },
+      ],
+    }),
+  );
+  console.log(`written: ${file}`);
   return 0;
 }
 

@@ -31,6 +31,7 @@ import {
   MAX_UPLOADS_WAITING,
   REQUESTS,
   SUBMISSIONS,
+  THREAD_MEMORY_BYTES,
 } from "./limits.ts";
 import { denoiser, inspect, landscaper, stylist, upscaler } from "./work/models.ts";
 import { modelBreakers, pictureHandler } from "./work/picture-task.ts";
@@ -98,7 +99,12 @@ export async function startInference(options: InferenceOptions): Promise<Inferen
   });
   const pool = gpuPool({
     name: "pictures",
-    workers: workerThreads({ module: options.models, count: threads, resourceLimits: THREAD_LIMITS }),
+    workers: workerThreads({
+      module: options.models,
+      count: threads,
+      memoryBytes: THREAD_MEMORY_BYTES,
+      resourceLimits: THREAD_LIMITS,
+    }),
     models: [upscaler, denoiser, stylist, landscaper],
     // A thread looks up once in a while; on a busy machine that is not at once.
     cancelGrace: "2s",
@@ -111,6 +117,7 @@ export async function startInference(options: InferenceOptions): Promise<Inferen
       module: options.models,
       count: 1,
       idPrefix: "intake",
+      memoryBytes: THREAD_MEMORY_BYTES,
       resourceLimits: THREAD_LIMITS,
     }),
     models: [inspect],

@@ -14,7 +14,7 @@ export const MAX_RESULT_PIXELS = 8_000_000;
 /** Longest prompt, in characters. */
 export const MAX_PROMPT = 300;
 
-/** Most tasks that wait or run; one more is answered with 503. */
+/** Most tasks that wait or run; one more is answered with 503, and with when there will be room. */
 export const MAX_LIVE_TASKS = 32;
 
 /** Most tasks remembered, those that have ended included: pictures are large, and this store is memory. */
@@ -22,6 +22,12 @@ export const MAX_KEPT_TASKS = 64;
 
 /** Most bytes of pictures kept for those who ask for the same again. */
 export const MAX_PREDICTION_BYTES = 64_000_000;
+
+/** Memory of a thread for its models, in bytes. */
+export const THREAD_MEMORY_BYTES = 512_000_000;
+
+/** Most uploads that are looked at together. */
+export const MAX_UPLOADS_TOGETHER = 8;
 
 /** Most uploads that wait to be looked at; one more is answered with 503. */
 export const MAX_UPLOADS_WAITING = 16;

@@ -2,6 +2,7 @@ import { systemClock } from "@holdfast/core";
 import type { Browser, Page } from "playwright-core";
 import { chromium } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from "vitest";
+import { row } from "../../../tools/systems/row.mjs";
 import type { Inference } from "../src/inference.ts";
 import { startInference } from "../src/inference.ts";
 import type { State } from "../src/scenario/client.ts";
@@ -87,6 +88,39 @@ describe.skipIf(executablePath === "")("the page, in Chromium", () => {
       expect(await pictureSize()).toEqual(size);
       expect(complaints).toEqual([]);
     });
+
+  it(
+    row(
+      [180, 181, 186],
+      "shows what every device runs and holds, where each model is, and how full the queue is",
+    ),
+    async () => {
+      await page.waitForSelector("#models tbody tr[data-state=loaded]");
+      const models = await page.$$eval("#models tbody tr", (rows) =>
+        rows.map(({ textContent }) => textContent),
+      );
+      expect(models.map((text) => text?.match(/^[a-z]+/)?.[0])).toEqual([
+        "upscale",
+        "denoise",
+        "style",
+        "landscape",
+        "inspect",
+      ]);
+      expect(models.slice(0, 4).every((text) => text?.includes("2 of 2"))).toBe(true);
+      await page.fill("#prompt", "a river in the steppe");
+      await page.click("#prompt-form button");
+      await page.waitForSelector("#devices [data-state=busy]");
+      expect(await page.textContent("#devices [data-state=busy]")).toMatch(
+        /landscape · \d+\.\d s400 of 512 MB/,
+      );
+      expect(await page.textContent("#room-text")).toMatch(/^room for \d+ more of 32$/);
+      expect(await pictureSize()).toEqual([960, 640]);
+      await page.setViewportSize({ width: 400, height: 800 });
+      // Nothing sticks out to the side of a telephone.
+      expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(400);
+      expect(complaints).toEqual([]);
+    },
+  );
 
   it("cancels a task that runs", async () => {
     await page.fill("#prompt", "aurora over a northern island");

@@ -2,7 +2,8 @@
 import type { Clock, Duration } from "@holdfast/core";
 import type { Model, ModelOptions } from "./model.ts";
 import type { GpuPoolSnapshot } from "./observe.ts";
-import type { WorkerAdapter } from "./worker.ts";
+import type { ScaleCost } from "./scheduler/capacity-need.ts";
+import type { DeviceProvider, WorkerAdapter } from "./worker.ts";
 
 export interface GpuPoolOptions {
   /** Appears in errors, events and snapshots. @defaultValue "gpu-pool" */
@@ -12,6 +13,8 @@ export interface GpuPoolOptions {
    * many models as fit into its memory when it starts, in the order they are listed, and others when they are asked for.
    */
   readonly workers: WorkerAdapter | readonly WorkerAdapter[];
+  /** Devices that come and go with the work, beside those of `workers`, which may then be an empty list. */
+  readonly autoscale?: AutoscaleOptions;
   /** The models that may be asked for. Each must fit into a device. */
   readonly models: readonly (Model | ModelOptions)[];
   /** Most requests that wait; one more is refused with a `PoolSaturatedError`. @defaultValue 1_000 */
@@ -43,6 +46,29 @@ export interface GpuPoolOptions {
   readonly tenantShare?: number;
   /** @defaultValue systemClock */
   readonly clock?: Clock;
+}
+
+/** When devices are added and taken away. */
+export interface AutoscaleOptions {
+  readonly provider: DeviceProvider;
+  /** Fewest devices of the provider. Integer from 0; then the first request starts one. @defaultValue 0 */
+  readonly min?: number;
+  /** Most devices of the provider. Integer from 1. */
+  readonly max: number;
+  /** The share of their time that devices are to be used. Above 0, at most 1. @defaultValue 0.75 */
+  readonly targetUse?: number;
+  /** How long a device takes from its order to its first batch, until that was measured. @defaultValue "30s" */
+  readonly boot?: Duration;
+  /** Time over which the load is averaged. @defaultValue "10s" */
+  readonly window?: Duration;
+  /** Nothing is taken away for this long after something was added. @defaultValue "60s" */
+  readonly cooldown?: Duration;
+  /** How long fewer devices must have been enough before one is taken away. @defaultValue "60s" */
+  readonly downAfter?: Duration;
+  /** How long there must have been nothing to do before the last goes. @defaultValue "5m" */
+  readonly zeroAfter?: Duration;
+  /** What devices cost and answers are worth. @defaultValue no matter */
+  readonly cost?: ScaleCost;
 }
 
 /** A request with a known good answer. */
@@ -123,7 +149,7 @@ export interface GpuPool extends AsyncDisposable {
   drainDevice(id: string): Promise<void>;
   snapshot(): GpuPoolSnapshot;
   /**
-   * Resolves once a device is up: at once if one is. A device that does not start is tried again, so give a signal.
+   * Resolves once a device is up: at once if one is, or if there need not be one before the first request. A device that does not start is tried again, so give a signal.
    * Keeps the process alive meanwhile. Rejects with the signal's reason, or with a `ClosedError` when the pool is closed.
    */
   ready(options?: { readonly signal?: AbortSignal | undefined }): Promise<void>;

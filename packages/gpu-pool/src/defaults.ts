@@ -13,6 +13,12 @@ export const GPU_POOL_DEFAULTS: {
   readonly closeWithinMs: number;
   readonly agingMs: number;
   readonly canaryTimeoutMs: number;
+  readonly targetUse: number;
+  readonly bootMs: number;
+  readonly scaleWindowMs: number;
+  readonly scaleCooldownMs: number;
+  readonly scaleDownAfterMs: number;
+  readonly zeroAfterMs: number;
 } = {
   queueLimit: 1_000,
   cancelGraceMs: 500,
@@ -25,4 +31,10 @@ export const GPU_POOL_DEFAULTS: {
   closeWithinMs: 10_000,
   agingMs: 30_000,
   canaryTimeoutMs: 10_000,
+  targetUse: 0.75,
+  bootMs: 30_000,
+  scaleWindowMs: 10_000,
+  scaleCooldownMs: 60_000,
+  scaleDownAfterMs: 60_000,
+  zeroAfterMs: 300_000,
 };

@@ -5,24 +5,31 @@ import type { Device } from "./device.ts";
 import type { Model, ModelRegistry } from "./model.ts";
 import type { WorkerAdapter } from "./worker.ts";
 
-/** Every device with its adapter, checked. */
+/**
+ * Every device with its adapter, checked.
+ *
+ * @param rented - What those are like that come and go.
+ */
 export function devicesOf(
   workers: GpuPoolOptions["workers"],
   registry: ModelRegistry,
   check: OptionReader,
+  rented?: Omit<Device, "id">,
 ): readonly { readonly device: Device; readonly adapter: WorkerAdapter }[] {
   const adapters = Array.isArray(workers)
     ? (workers as readonly WorkerAdapter[])
     : [check.object("workers", workers as WorkerAdapter)];
   const all = adapters.flatMap((adapter) => adapter.devices.map((device) => ({ device, adapter })));
-  if (all.length === 0) check.refuse("workers", workers, "adapters with at least one device");
+  if (all.length === 0 && rented === undefined)
+    check.refuse("workers", workers, "adapters with at least one device");
   const seen = new Set<string>();
   for (const { device } of all) {
     if (seen.has(device.id)) check.refuse("workers", device.id, "devices with IDs of their own");
     seen.add(device.id);
     check.integer(`workers: capacity of ${device.id}`, device.capacity, { min: 1 });
   }
-  const [largest] = all.map(({ device }) => device).sort((a, b) => roomOf(b) - roomOf(a));
+  const places = [...all.map(({ device }) => device), ...(rented ? [{ ...rented, id: "the provider" }] : [])];
+  const [largest] = places.sort((a, b) => roomOf(b) - roomOf(a));
   for (const { key, memoryBytes } of registry.models)
     if (memoryBytes > roomOf(largest!))
       check.refuse("models", key, `models that fit into the ${roomOf(largest!)} bytes of ${largest!.id}`);

@@ -3,7 +3,7 @@ import { channel } from "@holdfast/core";
 import type { Device } from "./device.ts";
 import { UnknownDeviceError } from "./errors.ts";
 import type { Model } from "./model.ts";
-import type { DeviceEvent, DeviceSnapshot } from "./observe.ts";
+import type { DeviceEvent, DeviceSnapshot, RunningSnapshot } from "./observe.ts";
 import { deviceSnapshot } from "./observe.ts";
 import type { DeviceListener, SupervisionSettings } from "./supervised-device.ts";
 import { SupervisedDevice } from "./supervised-device.ts";
@@ -18,6 +18,11 @@ export interface FleetSettings {
   readonly closeStepMs: number;
 }
 
+export interface FleetListener extends Omit<DeviceListener, "changed"> {
+  /** A device has failed too often in a row. */
+  quarantined(device: Device): void;
+}
+
 export class Fleet {
   readonly #devices = new Map<string, SupervisedDevice>();
   /** Devices that are being taken out, and who waits for that. */
@@ -27,7 +32,7 @@ export class Fleet {
   constructor(
     private readonly settings: FleetSettings,
     /** Not told of devices that come up while they are being taken out. */
-    listener: Omit<DeviceListener, "changed">,
+    listener: FleetListener,
   ) {
     this.#listener = {
       ...listener,
@@ -35,7 +40,10 @@ export class Fleet {
         if (this.#leaving.has(device.id)) this.left(device.id);
         else listener.up(device);
       },
-      changed: (device) => this.#publish(device),
+      changed: (supervised) => {
+        this.#publish(supervised);
+        if (supervised.status === "quarantined") listener.quarantined(supervised.device);
+      },
     };
   }
 
@@ -93,9 +101,10 @@ export class Fleet {
   }
 
   snapshot(
-    describe: (id: number) => { readonly model: string; readonly ranMs: number },
+    describe: (id: number) => Omit<RunningSnapshot, "id">,
+    freeBytes: (device: string) => number | undefined,
   ): readonly DeviceSnapshot[] {
-    return [...this.#devices.values()].map((device) => deviceSnapshot(device, describe));
+    return [...this.#devices.values()].map((one) => deviceSnapshot(one, describe, freeBytes(one.device.id)));
   }
 
   async close(): Promise<void> {

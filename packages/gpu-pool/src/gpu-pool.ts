@@ -1,8 +1,16 @@
 // The pool: takes requests, lets the scheduler decide, and drives the devices.
 import type { Clock, Duration, Timer } from "@holdfast/core";
 import { channel, ClosedError, MAX_DURATION_MS, notify, optionsOf } from "@holdfast/core";
-import type { GpuPool, GpuPoolOptions, ModelLease, PoolCloseReport, RunModelOptions } from "./contract.ts";
+import type {
+  AutoscaleOptions,
+  GpuPool,
+  GpuPoolOptions,
+  ModelLease,
+  PoolCloseReport,
+  RunModelOptions,
+} from "./contract.ts";
 import { GPU_POOL_DEFAULTS } from "./defaults.ts";
+import type { Device } from "./device.ts";
 import { devicesOf, preloadedOn } from "./devices-of.ts";
 import {
   DeadlineExceededError,
@@ -13,17 +21,20 @@ import {
   WorkerCrashedError,
   WorkerFailedError,
 } from "./errors.ts";
+import type { FleetListener } from "./fleet.ts";
 import { Fleet } from "./fleet.ts";
 import type { Model, ModelRegistry } from "./model.ts";
 import { modelRegistry } from "./model.ts";
 import type { GpuPoolSnapshot, ModelEvent } from "./observe.ts";
 import { PoolLeases } from "./pool-leases.ts";
 import type { PoolRequest } from "./pool-requests.ts";
-import { PoolRequests } from "./pool-requests.ts";
-import { poolSettings } from "./pool-settings.ts";
+import { PoolRequests, reasonText } from "./pool-requests.ts";
+import { poolSettings, scalingOf } from "./pool-settings.ts";
+import { RentedFleet } from "./rented-fleet.ts";
 import type { DropReason, SchedulerCommand, SchedulerEvent } from "./scheduler/contract.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
-import type { DeviceListener } from "./supervised-device.ts";
+import { UpWaiters } from "./up-waiters.ts";
+import type { WorkerStarter } from "./worker.ts";
 
 const modelMoved = /* @__PURE__ */ channel<ModelEvent>("gpu-pool", "model");
 
@@ -46,12 +57,12 @@ class Pool implements GpuPool {
   readonly #scheduler: Scheduler<PoolRequest>;
   readonly #requests: PoolRequests;
   readonly #fleet: Fleet;
+  readonly #rented: RentedFleet<PoolRequest> | undefined;
   #nextId = 1;
   #isDraining = false;
   #closing: Promise<PoolCloseReport> | undefined;
   #wake: { readonly at: number; readonly timer: Timer } | undefined;
-  /** Those who wait for a device to come up, or for the end of the pool. */
-  readonly #onUp = new Set<() => void>();
+  readonly #upWaiters: UpWaiters;
 
   constructor(options: GpuPoolOptions) {
     const check = optionsOf("gpuPool");
@@ -66,11 +77,20 @@ class Pool implements GpuPool {
     this.#cancelGraceMs = cancelGraceMs;
     this.#scheduler = new Scheduler(scheduling);
     this.#requests = new PoolRequests(name, clock);
+    this.#upWaiters = new UpWaiters(clock);
     this.#leases = new PoolLeases(clock, (event) => this.#apply(event));
     const closeStepMs = Math.max(1, cancelGraceMs);
     this.#fleet = new Fleet({ pool: name, supervision, closeStepMs }, this.#listener());
-    for (const { device, adapter } of devicesOf(options.workers, this.#models, check))
-      this.#fleet.add(device, adapter, preloadedOn(device, this.#models.models));
+    const { workers, autoscale } = options;
+    const devices = devicesOf(workers, this.#models, check, autoscale?.provider?.device);
+    if (autoscale !== undefined)
+      this.#rented = this.#rent(
+        autoscale,
+        devices.reduce((sum, { device }) => sum + device.capacity, 0),
+      );
+    for (const { device, adapter } of devices) this.#add(device, adapter);
+    // Those that are to be there from the start.
+    if (this.#rented !== undefined) this.#apply({ type: "timer" });
   }
 
   run(model: Model | string, input: unknown, options: RunModelOptions = {}): Promise<never> {
@@ -98,6 +118,7 @@ class Pool implements GpuPool {
         arrivedAt: now,
         startedAt: undefined,
         device: undefined,
+        batch: 0,
         mates: [],
         answered: false,
       };
@@ -133,35 +154,29 @@ class Pool implements GpuPool {
       capacity: this.#scheduler.capacity,
       backlogMs: Math.round(this.#scheduler.backlogMs),
       finished: this.#requests.finished,
+      retryAfterMs: this.#scheduler.retryAfterMs,
+      ended: this.#requests.ended,
       models: this.#models.models.map(({ key }) => key),
-      devices: this.#fleet.snapshot((id) => {
-        const request = this.#requests.get(id);
-        return { model: request?.model ?? "", ranMs: now - (request?.startedAt ?? now) };
-      }),
+      modelStates: this.#models.models.map(({ key, memoryBytes }) => ({
+        key,
+        memoryBytes,
+        ...this.#scheduler.modelCounts(key)!,
+      })),
+      devices: this.#fleet.snapshot(
+        (id) => {
+          const { model = "", batch = 0, startedAt = now } = this.#requests.get(id) ?? {};
+          return { model, batch, ranMs: now - startedAt };
+        },
+        (device) => this.#scheduler.freeBytes(device),
+      ),
     };
   }
 
   async ready({ signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
     signal?.throwIfAborted();
-    if (this.#scheduler.capacity === 0 && this.#closing === undefined)
-      await new Promise<void>((resolve, reject) => {
-        const hold = this.#clock.setTimer(MAX_DURATION_MS, () => {}, { keepAlive: true });
-        const leave = (): void => {
-          hold.cancel();
-          this.#onUp.delete(onUp);
-          signal?.removeEventListener("abort", onAbort);
-        };
-        const onUp = (): void => {
-          leave();
-          resolve();
-        };
-        const onAbort = (): void => {
-          leave();
-          reject(signal?.reason as Error);
-        };
-        this.#onUp.add(onUp);
-        signal?.addEventListener("abort", onAbort, { once: true });
-      });
+    const needsNone = this.#fleet.size === 0 && this.#rented?.mayBeEmpty === true;
+    if (this.#scheduler.capacity === 0 && !needsNone && this.#closing === undefined)
+      await this.#upWaiters.wait(signal);
     if (this.#closing !== undefined) throw new ClosedError(`pool "${this.#name}"`);
   }
 
@@ -173,7 +188,7 @@ class Pool implements GpuPool {
   close(options: { readonly within?: Duration } = {}): Promise<PoolCloseReport> {
     const { closeWithinMs } = GPU_POOL_DEFAULTS;
     this.#closing ??= this.#close(optionsOf("close").duration("within", options.within, {}, closeWithinMs));
-    for (const tell of this.#onUp) tell();
+    this.#upWaiters.tell();
     return this.#closing;
   }
 
@@ -198,6 +213,7 @@ class Pool implements GpuPool {
     }
     this.#wake?.timer.cancel();
     await this.#fleet.close();
+    await this.#rented?.close();
     return { finished, cut: rest.length };
   }
 
@@ -208,12 +224,32 @@ class Pool implements GpuPool {
     return found;
   }
 
+  #add(device: Device, workers: WorkerStarter): void {
+    this.#fleet.add(device, workers, preloadedOn(device, this.#models.models));
+  }
+
+  #rent(options: AutoscaleOptions, otherSlots: number): RentedFleet<PoolRequest> {
+    const { provider } = options;
+    return new RentedFleet({
+      pool: this.#name,
+      clock: this.#clock,
+      provider,
+      scaling: scalingOf(options, otherSlots, optionsOf("gpuPool")),
+      work: this.#scheduler,
+      add: (device) => this.#add(device, provider.workers),
+      remove: async (id) => {
+        await this.drainDevice(id);
+        this.#fleet.forget(id);
+      },
+    });
+  }
+
   /** What devices tell. */
-  #listener(): Omit<DeviceListener, "changed"> {
+  #listener(): FleetListener {
     return {
       up: (device) => {
         this.#apply({ type: "device-up", device, loaded: this.#fleet.get(device.id).loaded });
-        for (const tell of this.#onUp) tell();
+        this.#upWaiters.tell();
       },
       down: (device, cause) => this.#apply({ type: "device-down", device: device.id }, cause),
       progress: (id, value) => {
@@ -225,6 +261,7 @@ class Pool implements GpuPool {
         if (isSick) this.#failedWithDevice(id, error);
         else this.#ended(id, "failed", (request) => request.reject(error));
       },
+      quarantined: (device) => this.#rented?.discard(device.id),
       outOfMemory: (batch) => this.#apply({ type: "out-of-memory", batch }),
       moved: (device, { key }, type) => {
         if (modelMoved.hasSubscribers)
@@ -238,6 +275,7 @@ class Pool implements GpuPool {
   #apply(event: SchedulerEvent<PoolRequest>, cause?: Error): void {
     const commands = this.#scheduler.handle(event, this.#clock.monotonic());
     for (const command of commands) this.#do(command, cause);
+    this.#rented?.follow(event, commands, this.#clock.monotonic());
     this.#setWake();
   }
 
@@ -294,6 +332,7 @@ class Pool implements GpuPool {
     for (const request of requests) {
       request.device = device;
       request.startedAt = now;
+      request.batch = batch;
       request.mates = requests;
     }
     const { key, name, version } = this.#models.find(model)!;
@@ -347,7 +386,7 @@ class Pool implements GpuPool {
   }
 
   #setWake(): void {
-    const at = this.#scheduler.nextWake;
+    const at = Math.min(this.#scheduler.nextWake, this.#rented?.nextWake ?? Infinity);
     if (this.#wake?.at === at) return;
     this.#wake?.timer.cancel();
     this.#wake = undefined;
@@ -358,9 +397,4 @@ class Pool implements GpuPool {
     });
     this.#wake = { at, timer };
   }
-}
-
-function reasonText(signal: AbortSignal | undefined): string {
-  const reason: unknown = signal?.aborted === true ? signal.reason : "the deadline has passed";
-  return reason instanceof Error ? reason.message : String(reason);
 }

@@ -14,6 +14,7 @@ export {
 } from "./errors.ts";
 export { gpuPool } from "./gpu-pool.ts";
 export type {
+  AutoscaleOptions,
   CanaryOptions,
   GpuPool,
   GpuPoolOptions,
@@ -26,9 +27,22 @@ export { classifyFailure } from "./health/classify-failure.ts";
 export type { FailureKind } from "./health/classify-failure.ts";
 export { defineModel, modelRegistry } from "./model.ts";
 export type { Model, ModelOptions, ModelRef, ModelRegistry } from "./model.ts";
-export type { DeviceEvent, DeviceSnapshot, GpuPoolSnapshot, ModelEvent, RequestEvent } from "./observe.ts";
+export type {
+  DeviceEvent,
+  DeviceSnapshot,
+  GpuPoolSnapshot,
+  ModelEvent,
+  ModelSnapshot,
+  RequestCounts,
+  RequestEvent,
+  RunningSnapshot,
+  ScaleEvent,
+} from "./observe.ts";
+export { Autoscaler } from "./scheduler/autoscaler.ts";
+export type { AutoscalerOptions, ScaleCommand, ScaledWork } from "./scheduler/autoscaler.ts";
+export type { ScaleCost } from "./scheduler/capacity-need.ts";
+export type { ModelCounts } from "./scheduler/model-counts.ts";
 export { Scheduler } from "./scheduler/scheduler.ts";
-export type { SchedulerOptions } from "./scheduler/scheduler.ts";
 export type {
   BatchTimes,
   DropReason,
@@ -37,5 +51,14 @@ export type {
   ScheduledRequest,
   SchedulerCommand,
   SchedulerEvent,
+  SchedulerOptions,
 } from "./scheduler/contract.ts";
-export type { Batch, BatchItem, Worker, WorkerAdapter, WorkerEvents, WorkerStarter } from "./worker.ts";
+export type {
+  Batch,
+  BatchItem,
+  DeviceProvider,
+  Worker,
+  WorkerAdapter,
+  WorkerEvents,
+  WorkerStarter,
+} from "./worker.ts";

@@ -1,5 +1,6 @@
 // What a pool shows of itself: snapshots, and events on diagnostics channels.
 import type { DeviceStatus } from "./device.ts";
+import type { ModelCounts } from "./scheduler/model-counts.ts";
 import type { SupervisedDevice } from "./supervised-device.ts";
 
 /** Published as `holdfast:gpu-pool:device` whenever a device's status changes. */
@@ -30,6 +31,36 @@ export interface ModelEvent {
   readonly change: "loaded" | "load-failed" | "unloaded";
 }
 
+/** Published as `holdfast:gpu-pool:scale` when devices come and go with the work. */
+export interface ScaleEvent {
+  readonly pool: string;
+  /** `ordered`, `provided` or `refused` by the provider, `returned` to it. */
+  readonly change: "ordered" | "provided" | "refused" | "returned";
+  /** Devices of the provider from now on, those on their way included. */
+  readonly devices: number;
+  /** Absent when it is not known yet. */
+  readonly device?: string;
+}
+
+/** One model's present state; plain JSON. */
+export interface ModelSnapshot extends ModelCounts {
+  /** `name@version`. */
+  readonly key: string;
+  /** Memory that it takes on each device, in bytes. */
+  readonly memoryBytes: number;
+}
+
+/** How requests have ended so far. */
+export type RequestCounts = Readonly<Record<RequestEvent["outcome"], number>>;
+
+/** A request that runs. */
+export interface RunningSnapshot {
+  readonly id: number;
+  readonly model: string;
+  readonly batch: number;
+  readonly ranMs: number;
+}
+
 /** One device's present state; plain JSON. */
 export interface DeviceSnapshot {
   readonly id: string;
@@ -40,7 +71,11 @@ export interface DeviceSnapshot {
   readonly loaded: readonly string[];
   /** Whether its last heartbeat was answered. One that computes without a pause does not answer. */
   readonly responsive: boolean;
-  readonly running: readonly { readonly id: number; readonly model: string; readonly ranMs: number }[];
+  /** What it runs; those of one batch have its number. */
+  readonly running: readonly RunningSnapshot[];
+  /** Memory for models, and what of it is taken or reserved, in bytes; absent where it is not known. */
+  readonly memoryBytes?: number;
+  readonly usedBytes?: number;
   readonly failuresInARow: number;
   readonly lastFailure?: string;
 }
@@ -58,16 +93,23 @@ export interface GpuPoolSnapshot {
   readonly backlogMs: number;
   /** Requests that ran to their end, well or not. */
   readonly finished: number;
+  /** How long whoever is refused now should wait, in milliseconds; see `PoolSaturatedError`. */
+  readonly retryAfterMs: number;
+  /** How requests have ended, also those that never ran. */
+  readonly ended: RequestCounts;
   /** Keys of the models, `name@version`. */
   readonly models: readonly string[];
+  readonly modelStates: readonly ModelSnapshot[];
   readonly devices: readonly DeviceSnapshot[];
 }
 
 export function deviceSnapshot(
   supervised: SupervisedDevice,
-  describe: (id: number) => { readonly model: string; readonly ranMs: number },
+  describe: (id: number) => Omit<RunningSnapshot, "id">,
+  freeBytes: number | undefined,
 ): DeviceSnapshot {
   const { device, kind, status, isResponsive, running, loaded, failuresInARow, lastFailure } = supervised;
+  const { memoryBytes } = device;
   return {
     id: device.id,
     kind,
@@ -76,6 +118,9 @@ export function deviceSnapshot(
     loaded,
     responsive: isResponsive,
     running: [...running].map((id) => ({ id, ...describe(id) })),
+    ...(memoryBytes === undefined
+      ? {}
+      : { memoryBytes, usedBytes: freeBytes === undefined ? 0 : memoryBytes - freeBytes }),
     failuresInARow,
     ...(lastFailure === undefined ? {} : { lastFailure }),
   };

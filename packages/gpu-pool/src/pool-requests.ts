@@ -1,7 +1,7 @@
 // The requests a pool has: each is held from its arrival until nothing of it waits or runs, and answered once.
 import type { Clock, Timer } from "@holdfast/core";
 import { channel, MAX_DURATION_MS } from "@holdfast/core";
-import type { RequestEvent } from "./observe.ts";
+import type { RequestCounts, RequestEvent } from "./observe.ts";
 import type { ScheduledRequest } from "./scheduler/contract.ts";
 
 const requestEnded = /* @__PURE__ */ channel<RequestEvent>("gpu-pool", "request");
@@ -16,6 +16,7 @@ export interface PoolRequest extends ScheduledRequest {
   readonly arrivedAt: number;
   startedAt: number | undefined;
   device: string | undefined;
+  batch: number;
   /** What runs in one batch, itself included. */
   mates: readonly PoolRequest[];
   /** Its caller has an answer; what still runs of it is on its way out. */
@@ -30,6 +31,15 @@ export class PoolRequests {
   #hold: Timer | undefined;
   #onIdle: (() => void)[] = [];
   #finished = 0;
+  readonly #ended = {
+    succeeded: 0,
+    failed: 0,
+    crashed: 0,
+    cancelled: 0,
+    deadline: 0,
+    refused: 0,
+    closed: 0,
+  };
 
   constructor(
     private readonly pool: string,
@@ -39,6 +49,11 @@ export class PoolRequests {
   /** Requests that ran to their end, well or not, and had somebody to answer. */
   get finished(): number {
     return this.#finished;
+  }
+
+  /** How those that were answered have ended. */
+  get ended(): RequestCounts {
+    return { ...this.#ended };
   }
 
   get(id: number): PoolRequest | undefined {
@@ -67,6 +82,7 @@ export class PoolRequests {
   answer(request: PoolRequest, outcome: RequestEvent["outcome"], settle: () => void): void {
     if (request.answered) return;
     request.answered = true;
+    this.#ended[outcome] += 1;
     request.leaveSignal?.();
     settle();
     if (requestEnded.hasSubscribers) this.#publish(request, outcome);
@@ -105,4 +121,10 @@ export class PoolRequests {
       ...(request.device === undefined ? {} : { device: request.device }),
     });
   }
+}
+
+/** Why a request is to stop, in words. */
+export function reasonText(signal: AbortSignal | undefined): string {
+  const reason: unknown = signal?.aborted === true ? signal.reason : "the deadline has passed";
+  return reason instanceof Error ? reason.message : String(reason);
 }

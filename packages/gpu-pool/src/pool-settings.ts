@@ -1,11 +1,12 @@
 // The options of a pool, checked, as its parts need them.
 import type { Clock, OptionReader } from "@holdfast/core";
 import { systemClock } from "@holdfast/core";
-import type { CanaryOptions, GpuPoolOptions } from "./contract.ts";
+import type { AutoscaleOptions, CanaryOptions, GpuPoolOptions } from "./contract.ts";
 import { GPU_POOL_DEFAULTS } from "./defaults.ts";
 import type { Canary } from "./health/canary.ts";
 import type { ModelRegistry } from "./model.ts";
-import type { SchedulerOptions } from "./scheduler/scheduler.ts";
+import type { AutoscalerOptions } from "./scheduler/autoscaler.ts";
+import type { SchedulerOptions } from "./scheduler/contract.ts";
 import type { SupervisionSettings } from "./supervised-device.ts";
 
 export interface PoolSettings {
@@ -46,6 +47,45 @@ export function poolSettings(
       restartBaseMs: defaults.restartBaseMs,
       restartCapMs: defaults.restartCapMs,
     },
+  };
+}
+
+/** @param otherSlots - Batches that devices which are always there run at a time. */
+export function scalingOf(
+  options: AutoscaleOptions,
+  otherSlots: number,
+  check: OptionReader,
+): AutoscalerOptions {
+  const defaults = GPU_POOL_DEFAULTS;
+  const { cost } = check.object("autoscale", options);
+  const named = (name: keyof AutoscaleOptions): string => `autoscale: ${name}`;
+  const ms = (name: "boot" | "window" | "cooldown" | "downAfter" | "zeroAfter", standard: number): number =>
+    check.duration(named(name), options[name], { min: name === "window" ? 100 : 0 }, standard);
+  const { provider } = options;
+  if (typeof provider?.start !== "function" || typeof provider.stop !== "function")
+    check.refuse(named("provider"), provider, "a provider with workers, device, start and stop");
+  const min = check.integer(named("min"), options.min, { min: 0 }, 0);
+  if (cost !== undefined)
+    for (const [name, value] of Object.entries(cost))
+      if (!((value as number) > 0)) check.refuse(`autoscale: cost: ${name}`, value, "above 0");
+  const targetUse = check.number(
+    named("targetUse"),
+    options.targetUse,
+    { min: 0, max: 1 },
+    defaults.targetUse,
+  );
+  return {
+    min,
+    max: check.integer(named("max"), options.max, { min: Math.max(1, min), max: 10_000 }),
+    slotsEach: check.integer("autoscale: provider: capacity", provider.device.capacity, { min: 1 }),
+    otherSlots,
+    targetUse: targetUse === 0 ? check.refuse(named("targetUse"), targetUse, "above 0") : targetUse,
+    bootMs: ms("boot", defaults.bootMs),
+    windowMs: ms("window", defaults.scaleWindowMs),
+    cooldownMs: ms("cooldown", defaults.scaleCooldownMs),
+    downAfterMs: ms("downAfter", defaults.scaleDownAfterMs),
+    zeroAfterMs: ms("zeroAfter", defaults.zeroAfterMs),
+    cost,
   };
 }
 

@@ -63,3 +63,15 @@ export interface WorkerAdapter extends WorkerStarter {
   /** At least one. Each has one worker at a time. */
   readonly devices: readonly Device[];
 }
+
+/** Where devices come from that are not always there: a cloud, a cluster, processes. */
+export interface DeviceProvider {
+  /** Runs models on them. */
+  readonly workers: WorkerStarter;
+  /** What each is like. */
+  readonly device: Omit<Device, "id">;
+  /** Makes one more, with an ID that was never used. Rejects when it cannot, or with the signal's reason. */
+  start(signal: AbortSignal): Promise<Device>;
+  /** Gives one back. Its worker has been ended; nothing is asked of it any more. */
+  stop(device: Device): Promise<void>;
+}

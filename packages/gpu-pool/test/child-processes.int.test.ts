@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { GpuPool, GpuPoolOptions, ModelOptions, WorkerAdapter } from "@holdfast/gpu-pool";
 import { gpuPool } from "@holdfast/gpu-pool";
-import { childProcesses } from "@holdfast/gpu-pool/child-processes";
+import { childProcesses, childProcessProvider } from "@holdfast/gpu-pool/child-processes";
 import { workerThreads } from "@holdfast/gpu-pool/worker-threads";
 import { afterEach, describe, expect, it } from "vitest";
+import { row } from "../../../tools/systems/row.mjs";
 
 const module = new URL("fixtures/batch-models.mjs", import.meta.url);
 const NAMES = ["together", "picky", "exact", "hungry", "sticky"];
@@ -136,5 +137,32 @@ describe("child processes", () => {
   it("refuse options that cannot work", () => {
     expect(() => childProcesses({ module, devices: 0 })).toThrow(/"devices"/);
     expect(() => childProcesses({ module: "file" as unknown as URL, devices: 1 })).toThrow(/a URL/);
+  });
+});
+
+describe("child processes that come and go", () => {
+  it(row(184, "are started when they are needed, and end when they are not"), async () => {
+    const pool = gpuPool({
+      workers: [],
+      models: ["pid", "wait"].map((name) => ({ name })),
+      autoscale: {
+        provider: childProcessProvider({ module }),
+        max: 3,
+        boot: 200,
+        window: 500,
+        cooldown: 300,
+        downAfter: 300,
+        zeroAfter: 500,
+      },
+    });
+    pools.push(pool);
+    expect(pool.snapshot().devices).toEqual([]);
+    const pid = (await pool.run("pid", 0)) as number;
+    const answers = Promise.all(Array.from({ length: 150 }, () => pool.run("wait", 100)));
+    await expect.poll(() => pool.snapshot().capacity, { timeout: 10_000 }).toBeGreaterThan(1);
+    expect(await answers).toHaveLength(150);
+    await expect.poll(() => pool.snapshot().devices.length, { timeout: 10_000 }).toBe(0);
+    expect(gone(pid)).toBe(true);
+    expect(await pool.run("wait", 1)).toBe(1);
   });
 });

@@ -5,6 +5,8 @@ import { problemResponse } from "@holdfast/core";
 import type { GpuPool } from "@holdfast/gpu-pool";
 import type { Queue } from "@holdfast/queue";
 import { taskApi } from "@holdfast/queue/http";
+import { MAX_LIVE_TASKS } from "../limits.ts";
+import { admit, retryAfterMs } from "../work/admission.ts";
 import { pictureTask } from "../work/picture-task.ts";
 import type { Predictions } from "../work/predictions.ts";
 import { readSubmission } from "./submission.ts";
@@ -35,19 +37,30 @@ export function routes(parts: Parts): Handler {
   const tasks = taskApi({
     queue,
     base: TASKS,
-    submit: async (request) => ({ task: pictureTask, input: await readSubmission(request, intake) }),
+    submit: async (request) => {
+      await admit(queue, pool);
+      return { task: pictureTask, input: await readSubmission(request, intake) };
+    },
   });
-  const state: Handler = async () =>
-    Response.json(
+  const state: Handler = async () => {
+    const stats = await queue.stats();
+    const devices = pool.snapshot();
+    const live = stats.scheduled + stats.waiting + stats.ready + stats.running;
+    return Response.json(
       {
-        queue: await queue.stats(),
-        pool: pool.snapshot(),
+        queue: stats,
+        limit: MAX_LIVE_TASKS,
+        live,
+        // What whoever is refused would be told now.
+        retryAfterMs: retryAfterMs(live, devices),
+        pool: devices,
         intake: intake.snapshot(),
         predictions: predictions.snapshot(),
         openBreakers: breakers.open(),
       },
       { headers: { "cache-control": "no-store" } },
     );
+  };
   return async (request) => {
     const { pathname } = new URL(request.url);
     try {

@@ -20,14 +20,38 @@ export interface TaskEvent {
 /** `GET /v1/state`; the part that is used here. */
 export interface ServiceState {
   readonly queue: Readonly<Record<string, number>>;
-  readonly pool: { readonly devices: readonly DeviceState[] };
-  readonly intake: { readonly devices: readonly DeviceState[] };
+  /** Tasks that wait or run, and the most that may. */
+  readonly live: number;
+  readonly limit: number;
+  /** What whoever is refused now is told. */
+  readonly retryAfterMs: number;
+  readonly pool: PoolState;
+  readonly intake: PoolState;
+}
+
+export interface PoolState {
+  readonly devices: readonly DeviceState[];
+  readonly modelStates: readonly ModelState[];
+  readonly ended: Readonly<Record<string, number>>;
+}
+
+export interface ModelState {
+  /** `name@version`. */
+  readonly key: string;
+  readonly waiting: number;
+  readonly devices: readonly string[];
+  readonly loading: number;
+  readonly memoryBytes: number;
+  readonly batches: number;
+  readonly batched: number;
 }
 
 export interface DeviceState {
   readonly id: string;
   readonly status: string;
-  readonly running: readonly { readonly model: string; readonly ranMs: number }[];
+  readonly running: readonly { readonly model: string; readonly batch: number; readonly ranMs: number }[];
+  readonly memoryBytes?: number;
+  readonly usedBytes?: number;
 }
 
 export function submitPrompt(prompt: string): Promise<TaskBody> {
@@ -60,5 +84,7 @@ async function post(path: string, body: BodyInit, type: string): Promise<TaskBod
 async function answered(response: Response): Promise<unknown> {
   if (response.ok) return response.json();
   const problem = (await response.json().catch(() => ({}))) as { readonly detail?: string };
-  throw new Error(problem.detail ?? `the service answered ${response.status}`);
+  const after = response.headers.get("retry-after");
+  const again = after === null ? "" : `. Try again in ${after} s`;
+  throw new Error((problem.detail ?? `the service answered ${response.status}`) + again);
 }

@@ -1,6 +1,6 @@
 // The state of queue and workers, looked at once a second while somebody looks at the page.
-import type { DeviceState } from "./api.ts";
 import { serviceState } from "./api.ts";
+import { deviceRows, droppedOf, modelRows } from "./pool-view.ts";
 
 const EVERY_MS = 1_000;
 
@@ -16,34 +16,41 @@ export function watchService(): void {
 
 async function show(): Promise<void> {
   try {
-    const { queue, pool, intake } = await serviceState();
-    const devices = [...pool.devices, ...intake.devices];
-    const isWell = devices.every(({ status }) => status === "up");
+    const { queue, live, limit, retryAfterMs, pool, intake } = await serviceState();
+    const pools = [pool, intake];
+    const isWell = pools.every(({ devices }) => devices.every(({ status }) => status === "up"));
     say(isWell ? "up" : "degraded", isWell ? "up" : "degraded");
     for (const field of document.querySelectorAll<HTMLElement>("#queue [data-field]"))
       field.textContent = String(queue[field.dataset["field"] ?? ""] ?? 0);
-    document.querySelector("#devices")!.replaceChildren(...devices.map(rowOf));
+    find("#queue [data-pool=dropped]").textContent = String(droppedOf(pools));
+    showRoom(live, limit, retryAfterMs);
+    find("#devices").replaceChildren(...deviceRows(pools));
+    find("#models tbody").replaceChildren(...modelRows(pools));
   } catch {
     say("down", "not reachable");
   }
 }
 
+/** How full the queue is; once it is, when it is worth coming back. */
+function showRoom(live: number, limit: number, retryAfterMs: number): void {
+  const meter = find("#room") as HTMLMeterElement;
+  meter.max = limit;
+  meter.low = limit * 0.5;
+  meter.high = limit * 0.85;
+  meter.value = live;
+  const isFull = live >= limit;
+  find("#room-text").textContent = isFull
+    ? `full · come back in ${Math.ceil(retryAfterMs / 1_000)} s`
+    : `room for ${limit - live} more of ${limit}`;
+}
+
+function find(selector: string): HTMLElement {
+  return document.querySelector<HTMLElement>(selector)!;
+}
+
 function say(state: string, text: string): void {
-  const element = document.querySelector<HTMLElement>("#service")!;
+  const element = find("#service");
   if (element.dataset["state"] === state) return;
   element.dataset["state"] = state;
   element.querySelector("b")!.textContent = text;
-}
-
-function rowOf({ id, status, running }: DeviceState): HTMLLIElement {
-  const row = document.createElement("li");
-  const [job] = running;
-  row.dataset["state"] = job === undefined ? status : "busy";
-  const name = document.createElement("code");
-  name.textContent = id;
-  const what = document.createElement("span");
-  const idle = status === "up" ? "idle" : status;
-  what.textContent = job === undefined ? idle : `${job.model} · ${(job.ranMs / 1_000).toFixed(1)} s`;
-  row.append(name, what);
-  return row;
 }

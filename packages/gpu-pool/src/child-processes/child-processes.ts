@@ -7,16 +7,12 @@ import type { Device } from "../device.ts";
 import { WorkerFailedError } from "../errors.ts";
 import type { WorkerHost } from "../served/start-worker.ts";
 import { startMessageWorker } from "../served/start-worker.ts";
-import type { Worker, WorkerAdapter, WorkerEvents } from "../worker.ts";
+import type { DeviceProvider, Worker, WorkerAdapter, WorkerEvents } from "../worker.ts";
 
-export interface ChildProcessesOptions {
+/** How processes are started. */
+export interface ProcessOptions {
   /** The module that calls `serveModels`. */
   readonly module: URL;
-  /**
-   * One process for each device; or a number of them, named `process-0` and so on, that run one batch at a time.
-   * A device is told to its process in the environment as `HOLDFAST_DEVICE`.
-   */
-  readonly devices: number | readonly Device[];
   /**
    * Added to the environment, such as `CUDA_VISIBLE_DEVICES`. A function is asked for each device.
    * @defaultValue nothing
@@ -24,6 +20,14 @@ export interface ChildProcessesOptions {
   readonly env?: Readonly<Record<string, string>> | ((device: Device) => Readonly<Record<string, string>>);
   /** For Node itself, such as `--max-old-space-size=512`. @defaultValue none */
   readonly execArgv?: readonly string[];
+}
+
+export interface ChildProcessesOptions extends ProcessOptions {
+  /**
+   * One process for each device; or a number of them, named `process-0` and so on, that run one batch at a time.
+   * A device is told to its process in the environment as `HOLDFAST_DEVICE`.
+   */
+  readonly devices: number | readonly Device[];
 }
 
 /**
@@ -48,8 +52,43 @@ export function childProcesses(options: ChildProcessesOptions): WorkerAdapter {
   };
 }
 
+export interface ChildProcessProviderOptions extends ProcessOptions {
+  /** What each device is like. @defaultValue one batch at a time */
+  readonly device?: Omit<Device, "id">;
+  /** How they are named: this, a hyphen and a number from 0. @defaultValue "process" */
+  readonly idPrefix?: string;
+}
+
+/**
+ * Processes that come and go, for `gpuPool({ autoscale: { provider } })`: each is started when it is needed, and ended
+ * when it is not.
+ *
+ * @throws InvalidOptionError when an option is out of range.
+ */
+export function childProcessProvider(options: ChildProcessProviderOptions): DeviceProvider {
+  const check = optionsOf("childProcessProvider");
+  if (!(options.module instanceof URL))
+    check.refuse("module", options.module, "a URL, such as new URL(file, import.meta.url)");
+  const prefix = check.string("idPrefix", options.idPrefix, 100, "process");
+  const device = options.device ?? { capacity: 1 };
+  let next = 0;
+  return {
+    device,
+    workers: {
+      kind: "child-processes",
+      start: (one, events, signal) => startProcess(options, one, events, signal),
+    },
+    start: async () => {
+      next += 1;
+      return { ...device, id: `${prefix}-${next - 1}` };
+    },
+    // It has ended with its worker.
+    stop: async () => {},
+  };
+}
+
 async function startProcess(
-  { module, env = {}, execArgv = [] }: ChildProcessesOptions,
+  { module, env = {}, execArgv = [] }: ProcessOptions,
   device: Device,
   events: WorkerEvents,
   signal: AbortSignal,

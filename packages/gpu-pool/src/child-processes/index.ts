@@ -8,5 +8,9 @@ export type {
   ServedModels,
 } from "../served/model-function.ts";
 export { serveModels } from "../served/serve-models.ts";
-export { childProcesses } from "./child-processes.ts";
-export type { ChildProcessesOptions } from "./child-processes.ts";
+export { childProcesses, childProcessProvider } from "./child-processes.ts";
+export type {
+  ChildProcessesOptions,
+  ChildProcessProviderOptions,
+  ProcessOptions,
+} from "./child-processes.ts";

@@ -46,6 +46,22 @@ export interface ScheduledModel {
   readonly loadMs?: number;
 }
 
+export interface SchedulerOptions {
+  /** Every model that may be asked for. */
+  readonly models: readonly ScheduledModel[];
+  /** Most requests that wait. */
+  readonly queueLimit: number;
+  /**
+   * A request that has waited this long goes like one of the next higher priority, and before those of its own that
+   * came later, whatever their deadlines: nothing waits for ever. In milliseconds. @defaultValue 30_000
+   */
+  readonly agingMs?: number;
+  /** The share of the device time that a tenant is due, relative to others. Above 0. @defaultValue 1 for each */
+  readonly weightOf?: (tenant: string) => number;
+  /** Most of the queue that one tenant may fill, from 0 to 1. @defaultValue 1 */
+  readonly tenantShare?: number;
+}
+
 /** Something that has happened. */
 export type SchedulerEvent<Request extends ScheduledRequest> =
   | { readonly type: "request"; readonly request: Request }

@@ -26,11 +26,20 @@ export interface DispatcherParts<Request extends ScheduledRequest> {
 export class Dispatcher<Request extends ScheduledRequest> {
   readonly batches: Map<number, RunningBatch<Request>> = new Map();
   /** Models whose batches fill, by when they are due. */
-  readonly #filling = new IndexedHeap<ModelState<Request>>(fillsBefore);
+  readonly #filling = new IndexedHeap<ModelState<Request>>(fillsBefore, {
+    of: ({ fillPlace }) => fillPlace,
+    set: (model, at) => void (model.fillPlace = at),
+  });
   /** Models that wait for a device. */
-  readonly #ready = new IndexedHeap<ModelState<Request>>(readyBefore);
+  readonly #ready = new IndexedHeap<ModelState<Request>>(readyBefore, {
+    of: ({ readyPlace }) => readyPlace,
+    set: (model, at) => void (model.readyPlace = at),
+  });
   readonly #readySet = new BitSet();
-  readonly #ends = new IndexedHeap<RunningBatch<Request>>(endsBefore);
+  readonly #ends = new IndexedHeap<RunningBatch<Request>>(endsBefore, {
+    of: ({ endPlace }) => endPlace,
+    set: (batch, at) => void (batch.endPlace = at),
+  });
   /** Devices that last served an affinity key; the longest unused is forgotten first. */
   readonly #affinity = new Map<string, string>();
 
@@ -115,29 +124,29 @@ export class Dispatcher<Request extends ScheduledRequest> {
 
   /** A device has room: gives it what is most urgent of what it has loaded. */
   serve(device: DeviceState<Request>, now: number): void {
-    const passed = new Set<ModelState<Request>>();
+    let passed: Set<ModelState<Request>> | undefined;
     while (device.batches.size < device.capacity && !device.isDraining) {
       const model = this.#mostUrgent(device, passed);
       if (model === undefined) return;
       const before = model.queue.size;
       this.look(model, now);
       // Nothing of it is for this device, such as one that is too slow: others may be.
-      if (model.queue.size === before && this.#readySet.has(model.index)) passed.add(model);
+      if (model.queue.size === before && this.#readySet.has(model.index)) (passed ??= new Set()).add(model);
     }
   }
 
   #mostUrgent(
     device: DeviceState<Request>,
-    passed: ReadonlySet<ModelState<Request>>,
+    passed: ReadonlySet<ModelState<Request>> | undefined,
   ): ModelState<Request> | undefined {
     const top = this.#ready.first;
-    if (top === undefined || (device.resident.has(top.index) && !passed.has(top))) return top;
+    if (top === undefined || (device.resident.has(top.index) && passed?.has(top) !== true)) return top;
     let best: ModelState<Request> | undefined;
     const { resident } = device;
     let index = resident.firstShared(this.#readySet);
     for (; index >= 0; index = resident.firstShared(this.#readySet, index + 1)) {
       const model = this.#models[index]!;
-      if (!passed.has(model) && (best === undefined || readyBefore(model, best))) best = model;
+      if (passed?.has(model) !== true && (best === undefined || readyBefore(model, best))) best = model;
     }
     return best;
   }
@@ -216,9 +225,12 @@ export class Dispatcher<Request extends ScheduledRequest> {
       units,
       startedAt: now,
       endsAt: now + ms,
-      left: new Set(entries),
+      entries,
+      open: entries.length,
       stopsAt: Infinity,
       isDisturbed: false,
+      endPlace: -1,
+      latePlace: -1,
     };
     for (const entry of entries) {
       entry.batch = batch;
@@ -226,6 +238,8 @@ export class Dispatcher<Request extends ScheduledRequest> {
       const { affinity } = entry.request;
       if (affinity !== undefined) this.#remember(affinity, device);
     }
+    model.batches += 1;
+    model.batched += entries.length;
     this.batches.set(batch.id, batch);
     this.#book.started(batch);
     this.#ends.put(batch);

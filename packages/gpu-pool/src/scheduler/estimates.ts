@@ -82,6 +82,16 @@ export class Estimates<Request extends ScheduledRequest> {
     return (model.rate.at(now) * profile.timeOf(full)) / full;
   }
 
+  /** Device milliseconds of one of its requests, at the size of batches that is expected; 0 while nothing is known. */
+  costOf(model: ModelState<Request>, now: number): number {
+    const profile = this.profileOf(model, this.type);
+    // Without deadlines nothing says how full batches will be: then it is what they were.
+    if (!profile.isKnown || (model.sloMs === 0 && model.meanMs > 0))
+      return model.meanMs > 0 ? model.meanMs : this.#meanMs;
+    const full = this.fullBatchOf(model, profile, now);
+    return profile.timeOf(full) / full;
+  }
+
   fullBatchOf(model: ModelState<Request>, profile: BatchProfile, now: number): number {
     if (model.maxBatch === 1 || model.sloMs === 0) return model.maxBatch;
     return fullBatch(profile, model.sloMs, model.rate.at(now), model.maxBatch);

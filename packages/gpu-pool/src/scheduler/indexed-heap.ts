@@ -1,11 +1,22 @@
 // A binary heap that knows where each of its items is, so that any of them can be taken out or moved in O(log n).
 
+/**
+ * Where an item is in a heap, kept in the item itself: a `Map` from items to places cost half of a decision. -1: not in
+ * it. An item that is in several heaps has a place for each.
+ */
+export interface Place<Item> {
+  readonly of: (item: Item) => number;
+  readonly set: (item: Item, at: number) => void;
+}
+
 export class IndexedHeap<Item> {
   readonly #items: Item[] = [];
-  readonly #at = new Map<Item, number>();
 
   /** @param isBefore - A strict order: of two different items exactly one goes before the other. */
-  constructor(private readonly isBefore: (a: Item, b: Item) => boolean) {}
+  constructor(
+    private readonly isBefore: (a: Item, b: Item) => boolean,
+    private readonly place: Place<Item>,
+  ) {}
 
   get size(): number {
     return this.#items.length;
@@ -17,13 +28,13 @@ export class IndexedHeap<Item> {
   }
 
   has(item: Item): boolean {
-    return this.#at.has(item);
+    return this.place.of(item) >= 0;
   }
 
   /** Puts an item in, or to its new place when its rank has changed. */
   put(item: Item): void {
-    let index = this.#at.get(item);
-    if (index === undefined) {
+    let index = this.place.of(item);
+    if (index < 0) {
       index = this.#items.length;
       this.#set(index, item);
     }
@@ -32,9 +43,9 @@ export class IndexedHeap<Item> {
 
   /** Answers whether the item was there. */
   remove(item: Item): boolean {
-    const index = this.#at.get(item);
-    if (index === undefined) return false;
-    this.#at.delete(item);
+    const index = this.place.of(item);
+    if (index < 0) return false;
+    this.place.set(item, -1);
     const last = this.#items.pop() as Item;
     if (index < this.#items.length) {
       this.#set(index, last);
@@ -77,6 +88,6 @@ export class IndexedHeap<Item> {
 
   #set(index: number, item: Item): void {
     this.#items[index] = item;
-    this.#at.set(item, index);
+    this.place.set(item, index);
   }
 }

@@ -1,4 +1,5 @@
 // The requests that wait for one model: by priority, then deadline, then who came first, and fair between tenants.
+import type { Place } from "./indexed-heap.ts";
 import { IndexedHeap } from "./indexed-heap.ts";
 import type { Tenant, TenantLedger } from "./tenants.ts";
 
@@ -11,6 +12,8 @@ export interface Queued {
   readonly order: number;
   readonly size: number;
   readonly tenant: Tenant;
+  /** In the heap of its tenant's requests. */
+  lanePlace: number;
 }
 
 /** One tenant's requests for the model. */
@@ -19,19 +22,32 @@ interface Lane<Item extends Queued> {
   readonly entries: IndexedHeap<Item>;
   /** What the tenant had used when the lane was put behind the others. */
   spentMs: number;
+  turnPlace: number;
+  aheadPlace: number;
 }
+
+const IN_LANE: Place<Queued> = {
+  of: ({ lanePlace }) => lanePlace,
+  set: (entry, at) => void (entry.lanePlace = at),
+};
 
 export class ModelQueue<Item extends Queued> {
   readonly #lanes = new Map<Tenant, Lane<Item>>();
   /** Lanes whose tenants may go on, by their first request. */
   readonly #inTurn = new IndexedHeap<Lane<Item>>(
     (a, b) => a !== b && goesBefore(a.entries.first!, b.entries.first!),
+    { of: ({ turnPlace }) => turnPlace, set: (lane, at) => void (lane.turnPlace = at) },
   );
   /** Lanes whose tenants are ahead of their share, the least of them first. */
-  readonly #ahead = new IndexedHeap<Lane<Item>>((a, b) =>
-    a.spentMs === b.spentMs ? a.tenant.name < b.tenant.name : a.spentMs < b.spentMs,
+  readonly #ahead = new IndexedHeap<Lane<Item>>(
+    (a, b) => (a.spentMs === b.spentMs ? a.tenant.name < b.tenant.name : a.spentMs < b.spentMs),
+    { of: ({ aheadPlace }) => aheadPlace, set: (lane, at) => void (lane.aheadPlace = at) },
   );
+  /** How many there are of each priority, while there are several; while there is one, it is the first. */
   readonly #priorities = new Map<number, number>();
+  #onlyPriority = 0;
+  /** A lane that has run empty, to be used again: most models have one tenant's requests, and run empty all the time. */
+  #spare: Lane<Item> | undefined;
   #size = 0;
   #units = 0;
 
@@ -49,7 +65,7 @@ export class ModelQueue<Item extends Queued> {
 
   /** Whether all have one priority. */
   get isUniform(): boolean {
-    return this.#priorities.size <= 1;
+    return this.#priorities.size === 0;
   }
 
   /** The request that goes before all others. */
@@ -61,14 +77,22 @@ export class ModelQueue<Item extends Queued> {
   add(entry: Item): void {
     let lane = this.#lanes.get(entry.tenant);
     if (lane === undefined) {
-      lane = { tenant: entry.tenant, entries: new IndexedHeap<Item>(goesBefore), spentMs: 0 };
+      lane =
+        this.#spare?.tenant === entry.tenant
+          ? this.#spare
+          : {
+              tenant: entry.tenant,
+              entries: new IndexedHeap<Item>(goesBefore, IN_LANE),
+              spentMs: 0,
+              turnPlace: -1,
+              aheadPlace: -1,
+            };
       this.#lanes.set(entry.tenant, lane);
     }
     const before = lane.entries.first;
     lane.entries.put(entry);
     if (lane.entries.first !== before && !this.#ahead.has(lane)) this.#inTurn.put(lane);
-    const { priority } = entry.request;
-    this.#priorities.set(priority, (this.#priorities.get(priority) ?? 0) + 1);
+    this.#count(entry.request.priority, 1);
     this.#size += 1;
     this.#units += entry.size;
     this.ledger.wait(entry.tenant, 1);
@@ -80,16 +104,32 @@ export class ModelQueue<Item extends Queued> {
     lane.entries.remove(entry);
     if (lane.entries.size === 0) {
       this.#lanes.delete(entry.tenant);
+      this.#spare = lane;
       this.#inTurn.remove(lane);
       this.#ahead.remove(lane);
     } else if (isFirst && !this.#ahead.has(lane)) this.#inTurn.put(lane);
-    const { priority } = entry.request;
-    const left = this.#priorities.get(priority)! - 1;
-    if (left === 0) this.#priorities.delete(priority);
-    else this.#priorities.set(priority, left);
+    this.#count(entry.request.priority, -1);
     this.#size -= 1;
     this.#units -= entry.size;
     this.ledger.wait(entry.tenant, -1);
+  }
+
+  /** Before the size changes. Counts only while priorities differ. */
+  #count(priority: number, change: 1 | -1): void {
+    if (this.#priorities.size === 0) {
+      if (this.#size === 0) this.#onlyPriority = priority;
+      if (priority === this.#onlyPriority) return;
+      this.#priorities.set(this.#onlyPriority, this.#size);
+    }
+    const count = (this.#priorities.get(priority) ?? 0) + change;
+    if (count > 0) {
+      this.#priorities.set(priority, count);
+      return;
+    }
+    this.#priorities.delete(priority);
+    if (this.#priorities.size > 1) return;
+    for (const only of this.#priorities.keys()) this.#onlyPriority = only;
+    this.#priorities.clear();
   }
 
   /** Puts lanes behind whose tenants have got ahead, and back those whose turn it is again. */

@@ -36,7 +36,10 @@ export class Placement<Request extends ScheduledRequest> {
   readonly #byIndex: (DeviceState<Request> | undefined)[] = [];
   readonly #unused: number[] = [];
   /** Devices by how much is free. */
-  readonly #emptiest = new IndexedHeap<DeviceState<Request>>(emptierThan);
+  readonly #emptiest = new IndexedHeap<DeviceState<Request>>(emptierThan, {
+    of: ({ emptyPlace }) => emptyPlace,
+    set: (device, at) => void (device.emptyPlace = at),
+  });
   /** Models that requests wait for and that fit nowhere yet. First come, first. */
   readonly #unplaced = new Set<ModelState<Request>>();
   #cursor = 0;

@@ -5,14 +5,20 @@ import { IndexedHeap } from "./indexed-heap.ts";
 import type { Entry, ModelState, RunningBatch } from "./state.ts";
 import { wakesBefore } from "./state.ts";
 
+const NONE: readonly never[] = [];
+
 export class RequestBook<Request extends ScheduledRequest> {
   readonly entries: Map<number, Entry<Request>> = new Map();
   /** Models with waiting requests that have a deadline, by the first that becomes hopeless: many small heaps, not one. */
   readonly #hopeless = new IndexedHeap<ModelState<Request>>(
     (a, b) => a !== b && wakesBefore(a.wakes.first!, b.wakes.first!),
+    { of: ({ hopelessPlace }) => hopelessPlace, set: (model, at) => void (model.hopelessPlace = at) },
   );
   /** Batches that run, by the first deadline of what they run. */
-  readonly #late = new IndexedHeap<RunningBatch<Request>>(lateBefore);
+  readonly #late = new IndexedHeap<RunningBatch<Request>>(lateBefore, {
+    of: ({ latePlace }) => latePlace,
+    set: (batch, at) => void (batch.latePlace = at),
+  });
   #waiting = 0;
 
   constructor(
@@ -70,18 +76,20 @@ export class RequestBook<Request extends ScheduledRequest> {
   }
 
   /** Drops what cannot end in time any more, stops what has not, and answers the models that have lost some. */
-  expire(now: number): ReadonlySet<ModelState<Request>> {
+  expire(now: number): Iterable<ModelState<Request>> {
     for (
       let batch = this.#late.first;
       batch !== undefined && batch.stopsAt <= now;
       batch = this.#late.first
     ) {
-      for (const entry of batch.left)
-        if (entry.request.deadline <= now && !entry.stopped) this.stop(entry, batch, "deadline");
+      for (const entry of batch.entries)
+        if (entry.batch === batch && entry.request.deadline <= now && !entry.stopped)
+          this.stop(entry, batch, "deadline");
       this.#late.remove(batch);
       this.started(batch);
     }
-    const thinned = new Set<ModelState<Request>>();
+    // Made when there is one: mostly there is none, and this runs at every event.
+    let thinned: Set<ModelState<Request>> | undefined;
     for (let model = this.#hopeless.first; model !== undefined; model = this.#hopeless.first) {
       const entry = model.wakes.first!;
       if (entry.wakeAt > now) break;
@@ -93,10 +101,11 @@ export class RequestBook<Request extends ScheduledRequest> {
         this.#hopeless.put(model);
       } else {
         this.drop(entry, "deadline");
+        thinned ??= new Set();
         thinned.add(model);
       }
     }
-    return thinned;
+    return thinned ?? NONE;
   }
 
   /** Takes a waiting request out. */
@@ -119,9 +128,10 @@ export class RequestBook<Request extends ScheduledRequest> {
   }
 }
 
-function nextDeadline<R extends ScheduledRequest>({ left }: RunningBatch<R>): number {
+function nextDeadline<R extends ScheduledRequest>(running: RunningBatch<R>): number {
   let first = Infinity;
-  for (const { request, stopped } of left) if (!stopped) first = Math.min(first, request.deadline);
+  for (const { request, stopped, batch } of running.entries)
+    if (batch === running && !stopped) first = Math.min(first, request.deadline);
   return first;
 }
 

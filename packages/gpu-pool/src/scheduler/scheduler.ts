@@ -7,32 +7,19 @@ import type {
   ScheduledRequest,
   SchedulerCommand,
   SchedulerEvent,
+  SchedulerOptions,
 } from "./contract.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { Estimates } from "./estimates.ts";
 import { Leases } from "./leases.ts";
+import type { ModelCounts } from "./model-counts.ts";
+import { modelCounts } from "./model-counts.ts";
 import { Placement } from "./placement.ts";
 import { RequestBook } from "./request-book.ts";
-import type { Entry, ModelState, RunningBatch } from "./state.ts";
+import type { DeviceState, Entry, ModelState, RunningBatch } from "./state.ts";
 import { newDevice, newModel } from "./state.ts";
 import type { Tenant } from "./tenants.ts";
 import { TenantLedger } from "./tenants.ts";
-
-export interface SchedulerOptions {
-  /** Every model that may be asked for. */
-  readonly models: readonly ScheduledModel[];
-  /** Most requests that wait. */
-  readonly queueLimit: number;
-  /**
-   * A request that has waited this long goes like one of the next higher priority, and before those of its own that
-   * came later, whatever their deadlines: nothing waits for ever. In milliseconds. @defaultValue 30_000
-   */
-  readonly agingMs?: number;
-  /** The share of the device time that a tenant is due, relative to others. Above 0. @defaultValue 1 for each */
-  readonly weightOf?: (tenant: string) => number;
-  /** Most of the queue that one tenant may fill, from 0 to 1. @defaultValue 1 */
-  readonly tenantShare?: number;
-}
 
 /** What a refused caller is told to wait at least, in milliseconds. */
 const MIN_RETRY_AFTER_MS = 1_000;
@@ -105,6 +92,38 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
     return this.#estimates.backlogMs / Math.max(1, this.capacity);
   }
 
+  /** Device milliseconds of all that waits and runs, by measured times. */
+  get workMs(): number {
+    return this.#estimates.backlogMs;
+  }
+
+  /** Device milliseconds that a request of a model takes, in a batch of the size it is expected to run in. */
+  costOf(key: string, now: number): number {
+    const model = this.#models.get(key);
+    return model === undefined ? 0 : this.#estimates.costOf(model, now);
+  }
+
+  /** How long whoever is refused is told to wait: until what there is has been worked off, in milliseconds. */
+  get retryAfterMs(): number {
+    return Math.max(MIN_RETRY_AFTER_MS, Math.ceil(this.backlogMs));
+  }
+
+  /** What there is of a model. */
+  modelCounts(model: string): ModelCounts | undefined {
+    const found = this.#models.get(model);
+    return found && modelCounts(found, this.#placement);
+  }
+
+  /** Memory of a device that is neither taken nor reserved, in bytes; `undefined` while it is not up. */
+  freeBytes(device: string): number | undefined {
+    return this.#placement.devices.get(device)?.freeBytes;
+  }
+
+  /** Batches that run on a device. */
+  runningOn(device: string): number {
+    return this.#placement.devices.get(device)?.batches.size ?? 0;
+  }
+
   /** What has been measured of a model on a type of device. */
   profile(model: string, type = ""): BatchProfile | undefined {
     return this.#models.get(model)?.profiles.get(type);
@@ -112,8 +131,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
 
   /** Where a model is loaded. */
   replicas(model: string): readonly string[] {
-    const found = this.#models.get(model);
-    return found === undefined ? [] : [...found.replicas].map((index) => this.#placement.device(index).id);
+    return this.modelCounts(model)?.devices ?? [];
   }
 
   handle(event: SchedulerEvent<Request>, now: number): readonly SchedulerCommand<Request>[] {
@@ -142,7 +160,8 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
       }
       case "batch-done": {
         const batch = this.#dispatcher.batches.get(event.batch);
-        if (batch !== undefined) for (const entry of batch.left) this.#done(entry, batch, now);
+        if (batch !== undefined)
+          for (const entry of batch.entries) if (entry.batch === batch) this.#done(entry, batch, now);
         break;
       }
       case "out-of-memory":
@@ -182,8 +201,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
     const tenant = this.#ledger.tenant(request.tenant ?? "");
     if (this.#isFull(model, tenant)) {
       const waiting = this.#book.waiting;
-      const retryAfterMs = Math.max(MIN_RETRY_AFTER_MS, Math.ceil(this.backlogMs));
-      this.#commands.push({ type: "refuse", request, waiting, retryAfterMs });
+      this.#commands.push({ type: "refuse", request, waiting, retryAfterMs: this.retryAfterMs });
       return;
     }
     const wakeAt = request.deadline - this.#estimates.leastOf(model);
@@ -206,6 +224,8 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
       batch: undefined,
       stopped: false,
       alone: false,
+      wakePlace: -1,
+      lanePlace: -1,
     };
     this.#estimates.arrived(model, entry, now);
     this.#book.add(entry);
@@ -232,9 +252,10 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
   // Batches.
 
   #done(entry: Entry<Request>, batch: RunningBatch<Request>, now: number): void {
-    batch.left.delete(entry);
+    entry.batch = undefined;
+    batch.open -= 1;
     this.#book.forget(entry);
-    if (batch.left.size > 0) return;
+    if (batch.open > 0) return;
     const { device, model, units } = batch;
     this.#dispatcher.end(batch, now);
     if (!batch.isDisturbed) this.#estimates.ended(model, device.kind, units, now - batch.startedAt);
@@ -247,9 +268,10 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
     if (batch === undefined) return;
     const { device, model, units } = batch;
     this.#dispatcher.end(batch, now);
-    const isSingle = batch.left.size === 1;
+    const isSingle = batch.open === 1;
     if (!isSingle) this.#estimates.lowerCap(model, device.kind, units);
-    for (const entry of batch.left) {
+    for (const entry of batch.entries) {
+      if (entry.batch !== batch) continue;
       if (entry.stopped || (isSingle && entry.alone)) this.#giveUp(entry, device.id, "out-of-memory");
       else this.#again(entry, isSingle);
     }
@@ -286,7 +308,9 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
     if (device === undefined) return;
     this.#placement.remove(device);
     const models = new Set<ModelState<Request>>();
-    const lost = [...device.batches].flatMap(({ left }) => [...left]);
+    const lost = [...device.batches].flatMap((batch) =>
+      batch.entries.filter((entry) => entry.batch === batch),
+    );
     for (const batch of device.batches) this.#dispatcher.end(batch, now);
     for (const entry of lost) {
       models.add(entry.model);
@@ -308,7 +332,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
   ): void {
     const device = this.#placement.devices.get(event.device);
     if (device === undefined) return;
-    if (event.type === "device-drain") this.#placement.drain(device);
+    if (event.type === "device-drain") this.#drain(device, now);
     else if (event.type === "memory") this.#placement.measured(device, event.freeBytes);
     else {
       const model = this.#models.get(event.model);
@@ -321,6 +345,16 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
       } else if (this.#placement.loadFailed(device, model, now) && model.replicas.size === 0)
         this.#giveUpModel(model);
       else if (model.queue.size > 0) this.#dispatcher.look(model, now);
+    }
+  }
+
+  #drain(device: DeviceState<Request>, now: number): void {
+    this.#placement.drain(device);
+    // What waits for a model that was only there has to find another place for it.
+    for (const index of device.holds.keys()) {
+      const model = this.#byIndex[index]!;
+      if (model.queue.size > 0) this.#dispatcher.look(model, now);
+      else if (model.wantedBy.size > 0) this.#placement.want(model, now);
     }
   }
 

@@ -4,6 +4,7 @@ import type { BatchProfile } from "./batch-profile.ts";
 import { BitSet } from "./bit-set.ts";
 import type { ScheduledModel, ScheduledRequest } from "./contract.ts";
 import { DecayedRate } from "./decayed-rate.ts";
+import type { Place } from "./indexed-heap.ts";
 import { IndexedHeap } from "./indexed-heap.ts";
 import type { Queued } from "./model-queue.ts";
 import { ModelQueue } from "./model-queue.ts";
@@ -21,6 +22,8 @@ export interface Entry<Request extends ScheduledRequest> extends Queued {
   stopped: boolean;
   /** It was in a batch that took its worker or its memory down: it runs alone, once more. */
   alone: boolean;
+  /** In the heap of its model's requests by when they become hopeless. */
+  wakePlace: number;
 }
 
 export interface ModelState<Request extends ScheduledRequest> {
@@ -40,6 +43,9 @@ export interface ModelState<Request extends ScheduledRequest> {
   /** How many of these are of each type. */
   readonly replicaKinds: Map<string, number>;
   readonly rate: DecayedRate;
+  /** Batches that were started, and requests in them. */
+  batches: number;
+  batched: number;
   /** Requests that wait or run. */
   held: number;
   /** Mean device milliseconds a request takes. */
@@ -60,6 +66,10 @@ export interface ModelState<Request extends ScheduledRequest> {
   readyOrder: number;
   /** Leases that wait for it to be loaded. */
   readonly wantedBy: Set<number>;
+  /** In the heaps of the models whose batches fill, that wait for a device, and whose requests have deadlines. */
+  fillPlace: number;
+  readyPlace: number;
+  hopelessPlace: number;
 }
 
 /** One model's place on one device. */
@@ -88,6 +98,8 @@ export interface DeviceState<Request extends ScheduledRequest> {
   readonly planned: ModelState<Request>[];
   /** Models that did not load here, and when they may be tried again. */
   readonly cooling: Map<number, number>;
+  /** In the heap of devices by how much is free. */
+  emptyPlace: number;
 }
 
 export interface RunningBatch<Request extends ScheduledRequest> {
@@ -97,12 +109,22 @@ export interface RunningBatch<Request extends ScheduledRequest> {
   readonly units: number;
   readonly startedAt: number;
   readonly endsAt: number;
-  readonly left: Set<Entry<Request>>;
+  readonly entries: readonly Entry<Request>[];
+  /** How many of these still run: those whose `batch` this is. */
+  open: number;
   /** The first deadline of what is left. */
   stopsAt: number;
   /** One of it was told to stop: how long it takes says nothing about its model. */
   isDisturbed: boolean;
+  /** In the heaps of batches by their end and by their first deadline. */
+  endPlace: number;
+  latePlace: number;
 }
+
+const WAKES: Place<{ wakePlace: number }> = {
+  of: ({ wakePlace }) => wakePlace,
+  set: (entry, at) => void (entry.wakePlace = at),
+};
 
 export function newModel<Request extends ScheduledRequest>(
   spec: ScheduledModel,
@@ -115,12 +137,14 @@ export function newModel<Request extends ScheduledRequest>(
     maxBatch: spec.maxBatch ?? 1,
     memoryBytes: spec.memoryBytes ?? 0,
     queue: new ModelQueue(ledger),
-    wakes: new IndexedHeap<Entry<Request>>(wakesBefore),
+    wakes: new IndexedHeap<Entry<Request>>(wakesBefore, WAKES),
     profiles: new Map(),
     caps: new Map(),
     replicas: new BitSet(),
     replicaKinds: new Map(),
     rate: new DecayedRate(),
+    batches: 0,
+    batched: 0,
     held: 0,
     meanMs: 0,
     sloMs: 0,
@@ -133,6 +157,9 @@ export function newModel<Request extends ScheduledRequest>(
     readyBy: 0,
     readyOrder: 0,
     wantedBy: new Set(),
+    fillPlace: -1,
+    readyPlace: -1,
+    hopelessPlace: -1,
   };
 }
 
@@ -152,6 +179,7 @@ export function newDevice<Request extends ScheduledRequest>(
     isDraining: false,
     planned: [],
     cooling: new Map(),
+    emptyPlace: -1,
   };
 }
 

@@ -1,4 +1,5 @@
 // Who has used how much device time: start-time fair queueing over predicted batch times.
+import type { Place } from "./indexed-heap.ts";
 import { IndexedHeap } from "./indexed-heap.ts";
 
 /** Whose device time is counted. */
@@ -7,7 +8,20 @@ export interface Tenant {
   waiting: number;
   /** Device milliseconds used, by the measure of its share; never behind the ledger's own time while it waits. */
   spentMs: number;
+  /** In the heaps of those that have something waiting, and of those that have not. */
+  waitPlace: number;
+  idlePlace: number;
 }
+
+const WAITING: Place<Tenant> = {
+  of: ({ waitPlace }) => waitPlace,
+  set: (tenant, at) => void (tenant.waitPlace = at),
+};
+
+const IDLE: Place<Tenant> = {
+  of: ({ idlePlace }) => idlePlace,
+  set: (tenant, at) => void (tenant.idlePlace = at),
+};
 
 /** How far a tenant may be ahead of the one that is furthest behind before it yields, in device milliseconds. */
 export const FAIRNESS_QUANTUM_MS = 100;
@@ -21,9 +35,9 @@ const MAX_IDLE = 10_000;
  */
 export class TenantLedger {
   readonly #tenants = new Map<string, Tenant>();
-  readonly #waiting = new IndexedHeap<Tenant>(spentLess);
+  readonly #waiting = new IndexedHeap<Tenant>(spentLess, WAITING);
   /** Ahead of the others and not waiting: they are remembered until the others have caught up. */
-  readonly #idle = new IndexedHeap<Tenant>(spentLess);
+  readonly #idle = new IndexedHeap<Tenant>(spentLess, IDLE);
   #nowMs = 0;
 
   constructor(private readonly weightOf: (tenant: string) => number) {}
@@ -36,7 +50,7 @@ export class TenantLedger {
   tenant(name: string): Tenant {
     const known = this.#tenants.get(name);
     if (known !== undefined) return known;
-    const tenant: Tenant = { name, waiting: 0, spentMs: this.#nowMs };
+    const tenant: Tenant = { name, waiting: 0, spentMs: this.#nowMs, waitPlace: -1, idlePlace: -1 };
     this.#tenants.set(name, tenant);
     return tenant;
   }

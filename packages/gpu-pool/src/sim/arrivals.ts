@@ -1,6 +1,6 @@
 // When requests come, and for which model: drawn from a seed, or replayed from a file.
 import { optionsOf, seededRandom } from "@holdfast/core";
-import type { Random } from "@holdfast/core";
+import type { OptionReader, Random } from "@holdfast/core";
 import { IndexedHeap } from "../scheduler/indexed-heap.ts";
 
 /** Requests in the order they come. */
@@ -23,6 +23,11 @@ export interface TraceOptions {
    * of variation of 1 ÷ shape. @defaultValue "poisson"
    */
   readonly gaps?: "poisson" | { readonly gammaShape: number };
+  /**
+   * The load swells and ebbs: at its peak it is `1 + depth` times the mean, half a period later `1 − depth` times.
+   * @defaultValue steady
+   */
+  readonly wave?: { readonly periodMs: number; readonly depth: number };
   /** What share of the requests each model gets; they need not add up to 1. @defaultValue one model */
   readonly shares?: readonly number[];
 }
@@ -52,13 +57,19 @@ export function drawTrace(options: TraceOptions): Trace {
   const times = new Float64Array(count);
   const models = new Uint16Array(count);
   // Each model's requests come by themselves: what is bursty is each, not all at once.
-  const next = new IndexedHeap<{ at: number; readonly model: number; readonly gap: number }>((a, b) =>
-    a.at === b.at ? a.model < b.model : a.at < b.at,
-  );
+  const next = new IndexedHeap<{
+    at: number;
+    readonly model: number;
+    readonly gap: number;
+    place: number;
+  }>((a, b) => (a.at === b.at ? a.model < b.model : a.at < b.at), {
+    of: ({ place }) => place,
+    set: (one, at) => void (one.place = at),
+  });
   for (const [model, share] of shares.entries()) {
     check.number(`shares: of model ${model}`, share, { min: 0 });
     const gap = 1 / share;
-    if (share > 0) next.put({ at: gap * draw(random), model, gap });
+    if (share > 0) next.put({ at: gap * draw(random), model, gap, place: -1 });
   }
   for (let index = 0; index < count; index += 1) {
     const first = next.first!;
@@ -67,8 +78,10 @@ export function drawTrace(options: TraceOptions): Trace {
     first.at += first.gap * draw(random);
     next.put(first);
   }
-  const stretch = ((count / rate) * 1_000) / times[count - 1]!;
+  const spanMs = (count / rate) * 1_000;
+  const stretch = spanMs / times[count - 1]!;
   for (let index = 0; index < count; index += 1) times[index]! *= stretch;
+  if (options.wave !== undefined) bend(times, options.wave, check);
   return { times, models };
 }
 
@@ -110,6 +123,31 @@ export function traceFromCsv(text: string, models: readonly string[]): Trace {
     times: Float64Array.from(rows, ({ at }) => at),
     models: Uint16Array.from(rows, ({ model }) => model),
   };
+}
+
+/** Moves arrivals at a steady rate to where a rate of `1 − depth × cos(2π × t ÷ period)` has as many before. */
+function bend(
+  times: Float64Array,
+  { periodMs, depth }: NonNullable<TraceOptions["wave"]>,
+  check: OptionReader,
+): void {
+  check.number("wave: periodMs", periodMs, { min: 1 });
+  check.number("wave: depth", depth, { min: 0, max: 1 });
+  const turn = (2 * Math.PI) / periodMs;
+  let at = 0;
+  for (let index = 0; index < times.length; index += 1) {
+    const steady = times[index]!;
+    let low = at;
+    let high = steady + periodMs;
+    // At most as far off as a millionth of a period.
+    for (let step = 0; step < 40 && high - low > periodMs * 1e-6; step += 1) {
+      const middle = (low + high) / 2;
+      if (middle - (depth / turn) * Math.sin(turn * middle) < steady) low = middle;
+      else high = middle;
+    }
+    at = high;
+    times[index] = at;
+  }
 }
 
 function exponential(random: Random): number {

@@ -8,6 +8,7 @@ export type { ChartLine, LineChart } from "./charts.ts";
 export type { SimulatedModel } from "./model.ts";
 export { Baseline, Line } from "./policies/baseline.ts";
 export type { ModelLine, Policy, PolicyCommand, Preempt, Running, Waiting } from "./policies/baseline.ts";
+export type { ScalePoint, SimulatedScaling } from "./rented-devices.ts";
 export { goodputOf, POLICIES, runScenario, simulatedDevices } from "./scenario.ts";
 export type { PolicyName, Scenario } from "./scenario.ts";
 export { simulate } from "./simulate.ts";

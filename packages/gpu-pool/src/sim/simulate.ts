@@ -7,6 +7,8 @@ import { IndexedHeap } from "../scheduler/indexed-heap.ts";
 import type { Trace } from "./arrivals.ts";
 import type { SimulatedModel } from "./model.ts";
 import type { Policy, PolicyCommand } from "./policies/baseline.ts";
+import type { ScalePoint, SimulatedScaling } from "./rented-devices.ts";
+import { RentedDevices } from "./rented-devices.ts";
 
 export interface SimulationOptions {
   readonly scheduler: Policy;
@@ -23,6 +25,8 @@ export interface SimulationOptions {
   readonly seed?: number;
   /** Keeps what every device did, for a chart. @defaultValue false */
   readonly timeline?: boolean;
+  /** Devices that come and go with the work, beside those that are always there. */
+  readonly autoscale?: SimulatedScaling;
   /** Told of every event and what was answered to it, to be checked. */
   readonly onEvent?: (
     event: SchedulerEvent<ScheduledRequest>,
@@ -60,6 +64,10 @@ export interface SimulationResult {
   /** Of those that ended, in milliseconds, ascending. */
   readonly latencies: Float64Array;
   readonly timeline: readonly TimelineBatch[];
+  /** Whenever devices were added or taken away by an autoscaler. */
+  readonly scaling: readonly ScalePoint[];
+  /** Device time that was paid for: of those that are always there, and of others from their order on. */
+  readonly paidMs: number;
 }
 
 interface Request extends ScheduledRequest {
@@ -73,6 +81,8 @@ interface Coming {
   readonly happen: () => void;
   /** Not any more. */
   cancelled: boolean;
+  /** In the heap of what is coming. */
+  place: number;
 }
 
 /**
@@ -99,7 +109,10 @@ export function simulate(options: SimulationOptions): SimulationResult {
 
 class Simulation {
   readonly #models: ReadonlyMap<string, SimulatedModel>;
-  readonly #coming = new IndexedHeap<Coming>(comesBefore);
+  readonly #coming = new IndexedHeap<Coming>(comesBefore, {
+    of: ({ place }) => place,
+    set: (coming, at) => void (coming.place = at),
+  });
   readonly #running = new Map<number, { readonly batch: TimelineBatch; readonly end: Coming }>();
   readonly #loading = new Map<string, Coming>();
   readonly #random: Random;
@@ -116,22 +129,34 @@ class Simulation {
   #ended = 0;
   #inBatches = 0;
   #nextArrival = 0;
+  readonly #rented: RentedDevices | undefined;
 
   constructor(private readonly options: SimulationOptions) {
     this.#models = new Map(options.models.map((model) => [model.key, model]));
     this.#random = seededRandom(options.seed ?? 1);
+    const { autoscale } = options;
+    if (autoscale !== undefined)
+      this.#rented = new RentedDevices(autoscale, {
+        later: (ms, happen) => void this.#later(ms, happen),
+        tell: (event) => this.#tell(event),
+        up: (device) => this.#up(device),
+        isRunning: (device) => [...this.#running.values()].some(({ batch }) => batch.device === device),
+      });
   }
 
   run(): SimulationResult {
     const { trace, scheduler, devices } = this.options;
     for (const device of devices) this.#up(device);
+    // Those that are to be there from the start.
+    if (this.#rented !== undefined) this.#tell({ type: "timer" });
     const { times } = trace;
     for (;;) {
       const arrival = times[this.#nextArrival] ?? Infinity;
       const isOver = arrival === Infinity && this.#open === 0;
       if (isOver) break;
       const coming = this.#coming.first;
-      const next = Math.min(arrival, coming?.at ?? Infinity, scheduler.nextWake);
+      const wake = Math.min(scheduler.nextWake, this.#rented?.nextWake ?? Infinity);
+      const next = Math.min(arrival, coming?.at ?? Infinity, wake);
       if (next === Infinity) break;
       this.#now = Math.max(this.#now, next);
       // What has ended makes room for what comes; a timer is the last word.
@@ -164,6 +189,9 @@ class Simulation {
     const commands = this.options.scheduler.handle(event, this.#now);
     this.options.onEvent?.(event, commands, this.#now);
     for (const command of commands) this.#follow(command);
+    if (this.#rented === undefined) return;
+    const told = commands.filter((one) => one.type !== "preempt");
+    this.#rented.follow(event, told, this.#now);
   }
 
   #follow(command: PolicyCommand): void {
@@ -273,7 +301,7 @@ class Simulation {
 
   #later(ms: number, happen: () => void): Coming {
     this.#order += 1;
-    const coming = { at: this.#now + ms, order: this.#order, happen, cancelled: false };
+    const coming = { at: this.#now + ms, order: this.#order, happen, cancelled: false, place: -1 };
     this.#coming.put(coming);
     return coming;
   }
@@ -293,6 +321,8 @@ class Simulation {
       meanBatch: this.#inBatches / Math.max(1, this.#batches),
       latencies: Float64Array.from(this.#latencies).sort(),
       timeline: this.#timeline,
+      scaling: this.#rented?.points ?? [],
+      paidMs: this.options.devices.length * spanMs + (this.#rented?.paidMs(this.#now) ?? 0),
     };
   }
 }

@@ -15,6 +15,8 @@ export interface WorkerThreadsOptions {
   readonly count: number;
   /** Requests a thread runs at a time; more than one only helps models that wait. @defaultValue 1 */
   readonly capacity?: number;
+  /** Memory of each for models, in bytes. @defaultValue unlimited */
+  readonly memoryBytes?: number;
   /** How the devices are named: this, a hyphen and a number from 0. @defaultValue "thread" */
   readonly idPrefix?: string;
   /** Memory limits of each thread; one that passes them dies alone. @defaultValue Node's own */
@@ -32,12 +34,18 @@ export function workerThreads(options: WorkerThreadsOptions): WorkerAdapter {
   const check = optionsOf("workerThreads");
   const count = check.integer("count", options.count, { min: 1, max: 256 });
   const capacity = check.integer("capacity", options.capacity, { min: 1, max: 10_000 }, 1);
+  const { memoryBytes } = options;
+  if (memoryBytes !== undefined) check.integer("memoryBytes", memoryBytes, { min: 1 });
   const prefix = check.string("idPrefix", options.idPrefix, 100, "thread");
   if (!(options.module instanceof URL))
     check.refuse("module", options.module, "a URL, such as new URL(file, import.meta.url)");
   return {
     kind: "worker-threads",
-    devices: Array.from({ length: count }, (_, index) => ({ id: `${prefix}-${index}`, capacity })),
+    devices: Array.from({ length: count }, (_, index) => ({
+      id: `${prefix}-${index}`,
+      capacity,
+      ...(memoryBytes === undefined ? {} : { memoryBytes }),
+    })),
     start: (device, events, signal) => startThread(options, device, events, signal),
   };
 }

@@ -1,0 +1,122 @@
+// Devices that come and go with the work: what the autoscaler decides, done with a provider.
+import type { Clock } from "@holdfast/core";
+import { channel, ClosedError } from "@holdfast/core";
+import type { Device } from "./device.ts";
+import type { ScaleEvent } from "./observe.ts";
+import type { AutoscalerOptions, ScaledWork } from "./scheduler/autoscaler.ts";
+import { Autoscaler } from "./scheduler/autoscaler.ts";
+import type { ScheduledRequest, SchedulerCommand, SchedulerEvent } from "./scheduler/contract.ts";
+import type { DeviceProvider } from "./worker.ts";
+
+const scaled = /* @__PURE__ */ channel<ScaleEvent>("gpu-pool", "scale");
+
+export interface RentedFleetParts {
+  readonly pool: string;
+  readonly clock: Clock;
+  readonly provider: DeviceProvider;
+  readonly scaling: AutoscalerOptions;
+  readonly work: ScaledWork;
+  /** Puts a device into the pool. */
+  readonly add: (device: Device) => void;
+  /** Takes one out. Resolves once nothing runs there, and its worker has ended. */
+  readonly remove: (device: string) => Promise<void>;
+}
+
+export class RentedFleet<Request extends ScheduledRequest> {
+  readonly #scaler: Autoscaler<Request>;
+  readonly #devices = new Map<string, Device>();
+  readonly #life = new AbortController();
+  /** Starts and returns under way. */
+  readonly #open = new Set<Promise<void>>();
+
+  constructor(private readonly parts: RentedFleetParts) {
+    this.#scaler = new Autoscaler(parts.scaling, parts.work);
+  }
+
+  get nextWake(): number {
+    return this.#life.signal.aborted ? Infinity : this.#scaler.nextWake;
+  }
+
+  /** Whether there need not be any device before the first request. */
+  get mayBeEmpty(): boolean {
+    return this.parts.scaling.min === 0;
+  }
+
+  follow(event: SchedulerEvent<Request>, answered: readonly SchedulerCommand<Request>[], now: number): void {
+    if (this.#life.signal.aborted) return;
+    for (const command of this.#scaler.handle(event, answered, now)) {
+      if (command.type === "stop") this.#track(this.#return(command.device));
+      else
+        for (let one = 0; one < command.count; one += 1) {
+          this.#tell("ordered");
+          this.#track(this.#order());
+        }
+    }
+  }
+
+  /** A device is broken for good: it is given back, and another may take its place. */
+  discard(device: string): void {
+    if (!this.#devices.has(device) || this.#life.signal.aborted) return;
+    this.#scaler.discard(device);
+    this.#track(this.#return(device));
+  }
+
+  /** Gives back all there are; those of the pool have been closed. */
+  async close(): Promise<void> {
+    this.#life.abort(new ClosedError(`pool "${this.parts.pool}"`));
+    const rest = [...this.#devices.values()];
+    this.#devices.clear();
+    await Promise.all([...this.#open, ...rest.map((device) => this.#stop(device))]);
+  }
+
+  async #order(): Promise<void> {
+    const { provider, clock, add } = this.parts;
+    const { signal } = this.#life;
+    try {
+      const device = await provider.start(signal);
+      if (signal.aborted) {
+        await this.#stop(device);
+        return;
+      }
+      this.#scaler.provided(device.id);
+      this.#devices.set(device.id, device);
+      this.#tell("provided", device.id);
+      add(device);
+    } catch {
+      if (signal.aborted) return;
+      this.#scaler.refused(clock.monotonic());
+      this.#tell("refused");
+    }
+  }
+
+  async #return(id: string): Promise<void> {
+    await this.parts.remove(id);
+    const device = this.#devices.get(id);
+    this.#devices.delete(id);
+    this.#scaler.gone(id);
+    // Unless the pool has closed meanwhile, which gives back all there were.
+    if (device !== undefined) await this.#stop(device);
+  }
+
+  async #stop(device: Device): Promise<void> {
+    // One that cannot be given back is the provider's to know: nothing here can do more.
+    await this.parts.provider.stop(device).catch(() => {});
+    this.#tell("returned", device.id);
+  }
+
+  #track(work: Promise<void>): void {
+    const tracked = work.catch(() => {}).finally(() => this.#open.delete(tracked));
+    this.#open.add(tracked);
+  }
+
+  #tell(change: ScaleEvent["change"], device?: string): void {
+    if (!scaled.hasSubscribers) return;
+    const { pool } = this.parts;
+    scaled.publish({
+      pool,
+      change,
+      devices: this.#scaler.devices,
+      ...(device === undefined ? {} : { device }),
+    });
+  }
+}

@@ -1,0 +1,196 @@
+import { manualClock } from "@holdfast/core/testing";
+import type {
+  AutoscaleOptions,
+  Device,
+  DeviceProvider,
+  GpuPool,
+  GpuPoolOptions,
+  ScaleEvent,
+} from "@holdfast/gpu-pool";
+import { gpuPool } from "@holdfast/gpu-pool";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import { describe, expect, it } from "vitest";
+import { row } from "../../../tools/systems/row.mjs";
+import { ScriptedWorkers } from "./fixtures/scripted-workers.ts";
+
+type Clock = ReturnType<typeof manualClock>;
+
+/** Rents out devices that take a while to come. */
+class Rental implements DeviceProvider {
+  readonly workers = new ScriptedWorkers([]);
+  readonly device = { capacity: 1 };
+  readonly rented: string[] = [];
+  readonly returned: string[] = [];
+  refuses = false;
+  #next = 0;
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly bootMs = 1_000,
+  ) {}
+
+  async start(signal: AbortSignal): Promise<Device> {
+    await this.clock.sleep(this.bootMs, signal);
+    if (this.refuses) throw new Error("none left");
+    const id = `r${this.#next}`;
+    this.#next += 1;
+    this.rented.push(id);
+    return { ...this.device, id };
+  }
+
+  async stop(device: Device): Promise<void> {
+    this.returned.push(device.id);
+  }
+}
+
+function open(
+  scale: Partial<AutoscaleOptions> = {},
+  options: Partial<GpuPoolOptions> = {},
+): { clock: Clock; rental: Rental; pool: GpuPool } {
+  const clock = manualClock();
+  const rental = new Rental(clock);
+  const pool = gpuPool({
+    workers: [],
+    models: [{ name: "m" }],
+    autoscale: {
+      provider: rental,
+      max: 4,
+      cooldown: "10s",
+      downAfter: "10s",
+      zeroAfter: "20s",
+      boot: "1s",
+      ...scale,
+    },
+    clock,
+    ...options,
+  });
+  return { clock, rental, pool };
+}
+
+/** Lets each request of the pool take so long. */
+async function work(clock: Clock, rental: Rental, ms: number, takes: number): Promise<void> {
+  const startedAt = new Map<number, number>();
+  for (let at = 0; at < ms; at += 10) {
+    for (const id of rental.workers.running.keys()) {
+      const since = startedAt.get(id) ?? at;
+      startedAt.set(id, since);
+      if (at - since >= takes) rental.workers.succeed(id);
+    }
+    await clock.advance(10);
+  }
+}
+
+describe("a pool whose devices come and go", () => {
+  it(row(184, "starts with none, orders the first for the first request, and has it run there"), async () => {
+    const { clock, rental, pool } = open();
+    await pool.ready();
+    expect(pool.snapshot().devices).toEqual([]);
+    const answer = pool.run("m", 1);
+    await clock.advance(1_010);
+    expect(rental.rented).toEqual(["r0"]);
+    rental.workers.succeed([...rental.workers.running.keys()][0]!, "done");
+    expect(await answer).toBe("done");
+    await pool.close();
+  });
+
+  it("adds devices under load, and gives them back, drained, down to none", async () => {
+    const { clock, rental, pool } = open();
+    const answers: Promise<unknown>[] = [];
+    for (let second = 0; second < 20; second += 1) {
+      for (let one = 0; one < 10; one += 1) answers.push(pool.run("m", one));
+      await work(clock, rental, 1_000, 200);
+    }
+    expect(rental.rented.length).toBeGreaterThanOrEqual(3);
+    await work(clock, rental, 20_000, 200);
+    await Promise.all(answers);
+    await clock.advance(120_000);
+    expect(rental.returned.toSorted()).toEqual(rental.rented.toSorted());
+    expect(pool.snapshot().devices).toEqual([]);
+    expect(rental.workers.alive).toBe(0);
+    await pool.close();
+  });
+
+  it("[ray#61551] [ray#18925] a device is not taken away before what runs on it has ended", async () => {
+    const { clock, rental, pool } = open({ min: 1, zeroAfter: "1s" });
+    const answers = Array.from({ length: 2 }, (_, one) => pool.run("m", one));
+    await clock.advance(1_100);
+    const first = [...rental.workers.running.keys()][0]!;
+    rental.workers.succeed(first);
+    await answers[0];
+    await clock.advance(500);
+    // One streams on, for minutes.
+    expect(rental.workers.running.size).toBe(1);
+    await clock.advance(300_000);
+    expect(rental.workers.running.size).toBe(1);
+    const [stream] = rental.workers.running.keys();
+    rental.workers.succeed(stream!, "end");
+    expect(await answers[1]).toBe("end");
+    await pool.close();
+  });
+
+  it("[ray#24793] [ray#32652] orders again when there are none left, later each time, and serves who has waited", async () => {
+    const { clock, rental, pool } = open();
+    rental.refuses = true;
+    const answer = pool.run("m", 1);
+    await clock.advance(10_000);
+    expect(rental.rented).toEqual([]);
+    rental.refuses = false;
+    await clock.advance(20_000);
+    expect(rental.rented).toEqual(["r0"]);
+    rental.workers.succeed([...rental.workers.running.keys()][0]!, "late");
+    expect(await answer).toBe("late");
+    await pool.close();
+  });
+
+  it("gives back a device that keeps failing, and has another in its place", async () => {
+    const { clock, rental, pool } = open({ min: 1 }, { quarantineAfter: 2 });
+    await clock.advance(1_010);
+    rental.workers.behaviour.start = async ({ id }) => {
+      if (id === "r0") throw new Error("it is broken");
+    };
+    const answer = pool.run("m", 1);
+    rental.workers.crash("r0");
+    await expect(answer).rejects.toMatchObject({ code: "WORKER_CRASHED" });
+    await clock.advance(5_000);
+    expect(rental.returned).toEqual(["r0"]);
+    expect(pool.snapshot().devices.map(({ id, status }) => `${id} ${status}`)).toEqual(["r1 up"]);
+    await pool.close();
+  });
+
+  it("gives back all there are when it closes, also what was on its way", async () => {
+    const { clock, rental, pool } = open({ min: 2 });
+    await clock.advance(1_010);
+    const cut = pool.run("m", 1).catch((error: unknown) => error);
+    const closed = pool.close({ within: 0 });
+    await clock.advance(2_000);
+    await closed;
+    expect(await cut).toMatchObject({ code: "CLOSED" });
+    expect(rental.returned.toSorted()).toEqual(["r0", "r1"]);
+    const early = open({ min: 3 });
+    await early.pool.close({ within: 0 });
+    await early.clock.advance(5_000);
+    expect(early.rental.rented).toEqual([]);
+  });
+
+  it("tells what comes and goes", async () => {
+    const told: string[] = [];
+    const listen = (event: unknown): void => {
+      const { change, devices, device = "" } = event as ScaleEvent;
+      told.push(`${change} ${device} ${devices}`);
+    };
+    subscribe("holdfast:gpu-pool:scale", listen);
+    const { clock, pool } = open({ min: 1 });
+    await clock.advance(1_010);
+    await pool.close();
+    unsubscribe("holdfast:gpu-pool:scale", listen);
+    expect(told).toEqual(["ordered  1", "provided r0 1", "returned r0 1"]);
+  });
+
+  it("refuses options that cannot work", () => {
+    expect(() => open({ max: 0 })).toThrow(/"autoscale: max"/);
+    expect(() => open({ targetUse: 0 })).toThrow(/"autoscale: targetUse"/);
+    const half = { device: { capacity: 1 } } as DeviceProvider;
+    expect(() => open({ provider: half })).toThrow(/"autoscale: provider"/);
+    expect(() => open({ cost: { perDeviceHour: 0 } })).toThrow(/perDeviceHour/);
+  });
+});
