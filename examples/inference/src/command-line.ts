@@ -14,11 +14,11 @@ export interface CommandLine {
 const JOURNAL = fileURLToPath(new URL("../.cache/tasks.journal", import.meta.url));
 
 /** What was said; or, as text, what is wrong with it. */
-export function readCommandLine(
-  args: readonly string[],
-  port: string | undefined,
-): CommandLine | string {
-  let values: Partial<Record<"journal" | "redis" | "postgres", string>> & { once?: boolean; memory?: boolean };
+export function readCommandLine(args: readonly string[], port: string | undefined): CommandLine | string {
+  let values: Partial<Record<"journal" | "redis" | "postgres", string>> & {
+    once?: boolean;
+    memory?: boolean;
+  };
   try {
     ({ values } = parseArgs({
       args: [...args],

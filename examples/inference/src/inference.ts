@@ -88,10 +88,10 @@ export async function startInference(options: InferenceOptions): Promise<Inferen
   const clock = options.clock ?? systemClock;
   const threads = options.threads ?? Math.min(8, Math.max(1, availableParallelism() - 1));
   const onError = options.onError ?? ((): void => {});
-  const { store, close: closeStore } = await openTaskStore(options.tasks ?? { kind: "memory" }, clock, onError);
+  const kept = await openTaskStore(options.tasks ?? { kind: "memory" }, clock, onError);
   const queue = makeQueue({
     name: "pictures",
-    store,
+    store: kept.store,
     limit: MAX_LIVE_TASKS,
     maxPayloadBytes: MAX_PAYLOAD_BYTES,
     retryAfter: "5s",
@@ -136,7 +136,12 @@ export async function startInference(options: InferenceOptions): Promise<Inferen
     tables: [coreMetrics, breakerMetrics, rateLimitMetrics, queueMetrics, gpuPoolMetrics],
   });
   const sockets = taskSockets(queue);
-  const dashboard = queueDashboard({ queues: [queue], basePath: DASHBOARD, authorize: "loopback-only", clock });
+  const dashboard = queueDashboard({
+    queues: [queue],
+    basePath: DASHBOARD,
+    authorize: "loopback-only",
+    clock,
+  });
   let server: RunningServer;
   try {
     await timeout(MAX_START, { clock }).run(({ signal }) =>
@@ -166,7 +171,7 @@ export async function startInference(options: InferenceOptions): Promise<Inferen
     });
   } catch (error) {
     await Promise.all([worker.close({ within: 0 }), pool.close({ within: 0 }), intake.close({ within: 0 })]);
-    await Promise.all([dashboard.close(), closeStore()]);
+    await Promise.all([dashboard.close(), kept.close()]);
     numbers.close();
     throw error;
   }
@@ -182,7 +187,7 @@ export async function startInference(options: InferenceOptions): Promise<Inferen
       await Promise.all([pool.close({ within: 0 }), intake.close({ within: 0 })]);
       sockets.close();
       await server.close({ within: 500 });
-      await Promise.all([dashboard.close(), closeStore(), predictions.close()]);
+      await Promise.all([dashboard.close(), kept.close(), predictions.close()]);
       numbers.close();
     },
   };

@@ -36,7 +36,10 @@ describe("main", () => {
   });
 
   it("refuses what it does not know, and two places for its tasks", async () => {
-    expect(await finished(["--sqlite", "x"])).toMatchObject({ code: 2, stderr: expect.stringContaining("--sqlite") });
+    expect(await finished(["--sqlite", "x"])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("--sqlite"),
+    });
     expect(await finished(["--memory", "--redis", "redis://h"])).toMatchObject({
       code: 2,
       stderr: "of --memory, --journal, --redis and --postgres only one can be given\n",

@@ -10,6 +10,7 @@ import { postgresTaskStore } from "@holdfast/queue/postgres";
 import { redisTaskStore } from "@holdfast/queue/redis";
 import { Redis } from "ioredis";
 import { Pool } from "pg";
+import { MAX_KEPT_TASKS } from "../limits.ts";
 
 export type TaskPlace =
   | { readonly kind: "memory" }
@@ -25,6 +26,7 @@ export interface TaskStore {
 
 /** A picture of some megabytes takes its time to a server. */
 const DEADLINE = "10s";
+const BOUNDS = { maxEnded: MAX_KEPT_TASKS, maxDeadLetters: MAX_KEPT_TASKS };
 
 /** Opens the store. Servers are asked for the first time when they are first needed. */
 export async function openTaskStore(
@@ -35,7 +37,7 @@ export async function openTaskStore(
   if (place.kind === "redis") {
     const client = new Redis(place.url, REDIS_CLIENT_OPTIONS);
     client.on("error", onError);
-    const store = redisTaskStore({ client, prefix: "inference:", deadline: DEADLINE });
+    const store = redisTaskStore({ client, prefix: "inference:", deadline: DEADLINE, ...BOUNDS });
     return {
       store,
       close: async () => {
@@ -47,7 +49,7 @@ export async function openTaskStore(
   if (place.kind === "postgres") {
     const pool = new Pool({ connectionString: place.url });
     pool.on("error", onError);
-    const store = postgresTaskStore({ client: pool, schema: "inference", deadline: DEADLINE });
+    const store = postgresTaskStore({ client: pool, schema: "inference", deadline: DEADLINE, ...BOUNDS });
     return {
       store,
       close: async () => {
@@ -59,6 +61,7 @@ export async function openTaskStore(
   if (place.kind === "journal") mkdirSync(dirname(place.path), { recursive: true });
   const store = memoryStore({
     clock,
+    ...BOUNDS,
     ...(place.kind === "journal" ? { journal: await fileJournal({ path: place.path }) } : {}),
   });
   return { store, close: () => store.close() };
