@@ -1,4 +1,4 @@
-// Suite `queue`: what adding and working off a task costs in memory and on Redis, and what it costs Redis besides time.
+// Suite `queue`: what adding and working off a task costs in memory, on Redis and on PostgreSQL, and what it costs Redis besides time.
 import { Queue as BullQueue, Worker as BullWorker } from "bullmq";
 import { Redis } from "ioredis";
 import { REDIS_CLIENT_OPTIONS } from "../../packages/core/dist/redis.js";
@@ -7,6 +7,7 @@ import { redisTaskStore } from "../../packages/queue/dist/redis.js";
 import { startRedis } from "../../tools/services/index.mjs";
 import { byCallers } from "../lib/callers.mjs";
 import { collectGarbage } from "../lib/garbage.mjs";
+import { postgresRows } from "../lib/queue-on-postgres.mjs";
 
 // A process has one server of its own for this, which ends with it. Nothing is kept on disk, for all alike.
 const server = await startRedis();
@@ -87,6 +88,7 @@ export const rows = [
     measure: callsPerTask,
   },
   { name: "bytes in Redis for each task that waits", unit: "B", measure: bytesPerTask },
+  ...postgresRows,
 ];
 
 function adding(name, callers, minRatio) {

@@ -11,8 +11,8 @@ const WORKERS = 3;
 /** Tasks that are not known to have ended; more are not added. */
 const MOST_OPEN = 3_000;
 const BATCH = 40;
-/** How long all that was acknowledged may take to end once nothing is harmed any more. */
-const DRAIN_MS = 120_000;
+/** Once nothing is harmed any more all that was acknowledged has to end: it is stuck when nothing has for this long. */
+const STUCK_MS = 60_000;
 
 /**
  * @typedef {object} SoakOptions
@@ -137,8 +137,14 @@ export async function soak(options) {
   })();
 
   await Promise.all([adding, harming]);
-  const until = Date.now() + DRAIN_MS;
-  while (ledger.open.size > 0 && Date.now() < until) await sleep(200);
+  for (
+    let last = ledger.open.size, at = Date.now();
+    last > 0 && Date.now() - at < STUCK_MS;
+    await sleep(200)
+  ) {
+    if (ledger.open.size < last) at = Date.now();
+    last = ledger.open.size;
+  }
   over.abort();
   await checking;
   if (unforgotten.length > 0) await desk.ask("discard", unforgotten);

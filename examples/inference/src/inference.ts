@@ -15,13 +15,14 @@ import type { RunningServer } from "@holdfast/core/node";
 import type { GpuPool } from "@holdfast/gpu-pool";
 import { gpuPool, gpuPoolMetrics } from "@holdfast/gpu-pool";
 import { workerThreads } from "@holdfast/gpu-pool/worker-threads";
-import { memoryStore, queue as makeQueue, queueMetrics, worker as startWorker } from "@holdfast/queue";
+import { queue as makeQueue, queueMetrics, worker as startWorker } from "@holdfast/queue";
+import { queueDashboard } from "@holdfast/queue/dashboard";
 import type { Limit } from "@holdfast/ratelimit";
 import { rateLimitMetrics } from "@holdfast/ratelimit";
 import { apiLimit } from "./http/api-limit.ts";
 import { serveOnFreePort } from "./http/free-port.ts";
 import { page } from "./http/page.ts";
-import { routes } from "./http/routes.ts";
+import { DASHBOARD, routes } from "./http/routes.ts";
 import { taskSockets } from "./http/task-socket.ts";
 import {
   MAX_BODY_BYTES,
@@ -36,6 +37,8 @@ import { denoiser, inspect, landscaper, stylist, upscaler } from "./work/models.
 import { modelBreakers, pictureHandler } from "./work/picture-task.ts";
 import { predictionCache } from "./work/predictions.ts";
 import { Retention } from "./work/retention.ts";
+import type { TaskPlace } from "./work/task-store.ts";
+import { openTaskStore } from "./work/task-store.ts";
 
 export interface InferenceOptions {
   /** 0 takes any free port. */
@@ -46,6 +49,8 @@ export interface InferenceOptions {
   readonly host?: string;
   /** Threads that make pictures. @defaultValue one per core but one, from 1 to 8 */
   readonly threads?: number;
+  /** Where tasks are kept. @defaultValue in the memory of this process */
+  readonly tasks?: TaskPlace;
   /** The built `models.js`. */
   readonly models: URL;
   /** The folder of the built page. */
@@ -69,6 +74,9 @@ export interface Inference {
 /** Largest PNG of the largest picture made, and some room. */
 const MAX_PAYLOAD_BYTES = 48_000_000;
 
+/** What a killed process leaves behind is run again this long after, at most. Pictures are made on threads: this one is free to renew. */
+const LEASE = "5s";
+
 /** How long the first threads may take to come up. */
 const MAX_START = "30s";
 
@@ -79,10 +87,11 @@ const THREAD_LIMITS = { maxOldGenerationSizeMb: 512 };
 export async function startInference(options: InferenceOptions): Promise<Inference> {
   const clock = options.clock ?? systemClock;
   const threads = options.threads ?? Math.min(8, Math.max(1, availableParallelism() - 1));
-  const store = memoryStore({ clock });
+  const onError = options.onError ?? ((): void => {});
+  const kept = await openTaskStore(options.tasks ?? { kind: "memory" }, clock, onError);
   const queue = makeQueue({
     name: "pictures",
-    store,
+    store: kept.store,
     limit: MAX_LIVE_TASKS,
     maxPayloadBytes: MAX_PAYLOAD_BYTES,
     retryAfter: "5s",
@@ -117,13 +126,22 @@ export async function startInference(options: InferenceOptions): Promise<Inferen
   });
   const breakers = modelBreakers(clock);
   const predictions = predictionCache(clock);
-  const worker = startWorker(queue, [pictureHandler(pool, breakers, predictions)], { concurrency: threads });
+  const worker = startWorker(queue, [pictureHandler(pool, breakers, predictions)], {
+    concurrency: threads,
+    lease: LEASE,
+  });
   const retention = new Retention(queue, MAX_KEPT_TASKS);
   const watch = watchHealth(pool, intake, () => queue.stats(), clock);
   const numbers = prometheus({
     tables: [coreMetrics, breakerMetrics, rateLimitMetrics, queueMetrics, gpuPoolMetrics],
   });
   const sockets = taskSockets(queue);
+  const dashboard = queueDashboard({
+    queues: [queue],
+    basePath: DASHBOARD,
+    authorize: "loopback-only",
+    clock,
+  });
   let server: RunningServer;
   try {
     await timeout(MAX_START, { clock }).run(({ signal }) =>
@@ -135,6 +153,7 @@ export async function startInference(options: InferenceOptions): Promise<Inferen
       intake,
       breakers,
       predictions,
+      dashboard,
       health: watch,
       numbers,
       page: await page(options.page),
@@ -152,7 +171,7 @@ export async function startInference(options: InferenceOptions): Promise<Inferen
     });
   } catch (error) {
     await Promise.all([worker.close({ within: 0 }), pool.close({ within: 0 }), intake.close({ within: 0 })]);
-    await store.close();
+    await Promise.all([dashboard.close(), kept.close()]);
     numbers.close();
     throw error;
   }
@@ -168,7 +187,7 @@ export async function startInference(options: InferenceOptions): Promise<Inferen
       await Promise.all([pool.close({ within: 0 }), intake.close({ within: 0 })]);
       sockets.close();
       await server.close({ within: 500 });
-      await Promise.all([store.close(), predictions.close()]);
+      await Promise.all([dashboard.close(), kept.close(), predictions.close()]);
       numbers.close();
     },
   };

@@ -1,5 +1,7 @@
 // `node dist/main.js` opens the service; `--once` runs a scenario against it and ends.
-import { shutdown } from "@holdfast/core";
+import { hasCode, shutdown } from "@holdfast/core";
+import type { CommandLine } from "./command-line.ts";
+import { readCommandLine } from "./command-line.ts";
 import type { Inference } from "./inference.ts";
 import { startInference } from "./inference.ts";
 import { runScenario } from "./scenario/scenario.ts";
@@ -10,17 +12,20 @@ const PORTS_TRIED = 20;
 await main();
 
 async function main(): Promise<void> {
-  const isOnce = process.argv.includes("--once");
-  const given = process.env["PORT"];
-  const port = Number(given ?? 3_000);
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
-    console.error(`PORT must be an integer from 0 to 65535, not ${JSON.stringify(given)}`);
-    process.exitCode = 2;
+  const line = readCommandLine(process.argv.slice(2), process.env["PORT"]);
+  if (typeof line === "string") {
+    refuse(line);
     return;
   }
-  // A scenario needs no particular address.
-  const service = await start(isOnce ? 0 : port);
-  if (isOnce) {
+  let service: Inference;
+  try {
+    service = await start(line);
+  } catch (error) {
+    if (!hasCode(error, "JOURNAL_LOCKED")) throw error;
+    refuse(`${error.message} Give --memory, or --journal with another path.`);
+    return;
+  }
+  if (line.once) {
     const isFine = await runScenario(service.url);
     await service.close(1_000);
     process.exitCode = isFine ? 0 : 1;
@@ -32,10 +37,17 @@ async function main(): Promise<void> {
   console.log("Submit a picture or a prompt there, or with curl; Ctrl-C ends it.");
 }
 
-function start(port: number): Promise<Inference> {
+function refuse(message: string): void {
+  console.error(message);
+  process.exitCode = 2;
+}
+
+function start({ once, port, tasks }: CommandLine): Promise<Inference> {
   return startInference({
-    port,
+    // A scenario needs no particular address.
+    port: once ? 0 : port,
     furtherPorts: PORTS_TRIED,
+    tasks,
     models: new URL("./models.js", import.meta.url),
     page: new URL("./page/", import.meta.url),
     onError: (error) => console.error(error),

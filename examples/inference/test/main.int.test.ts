@@ -35,11 +35,22 @@ describe("main", () => {
     expect([code, stderr]).toEqual([2, 'PORT must be an integer from 0 to 65535, not "http"\n']);
   });
 
+  it("refuses what it does not know, and two places for its tasks", async () => {
+    expect(await finished(["--sqlite", "x"])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("--sqlite"),
+    });
+    expect(await finished(["--memory", "--redis", "redis://h"])).toMatchObject({
+      code: 2,
+      stderr: "of --memory, --journal, --redis and --postgres only one can be given\n",
+    });
+  });
+
   it("takes the next port when its own is taken, and ends in good order when it is told to", async () => {
     const blocker = createServer().listen(0, "127.0.0.1");
     await once(blocker, "listening");
     const { port } = blocker.address() as AddressInfo;
-    const child = spawn(process.execPath, [MAIN], {
+    const child = spawn(process.execPath, [MAIN, "--memory"], {
       env: { ...process.env, PORT: String(port) },
       stdio: ["ignore", "pipe", "inherit"],
     });

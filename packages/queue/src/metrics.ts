@@ -2,6 +2,7 @@
 import type { MetricRule, MetricTable } from "@holdfast/core";
 import { channelMetrics } from "@holdfast/core";
 import type { QueueMeasuredEvent } from "./queue-gauges.ts";
+import type { StepEndedEvent } from "./steps/step-contract.ts";
 import type { TasksAddedEvent } from "./tasks-added.ts";
 import type { RunEndedEvent, WorkerErrorEvent } from "./worker-contract.ts";
 
@@ -89,6 +90,23 @@ function makeTable(): MetricTable {
           help: "How long the task has been there that is to be started next.",
           labels: { queue: ({ queue }) => queue },
           value: ({ oldestReadyMs }) => oldestReadyMs / 1_000,
+        },
+      ],
+    }),
+    channelMetrics<StepEndedEvent>("queue", "step_ended", {
+      metrics: [
+        {
+          name: "holdfast.queue.step.duration",
+          type: "histogram",
+          unit: "s",
+          help: "Duration of steps of tasks that ran.",
+          labels: {
+            queue: ({ queue }) => queue,
+            task: ({ task }) => task,
+            outcome: ({ outcome }) => outcome,
+          },
+          value: ({ durationMs }) => durationMs / 1_000,
+          buckets: SECONDS,
         },
       ],
     }),

@@ -331,7 +331,8 @@ class ClaimingWorker implements Worker {
     if (signal.aborted) return;
     this.#fail(doing, error);
     const { delayMs } = this.#storeBackoff.next(failures, 0, this.#settings.random);
-    await this.#clock.sleep(delayMs, signal).catch(() => {});
+    // Without connections nothing else may keep the process running, which would end as if there were nothing left to do.
+    await this.#clock.sleep(delayMs, signal, { keepAlive: true }).catch(() => {});
   }
 
   #fail(doing: WorkerErrorEvent["doing"], thrown: unknown): void {

@@ -11,7 +11,12 @@ import type {
 import { defineTask, flow, handle, memoryStore, queue, worker } from "@holdfast/queue";
 import type { Handler } from "@holdfast/core";
 import type { ConformanceRunner } from "@holdfast/core/testing";
+import { fileBlobs } from "@holdfast/queue/blobs";
+import { encrypted, offloaded } from "@holdfast/queue/codec";
+import type { Scheduler } from "@holdfast/queue/cron";
+import { schedule, scheduler } from "@holdfast/queue/cron";
 import { taskApi } from "@holdfast/queue/http";
+import { taskTracing } from "@holdfast/queue/otel";
 import type { QueueStoreSubject } from "@holdfast/queue/testing";
 import { queueStoreConformance } from "@holdfast/queue/testing";
 import { serveTaskSocket } from "@holdfast/queue/ws";
@@ -82,6 +87,40 @@ describe("what is asked of a queue", () => {
     if (status.state === "scheduled") expectTypeOf(status.dueAt).toBeNumber();
     const outcome = {} as WriteOutcome;
     if (!outcome.written && outcome.cause === "cancelled") expectTypeOf(outcome.reason).toBeString();
+  });
+});
+
+describe("a schedule", () => {
+  it("takes its input, or what makes it, from its task", () => {
+    const schedules = [
+      schedule({ key: "a", every: "5m", task: plain, input: { n: 1 } }),
+      schedule({ key: "b", cron: "0 3 * * *", task: plain, input: (at) => ({ n: at.getTime() }) }),
+    ];
+    expectTypeOf(scheduler(tasks, schedules)).toEqualTypeOf<Scheduler>();
+    // @ts-expect-error a string is no number
+    schedule({ key: "c", every: "5m", task: plain, input: { n: "1" } });
+    // @ts-expect-error not what the task takes
+    schedule({ key: "d", every: "5m", task: plain, input: () => ({ n: "1" }) });
+    // @ts-expect-error when?
+    schedule({ key: "e", task: plain, input: { n: 1 } });
+  });
+});
+
+describe("what is said of a task", () => {
+  it("is a group by its key or with its limits, and a call's own options are no task's", () => {
+    void tasks.enqueue(plain, { n: 1 }, { group: "g", tenant: "t", weight: 2, expiresIn: "5m" });
+    const group = { key: "g", concurrency: 2, rate: { tasks: 10, per: "1m" } } as const;
+    void tasks.enqueue(plain, { n: 1 }, { group, whenFull: "wait", maxWait: "5s" });
+    // @ts-expect-error a group has a key
+    void tasks.enqueue(plain, { n: 1 }, { group: { concurrency: 2 } });
+    // @ts-expect-error one waits for all of them or for none
+    void tasks.enqueueMany(plain, [{ input: { n: 1 }, whenFull: "wait" }]);
+    expectTypeOf(queue).toBeCallableWith({
+      name: "q",
+      store: memoryStore(),
+      codecs: [encrypted({ current: "k", keys: {} }), offloaded({ store: fileBlobs({ folder: "f" }) })],
+      tracing: taskTracing(),
+    });
   });
 });
 

@@ -41,6 +41,25 @@ describe("the metrics of queues", () => {
     expect(Number(valueOf("holdfast_queue_worker_errors", 'doing="claim"'))).toBeGreaterThan(0);
   });
 
+  it("count steps by how they ended, with their durations", async () => {
+    const numbers = prometheus({ tables: [queueMetrics] });
+    const at = bench();
+    const working = at.work([
+      handle(work, async ({ step }) => {
+        await step.run("slow", () => at.clock.sleep(500));
+        return step.run("bad", () => Promise.reject(new Error("broken")));
+      }),
+    ]);
+    await at.queue.enqueue(work, 1);
+    await at.clock.advance("1s");
+    await closed(working, at.clock);
+    const labels = '{queue="bench",task="work",outcome=';
+    const text = numbers.text();
+    numbers.close();
+    expect(text).toContain(`holdfast_queue_step_duration_seconds_sum${labels}"completed"} 0.5`);
+    expect(text).toContain(`holdfast_queue_step_duration_seconds_count${labels}"failed"} 1`);
+  });
+
   it("count what was added, and show how full a queue is while somebody looks", async () => {
     const numbers = prometheus({ tables: [queueMetrics] });
     const { queue, clock, store } = bench();

@@ -29,8 +29,8 @@ describe.skipIf(databaseUrl === "")("any history of a queue in PostgreSQL", () =
   // Each takes one guard out of the functions, as they are created.
   const mutants: Readonly<Record<string, readonly [guard: string, broken: string]>> = {
     compares_no_fences: [
-      "and state = 5 and fence = the_fence and due > now for update;\n  return t;",
-      "and state = 5 and due > now for update;\n  return t;",
+      "and state = 5 and fence = the_fence and coalesce(due, 0) > now for update;\n  return t;",
+      "and state = 5 and coalesce(due, 0) > now for update;\n  return t;",
     ],
     is_a_millisecond_late: ["due <= now\n      order by due, num", "due < now\n      order by due, num"],
     gives_one_fence: ["fence = fence + c.tasks", "fence = fence"],

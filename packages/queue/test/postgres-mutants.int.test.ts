@@ -50,8 +50,8 @@ describe.skipIf(databaseUrl === "")("the suite, on a PostgreSQL store that", () 
       "refuses a worker that slept through failure and redrive",
     ],
     "does not compare fences": [
-      "state = 5 and fence = the_fence and due > now for update;",
-      "state = 5 and due > now for update;",
+      "state = 5 and fence = the_fence and coalesce(due, 0) > now for update;",
+      "state = 5 and coalesce(due, 0) > now for update;",
       "refuses every write of a worker whose lease has ended",
     ],
     "starts its fences anew": [

@@ -100,7 +100,7 @@ describe.skipIf(databaseUrl === "")("tasks in a caller's transaction", () => {
     const twice = defineTask<number, number, number>({
       name: "twice",
       attempts: 3,
-      backoff: undefined as never,
+      backoff: explicitWaits("10ms"),
     });
     const working = worker(
       tasks,

@@ -4,6 +4,7 @@ import { autoscaleApi } from "@holdfast/queue/http";
 import { fileBlobs } from "@holdfast/queue/blobs";
 import { compressed, encrypted, offloaded } from "@holdfast/queue/codec";
 import { queueDashboard } from "@holdfast/queue/dashboard";
+import { postgresTaskMigrations, postgresTaskStore } from "@holdfast/queue/postgres";
 import { fileJournal } from "@holdfast/queue/file";
 import { redisTaskStore } from "@holdfast/queue/redis";
 import { threadHandler } from "@holdfast/queue/threads";
@@ -41,4 +42,6 @@ const dashboard = queueDashboard({ queues: [numbers], authorize: () => ({ readOn
 const page = await dashboard(new Request("http://localhost/queues/page.js"));
 assert.equal(page.headers.get("content-type"), "text/javascript; charset=utf-8");
 await dashboard.close();
+assert.equal(typeof postgresTaskStore, "function");
+assert.match(postgresTaskMigrations()[0].name, /^queue:/);
 assert.equal(typeof fileJournal, "function");

@@ -17,6 +17,7 @@ export interface Parts {
   readonly intake: GpuPool;
   readonly breakers: CircuitBreakers;
   readonly predictions: Predictions;
+  readonly dashboard: Handler;
   readonly health: Health;
   readonly numbers: Prometheus;
   readonly page: Handler;
@@ -27,9 +28,12 @@ export interface Parts {
 /** Where tasks live. */
 export const TASKS = "/v1/tasks";
 
+/** Where one looks at them; from this machine alone. */
+export const DASHBOARD = "/queues";
+
 /** One handler for all of it. */
 export function routes(parts: Parts): Handler {
-  const { queue, pool, intake, breakers, predictions, health, numbers, page, onAdded } = parts;
+  const { queue, pool, intake, breakers, predictions, dashboard, health, numbers, page, onAdded } = parts;
   const tasks = taskApi({
     queue,
     base: TASKS,
@@ -66,6 +70,7 @@ export function routes(parts: Parts): Handler {
         if (answer.status === 202 && location !== null) onAdded(location.slice(TASKS.length + 1));
         return answer;
       }
+      if (isBelow(pathname, DASHBOARD)) return await dashboard(request);
       if (pathname === "/v1/state") return await state(request);
       if (isBelow(pathname, "/health")) return await health.handler(request);
       if (pathname === "/metrics") return await numbers.handler(request);

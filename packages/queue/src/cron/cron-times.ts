@@ -110,7 +110,8 @@ function zoneOf(timeZone: string): Zone {
 
 function parse(cron: string): Cron {
   try {
-    return new Cron(cron, { timezone: "UTC", paused: true, mode: "5-or-6-parts" });
+    // An offset, not a zone: asked without `Intl`, the parser answers in microseconds rather than in 250 of them.
+    return new Cron(cron, { utcOffset: 0, paused: true, mode: "5-or-6-parts" });
   } catch (error) {
     const why = error instanceof Error ? `: ${error.message}` : "";
     return optionsOf("schedule").refuse("cron", cron, `a cron expression of five or six fields${why}`);

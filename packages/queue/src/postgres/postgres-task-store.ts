@@ -150,6 +150,8 @@ export function postgresTaskStore(options: PostgresTaskStoreOptions): PostgresTa
     listener: listenerOf(options, pollMs),
     clock: options.clock ?? systemClock,
     pollMs,
+    // A PGlite has no connections.
+    keepsAlive: !("onNotification" in options.client),
     bounds: {
       maxEnded: integer("maxEnded", 1),
       maxDeadLetters: integer("maxDeadLetters", 1),

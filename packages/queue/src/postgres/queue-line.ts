@@ -17,6 +17,8 @@ export interface LineSettings {
   readonly listener: PgListener | undefined;
   readonly clock: Clock;
   readonly pollMs: number;
+  /** Whether those who wait keep the process running, as open connections do, also while there are none. */
+  readonly keepsAlive: boolean;
   readonly bounds: { readonly maxEnded: number; readonly maxDeadLetters: number; readonly maxEvents: number };
 }
 
@@ -184,17 +186,21 @@ export class QueueLine {
   }
 
   #lookIn(ms: number): void {
-    const { clock, pollMs } = this.settings;
+    const { clock, pollMs, keepsAlive } = this.settings;
     const at = clock.monotonic() + ms;
     if (this.#isClosed || at >= this.#timerAt) return;
     this.#timer?.cancel();
     this.#timerAt = at;
-    this.#timer = clock.setTimer(ms, () => {
-      this.#timerAt = Infinity;
-      // A message may have been lost, so each looks for itself from time to time.
-      if (clock.monotonic() - this.#lookedAt >= pollMs) this.#wakeAll();
-      else void this.#look();
-    });
+    this.#timer = clock.setTimer(
+      ms,
+      () => {
+        this.#timerAt = Infinity;
+        // A message may have been lost, so each looks for itself from time to time.
+        if (clock.monotonic() - this.#lookedAt >= pollMs) this.#wakeAll();
+        else void this.#look();
+      },
+      { keepAlive: keepsAlive && this.#wakeups.isWanted },
+    );
   }
 
   #wakeAll(): void {

@@ -29,7 +29,7 @@ export interface SagaStepOptions<Result, Output> extends StepOptions<Result, Out
   /**
    * Undoes the step. It is registered in the store before the step runs, so it also runs for a step of which nobody knows
    * whether it was done: then `outcome` is `undefined`. May run more than once, as steps do: make it idempotent, by its
-   * `idempotencyKey` or by asking first what there is to undo.
+   * `idempotencyKey` or by asking first what there is to undo. Steps cannot be used in it.
    */
   readonly compensate?: (outcome: Output | undefined, context: CompensationContext) => unknown;
   /** Once this step is done there is no way back: the rest is only tried again, and nothing is undone. */

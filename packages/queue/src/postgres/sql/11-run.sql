@@ -202,7 +202,7 @@ begin
   perform from holdfast_queue.tasks where queue = its_queue and id = the_id and fence = the_fence for update;
   now := holdfast_queue.now_ms();
   update holdfast_queue.tasks set state = LEAVING, finished_at = now, result = the_result, result_bytes = decode(the_bytes, 'base64')
-    where queue = its_queue and id = the_id and fence = the_fence and state = RUNNING and due > now;
+    where queue = its_queue and id = the_id and fence = the_fence and state = RUNNING and coalesce(due, 0) > now;
   if not found then
     return holdfast_queue.refusal(its_queue, the_id, the_fence, false);
   end if;

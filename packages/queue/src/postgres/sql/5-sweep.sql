@@ -81,16 +81,16 @@ end
 $$;
 
 -- Those that would go next go early when there are more than are to be kept.
-create function holdfast_queue.crowd_out(the_queue int, ended bigint, buried bigint) returns void language plpgsql as $$
+create function holdfast_queue.crowd_out(the_queue int, too_many bigint, too_many_failed bigint) returns void language plpgsql as $$
 #variable_conflict use_column
 begin
-  if ended > 0 then
+  if too_many > 0 then
     perform holdfast_queue.forget(the_queue, array(select id from holdfast_queue.tasks
-      where queue = the_queue and state in (COMPLETED, CANCELLED) order by due limit least(ended, 5000)));
+      where queue = the_queue and state in (COMPLETED, CANCELLED) order by due limit least(too_many, 5000)));
   end if;
-  if buried > 0 then
+  if too_many_failed > 0 then
     perform holdfast_queue.forget(the_queue, array(select id from holdfast_queue.tasks
-      where queue = the_queue and state = FAILED order by due limit least(buried, 5000)));
+      where queue = the_queue and state = FAILED order by due limit least(too_many_failed, 5000)));
   end if;
 end
 $$;

@@ -74,7 +74,7 @@ declare
   t holdfast_queue.tasks;
 begin
   select * into t from holdfast_queue.tasks
-    where queue = the_queue and id = the_id and state = RUNNING and fence = the_fence and due > now for update;
+    where queue = the_queue and id = the_id and state = RUNNING and fence = the_fence and coalesce(due, 0) > now for update;
   return t;
 end
 $$;
@@ -101,7 +101,7 @@ declare
   n record;
   p record;
 begin
-  -- Found one by one, by ID: a join could begin with all that run.
+  -- Found one by one, by ID, and what is due hidden from the planner: it could begin with all that run.
   with given as materialized (
     select u.*, (select t.ctid from holdfast_queue.tasks t where t.queue = the_queue and t.id = u.id) as tid
     from rows from (
@@ -112,7 +112,7 @@ begin
     update holdfast_queue.tasks t set state = COMPLETED, seq = t.seq + 1, finished_at = now, due = now + t.keep_ms, worker = null,
       input = null, input_bytes = null, result = g.result, result_bytes = decode(g.bytes, 'base64')
       from given g
-      where t.ctid = g.tid and t.fence = g.fence::bigint and t.state = RUNNING and t.due > now
+      where t.ctid = g.tid and t.fence = g.fence::bigint and t.state = RUNNING and coalesce(t.due, 0) > now
       returning t.id, g.place, t.flat, t.seq, t.grp, t.parent, t.parent_born, t.awaited, t.due, now - t.started_at as ran
   ), noted as (
     insert into holdfast_queue.events (queue, id, seq, at, body)
@@ -233,12 +233,12 @@ begin
   loop
     -- One that is locked is being completed by a transaction of its worker; nobody else gets it meanwhile.
     select * into t from holdfast_queue.tasks
-      where queue = the_queue and id = l.id and state = RUNNING and fence = l.fence and due > now for update skip locked;
+      where queue = the_queue and id = l.id and state = RUNNING and fence = l.fence and coalesce(due, 0) > now for update skip locked;
     if found then
       update holdfast_queue.tasks set due = now + the_lease_ms where queue = the_queue and id = l.id;
       answers := answers || '1'::text;
     elsif exists (select from holdfast_queue.tasks
-      where queue = the_queue and id = l.id and state = RUNNING and fence = l.fence and due > now)
+      where queue = the_queue and id = l.id and state = RUNNING and fence = l.fence and coalesce(due, 0) > now)
     then
       answers := answers || '1'::text;
     else

@@ -33,8 +33,8 @@ local function flush(key, changes, put, take, is_set)
   if m > 0 then send(take, key, takes, m) end
 end
 
--- Rows. What is added in one go is in `ready` in rows: one member has the IDs of tasks whose turns are STEP apart, under the score
--- of the first. It costs next to nothing, where a member for each would cost a quarter of all that is done for a new task.
+-- Rows. What is added in one go is in `ready` in rows: one member has the IDs of tasks whose turns are STEP apart, under the
+-- score of the first. It costs next to nothing, where a member for each would cost a quarter of all that is done for a new task.
 
 -- Puts a row there, what is left of it from a place on, which has a score. Blanks stand for those who have left it.
 local function put_row(ids, from, score)

@@ -17,11 +17,11 @@ local function offer(id, t)
   has_ready, news.has_work = true, true
 end
 
--- Takes a ready task out of its row. Rows of one priority do not overlap: it is the nearest one.
+-- Takes a ready task out of its row. Rows of one priority do not overlap: it is the nearest one, and mostly the nearest member.
 local function leave_row(id, score)
-  local from = 0
+  local from, size, found = 0, 1, nil
   repeat
-    local found = call('ZREVRANGEBYSCORE', READY, whole(score), whole(score - MAX_ROW * STEP), 'WITHSCORES', 'LIMIT', from, 10)
+    found = call('ZREVRANGEBYSCORE', READY, whole(score), whole(score - MAX_ROW * STEP), 'WITHSCORES', 'LIMIT', from, size)
     for index = 1, #found, 2 do
       if byte(found[index]) == 2 then
         local ids = cmsgpack.unpack(sub(found[index], 2))
@@ -32,8 +32,8 @@ local function leave_row(id, score)
         return put_row(ids, 1, tonumber(found[index + 1]))
       end
     end
-    from = from + 10
-  until #found < 20
+    from, size = from + size, 10
+  until #found == 0
 end
 
 local function withdraw(id, t)

@@ -62,8 +62,8 @@ local function add_special(id, kind, body, said)
   if said.k then call('HSET', DEDUP, said.k, id) end
   order = order + 1
   local t = { SCHEDULED, 1, (said.g or said.e) and 1 or 0, (said.k or said.g or said.p) and 1 or 0, 0, 1, 0, 0,
-    now + (said.w and 0 or kind.delay), 0, kind.keep, 0, 0, 1, kind.attempts, kind.losses, now, 0, kind.keep_failed,
-    kind.priority, order, next_turn(kind.priority, said.t, kind.cost), body, '', false }
+    now + (said.w and 0 or kind.delay), 0, kind.keep, '', 0, 0, 1, kind.attempts, kind.losses, now, 0, kind.keep_failed,
+    kind.priority, order, next_turn(kind.priority, said.t, kind.cost), body, false }
   t.more = { [NAME] = kind.name, [GROUP] = said.g, [SAID] = said.l, [KEY] = said.k, [TENANT] = said.t,
     [COST] = kind.cost ~= 60 and kind.cost or nil, [PARENT] = said.p, [EXPIRES] = said.e and now + said.e }
   records[id], dirty[id] = t, true
@@ -96,7 +96,7 @@ end
 -- Leases a task that is not new, or whose start concerns others.
 local function lease_again(id, worker, due)
   local t = find(id)
-  if t[AT_START] == 1 and not may_start(id, t) then return end
+  if not t or (t[AT_START] == 1 and not may_start(id, t)) then return end
   fence = fence + 1
   if t[FENCE] == 0 then counts[WAITED] = counts[WAITED] + now - t[STARTED] end
   t[ATTEMPT] = t[FAILURES] + 1

@@ -5,15 +5,16 @@
 -- Answers one answer for each call.
 --
 -- What calls change is kept in tables and written at the end: a hundred tasks cost a few commands, not hundreds.
--- A task is a record in the hash `tasks`: HOT and WARM (numbers), BODY (its input while it lives, its result once it has
--- completed), its worker, and REST (what few tasks have). `parts` has what is large or comes in any number, so that a change
+-- A task is a record in the hash `tasks`: HOT (numbers), its worker, WARM (numbers), BODY (its input while it lives, its result
+-- once it has completed), and REST (what few tasks have). `parts` has what is large or comes in any number, so that a change
 -- of state does not move it: large inputs and results, events, checkpoints.
 
 -- Names in capitals stand for what they are set to here, and are put in place as text. Lua 5.1 would pay for each of them
 -- anew for each function that uses it, in each run.
 local META, TASKS, PARTS = KEYS[1], KEYS[2], KEYS[3]
--- Sorted sets. Ready tasks that may run, by RANK and turn, alone or in rows: see core.lua. One for each other state: scheduled by when they are due, waiting by
--- when they wait no longer, running by when their leases end, ended ones by when they are forgotten.
+-- Sorted sets. Ready tasks that may run, by RANK and turn, alone or in rows: see core.lua. One for each other state: scheduled
+-- by when they are due, waiting by when they wait no longer, running by when their leases end, ended ones by when they are
+-- forgotten.
 local READY, SCHEDULED_BY, WAITING_BY, RUNNING_BY = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local COMPLETED_BY, CANCELLED_BY, BURIED_BY = KEYS[8], KEYS[9], KEYS[10]
 -- Failed ones in the order of failures. Tasks that expire and groups that wait for a token, by when they do.
@@ -32,12 +33,12 @@ local ADDED, STARTS, COMPLETIONS, FAILS, CANCELS, RETRIES, WAITED, RAN = 8, 9, 1
 -- STARTED: before the first start, since when it could have been started.
 local STATE, FLAT, AT_START, AT_END, ATTEMPT, SEQ, FENCE, DUE = 1, 2, 3, 4, 5, 6, 7, 8
 local STARTED, FINISHED, KEEP = 9, 10, 11
-local FAILURES, LOSSES, FIRST, MAX_ATTEMPTS, MAX_LOSSES = 12, 13, 14, 15, 16
-local ENQUEUED, BACKOFF, KEEP_FAILED, PRIORITY, ORDER, TURN, BODY, WORKER, REST = 17, 18, 19, 20, 21, 22, 23, 24, 25
-local HOT = '<BBBBI4I4ddddd'
-local RECORD = '<BBBBI4I4dddddI4I4I4I4I4dddhddI4c0Bc0'
--- Where what is behind HOT begins, and the body.
-local WARM_AT, BODY_AT = 53, 115
+local WORKER, FAILURES, LOSSES, FIRST, MAX_ATTEMPTS, MAX_LOSSES = 12, 13, 14, 15, 16, 17
+local ENQUEUED, BACKOFF, KEEP_FAILED, PRIORITY, ORDER, TURN, BODY, REST = 18, 19, 20, 21, 22, 23, 24, 25
+local HOT, HOT_AND_WORKER = '<BBBBI4I4dddddB', '<BBBBI4I4dddddBc0'
+local RECORD = '<BBBBI4I4dddddBc0I4I4I4I4I4dddhddI4c0'
+-- Where the worker's name begins; and while there is none, the body.
+local WORKER_AT, BODY_AT = 54, 116
 -- A larger body is not in the record; the one in the record is empty then.
 local MAX_BODY = 1024
 -- Fields of the rest, where there are any but the name. SAID: what it said of its group. BORN: the first ORDER of one that was

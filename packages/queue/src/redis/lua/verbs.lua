@@ -12,9 +12,9 @@ local function kinds_of_task()
       name = name, delay = delay, priority = priority, attempts = attempts, losses = losses, cost = cost,
       keep = keep, keep_failed = keep_failed, has_more = has_more, rank = (1000 - priority) * RANK,
       is_plain = delay == 0 and not has_more, flow = flow_of(priority),
-      before = spack('<BBBBI4I4dddddI4I4I4I4I4dddh', IS_READY, 1, 0, 0, 0, 1, 0, 0, now, 0, keep,
+      before = spack('<BBBBI4I4dddddBI4I4I4I4I4dddh', IS_READY, 1, 0, 0, 0, 1, 0, 0, now, 0, keep, 0,
         0, 0, 1, attempts, losses, now, 0, keep_failed, priority),
-      behind = '\0' .. cmsgpack.pack({ name }),
+      behind = cmsgpack.pack({ name }),
     }
   end
   return kinds
@@ -106,21 +106,19 @@ end
 
 -- Leases a task. Answers its input, and what else its worker wants to know of it: 0 if it is new. Answers nothing when it may not
 -- start.
-local function lease(id, worker, worker_text, due)
+local function lease(id, worker, due)
   local raw = records[id] == nil and raws[id]
   if not raw then return rest().lease_again(id, worker, due) end
   local _, flat, at_start, at_end, _, seq, _, _, since, _, keep = sunpack(HOT, raw)
   -- What most are: new.
   if flat == 0 or seq > 1 or at_start == 1 then return rest().lease_again(id, worker, due) end
   fence = fence + 1
-  local body, worker_at = sunpack('<I4c0', raw, BODY_AT)
-  write(id, spack(HOT, RUNNING, 1, 0, at_end, 1, 2, fence, due, now, 0, keep)
-    .. sub(raw, WARM_AT, worker_at - 1) .. worker_text .. sub(raw, worker_at + 1))
+  write(id, spack(HOT_AND_WORKER, RUNNING, 1, 0, at_end, 1, 2, fence, due, now, 0, keep, #worker, worker) .. sub(raw, WORKER_AT))
   counts[WAITED] = counts[WAITED] + now - since
   counts[IS_READY], counts[RUNNING] = counts[IS_READY] - 1, counts[RUNNING] + 1
   running[id] = due
   if is_watched then wake(id) end
-  return body, 0
+  return (sunpack('<I4c0', raw, BODY_AT)), 0
 end
 
 -- Takes IDs of a row, up to `wanted` and to those whose turn is behind a score, and puts back what is left: alone what ten such
@@ -184,8 +182,7 @@ end
 local function claim()
   local worker, max, lease_ms = word(), number(), number()
   if max <= 0 or is_paused == 1 or counts[IS_READY] == 0 then return {} end
-  local worker_text, due = spack('Bc0', #worker, worker), now + lease_ms
-  local claimed, taken, count, wanted, ids = { fence + 1 }, {}, 0
+  local due, claimed, taken, count, wanted, ids = now + lease_ms, { fence + 1 }, {}, 0
   repeat
     flush_ready()
     wanted = max - count
@@ -194,7 +191,7 @@ local function claim()
     fetch(ids)
     for index = 1, #ids do
       local id = ids[index]
-      local input, more = lease(id, worker, worker_text, due)
+      local input, more = lease(id, worker, due)
       if input then
         claimed[3 * count + 2], claimed[3 * count + 4] = id, more
         claimed[3 * count + 3] = input ~= '' and input or rest().part('i' .. id)
@@ -215,15 +212,16 @@ end
 local function complete_plain(id, its_fence, result)
   local raw = records[id] == nil and raws[id]
   if not raw then return false end
-  local state, flat, at_start, at_end, attempt, seq, known_fence, due, started, _, keep = sunpack(HOT, raw)
+  local state, flat, at_start, at_end, attempt, seq, known_fence, due, started, _, keep, name_size = sunpack(HOT, raw)
   if state ~= RUNNING or flat ~= 1 or seq ~= 2 or at_end == 1 then return false end
   if known_fence ~= its_fence or now >= due then return false end
-  local _, body_end = sunpack('<I4c0', raw, BODY_AT)
+  local body_at = BODY_AT + name_size
+  local body_size = sunpack('<I4', raw, body_at)
   -- Large inputs and results take the long way.
-  if body_end == BODY_AT + 4 or #result > MAX_BODY then return false end
+  if body_size == 0 or #result > MAX_BODY then return false end
   local forgotten_at = now + keep
-  write(id, spack(HOT, COMPLETED, 1, at_start, 0, attempt, 3, known_fence, forgotten_at, started, now, keep)
-    .. sub(raw, WARM_AT, BODY_AT - 1) .. spack('<I4', #result) .. result .. sub(raw, body_end))
+  write(id, spack(HOT, COMPLETED, 1, at_start, 0, attempt, 3, known_fence, forgotten_at, started, now, keep, name_size)
+    .. sub(raw, WORKER_AT, body_at - 1) .. spack('<I4c0', #result, result) .. sub(raw, body_at + 4 + body_size))
   counts[RUNNING], counts[COMPLETED] = counts[RUNNING] - 1, counts[COMPLETED] + 1
   counts[COMPLETIONS], counts[RAN] = counts[COMPLETIONS] + 1, counts[RAN] + now - started
   running[id], completed[id] = false, forgotten_at

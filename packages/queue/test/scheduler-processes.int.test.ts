@@ -1,4 +1,4 @@
-// Real schedulers on a real Redis, killed in a loop.
+// Real schedulers on a real Redis and a real PostgreSQL, killed in a loop.
 import type { ChildProcess } from "node:child_process";
 import { spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -6,37 +6,67 @@ import { fileURLToPath } from "node:url";
 import { seededRandom } from "@holdfast/core";
 import { REDIS_CLIENT_OPTIONS } from "@holdfast/core/redis";
 import type { QueueStore } from "@holdfast/queue";
+import { postgresTaskStore } from "@holdfast/queue/postgres";
 import { redisTaskStore } from "@holdfast/queue/redis";
 import { Redis } from "ioredis";
+import pg from "pg";
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
-import { startRedis } from "../../../tools/services/index.mjs";
+import { startPostgres, startRedis } from "../../../tools/services/index.mjs";
 
-const SCHEDULER = fileURLToPath(new URL("./fixtures/redis-scheduler.mjs", import.meta.url));
-const PREFIX = "cron:";
+const SCHEDULER = fileURLToPath(new URL("./fixtures/scheduler.mjs", import.meta.url));
 const PROCESSES = 3;
 const RUN_MS = 12_000;
 
-describe.skipIf(!inject("startsRedis"))("schedulers on Redis whose processes die (pitfall 7)", () => {
-  let server: Awaited<ReturnType<typeof startRedis>>;
-  let client: Redis;
+interface Server {
+  readonly url: string;
+  readonly store: QueueStore;
+  readonly stop: () => Promise<unknown>;
+}
+
+async function redis(): Promise<Server> {
+  const server = await startRedis({ appendOnly: true });
+  const client = new Redis(server.url, { ...REDIS_CLIENT_OPTIONS, retryStrategy: () => 50 });
+  client.on("error", () => {});
+  const stop = async (): Promise<void> => {
+    client.disconnect();
+    await server.stop();
+  };
+  return { url: server.url, store: redisTaskStore({ client }), stop };
+}
+
+async function postgres(): Promise<Server> {
+  const server = await startPostgres({ durable: true });
+  const pool = new pg.Pool({ connectionString: server.url, connectionTimeoutMillis: 1_000 });
+  pool.on("error", () => {});
+  const stop = async (): Promise<void> => {
+    await pool.end();
+    await server.stop();
+  };
+  return { url: server.url, store: postgresTaskStore({ client: pool }), stop };
+}
+
+const servers = [
+  { kind: "redis", open: redis, isThere: inject("startsRedis") },
+  { kind: "postgres", open: postgres, isThere: inject("startsPostgres") },
+].filter(({ isThere }) => isThere);
+
+describe.each(servers)("schedulers on $kind whose processes die (pitfall 7)", ({ kind, open }) => {
+  let server: Server;
   let store: QueueStore;
   const running: ChildProcess[] = [];
 
   beforeEach(async () => {
-    server = await startRedis({ appendOnly: true });
-    client = new Redis(server.url, { ...REDIS_CLIENT_OPTIONS, retryStrategy: () => 50 });
-    client.on("error", () => {});
-    store = redisTaskStore({ client, prefix: PREFIX });
+    server = await open();
+    store = server.store;
   });
   afterEach(async () => {
     for (const child of running.splice(0)) child.kill("SIGKILL");
     await store.close();
-    client.disconnect();
     await server.stop();
   });
 
   const start = (): void => {
-    running.push(spawn(process.execPath, [SCHEDULER, server.url, PREFIX], { stdio: "ignore" }));
+    running.push(spawn(process.execPath, [SCHEDULER, kind, server.url], { stdio: "ignore" }));
   };
 
   async function timesOf(key: string): Promise<readonly number[]> {
@@ -48,6 +78,7 @@ describe.skipIf(!inject("startsRedis"))("schedulers on Redis whose processes die
   it("add a task for each second, and none twice", { timeout: 90_000 }, async () => {
     const random = seededRandom(7);
     for (let one = 0; one < PROCESSES; one += 1) start();
+    while ((await store.schedules("ticks")).length < 2) await sleep(100);
     let kills = 0;
     const until = Date.now() + RUN_MS;
     while (Date.now() < until) {
