@@ -189,7 +189,9 @@ describe("the inference service", () => {
       await response.body?.cancel();
     }
     expect(taken.length).toBe(MAX_LIVE_TASKS - blockers.length);
-    expect([refused?.status, refused?.headers.get("retry-after")]).toEqual([503, "5"]);
+    expect(refused?.status).toBe(503);
+    // By what was measured: overload.int.test.ts waits for it.
+    expect(refused?.headers.get("retry-after")).toMatch(/^[1-9]\d*$/);
     await Promise.all(blockers.map((task) => client.cancel(task)));
     for (const task of taken) expect((await client.stream(task)).at(-1)?.type).toBe("completed");
   });
