@@ -1,6 +1,6 @@
 // Holds every acknowledged task to its promise: it ends once, and what is counted is what is there.
 
-/** @typedef {import("../../packages/queue/src/store.ts").QueueStore} QueueStore */
+/** @typedef {import("../../packages/queue/src/store/store.ts").QueueStore} QueueStore */
 
 /**
  * @typedef {object} Verdict

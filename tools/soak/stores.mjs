@@ -2,7 +2,7 @@
 import { Redis } from "ioredis";
 import { dist } from "./dist.mjs";
 
-/** @typedef {import("../../packages/queue/src/store.ts").QueueStore} QueueStore */
+/** @typedef {import("../../packages/queue/src/store/store.ts").QueueStore} QueueStore */
 /** @typedef {"memory" | "journal" | "redis" | "postgres"} StoreKind */
 
 /**

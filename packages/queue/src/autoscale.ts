@@ -1,8 +1,8 @@
 // How many workers a queue wants, from two looks at it.
 import { optionsOf } from "@holdfast/core";
 import type { Duration } from "@holdfast/core";
-import type { Queue } from "./queue-contract.ts";
-import type { QueueMeter, QueueStats } from "./store.ts";
+import type { Queue } from "./queue/queue-contract.ts";
+import type { QueueMeter, QueueStats } from "./store/store.ts";
 
 /** A look at a queue. */
 export interface QueueMeasure {

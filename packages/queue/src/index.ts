@@ -10,7 +10,7 @@ export type {
   EnqueueOptions,
   GroupOptions,
   WhenFull,
-} from "./enqueue-options.ts";
+} from "./queue/enqueue-options.ts";
 export {
   InvalidPayloadError,
   NoHandlerError,
@@ -27,23 +27,23 @@ export {
   UnserializableError,
   WorkerClosingError,
 } from "./errors.ts";
-export { explicitWaits } from "./explicit-waits.ts";
-export { flow } from "./flow.ts";
-export type { EnqueuedFlow, FlowNode, FlowOptions } from "./flow.ts";
-export { handle } from "./handler.ts";
-export type { TaskContext, TaskHandler } from "./handler.ts";
+export { explicitWaits } from "./worker/explicit-waits.ts";
+export { flow } from "./queue/flow.ts";
+export type { EnqueuedFlow, FlowNode, FlowOptions } from "./queue/flow.ts";
+export { handle } from "./worker/handler.ts";
+export type { TaskContext, TaskHandler } from "./worker/handler.ts";
 export type { JournalSource, QueueJournal } from "./memory/journal.ts";
 export { MEMORY_STORE_DEFAULTS, memoryStore } from "./memory/memory-store.ts";
 export type { MemoryStoreOptions } from "./memory/memory-store.ts";
 export type { MemoryBounds } from "./memory/task-board.ts";
 export { queueMetrics } from "./metrics.ts";
-export { decodePayload, encodePayload } from "./payload.ts";
-export type { Payload } from "./payload.ts";
-export type { PayloadFormat, PayloadOf } from "./payload-format.ts";
-export { queue } from "./queue.ts";
-export { QUEUE_DEFAULTS } from "./queue-contract.ts";
-export type { Queue, QueueOptions, WaitOptions } from "./queue-contract.ts";
-export { EXPIRED, MAX_SCHEDULES, MAX_TENANTS, MAX_WEIGHT, turnCost } from "./store.ts";
+export { decodePayload, encodePayload } from "./task/payload.ts";
+export type { Payload } from "./task/payload.ts";
+export type { PayloadFormat, PayloadOf } from "./task/payload-format.ts";
+export { queue } from "./queue/queue.ts";
+export { QUEUE_DEFAULTS } from "./queue/queue-contract.ts";
+export type { Queue, QueueOptions, WaitOptions } from "./queue/queue-contract.ts";
+export { EXPIRED, MAX_SCHEDULES, MAX_TENANTS, MAX_WEIGHT, turnCost } from "./store/store.ts";
 export type { Steps, WaitForOptions, WaitForTimeout } from "./steps/contract.ts";
 export { SAGA_DEFAULTS } from "./steps/saga-contract.ts";
 export type { CompensationContext, Saga, SagaOptions, SagaStepOptions } from "./steps/saga-contract.ts";
@@ -76,13 +76,13 @@ export type {
   QueueMeasuredEvent,
   QueueMeasureFailedEvent,
 } from "./queue-gauges.ts";
-export type * from "./store.ts";
-export { defineTask, TASK_DEFAULTS } from "./task.ts";
-export type { TaskDefinition, TaskOptions, Upcaster } from "./task.ts";
-export { uuidV7 } from "./task-id.ts";
-export type { RandomBytes, TaskIdMaker } from "./task-id.ts";
-export { hasEnded } from "./task-status.ts";
-export type { TraceCarrier } from "./task-meta.ts";
+export type * from "./store/store.ts";
+export { defineTask, TASK_DEFAULTS } from "./task/task.ts";
+export type { TaskDefinition, TaskOptions, Upcaster } from "./task/task.ts";
+export { uuidV7 } from "./task/task-id.ts";
+export type { RandomBytes, TaskIdMaker } from "./task/task-id.ts";
+export { hasEnded } from "./task/task-status.ts";
+export type { TraceCarrier } from "./task/task-meta.ts";
 export type {
   TaskEvent,
   TaskEventBody,
@@ -90,15 +90,15 @@ export type {
   TaskPhase,
   TaskState,
   TaskStatus,
-} from "./task-status.ts";
-export type { ProcessingTask, SendingTasks, TaskTracing } from "./task-tracing.ts";
-export type { TasksAddedEvent } from "./tasks-added.ts";
-export { worker } from "./worker.ts";
-export { WORKER_DEFAULTS } from "./worker-contract.ts";
+} from "./task/task-status.ts";
+export type { ProcessingTask, SendingTasks, TaskTracing } from "./task/task-tracing.ts";
+export type { TasksAddedEvent } from "./queue/tasks-added.ts";
+export { worker } from "./worker/worker.ts";
+export { WORKER_DEFAULTS } from "./worker/worker-contract.ts";
 export type {
   RunEndedEvent,
   Worker,
   WorkerCloseReport,
   WorkerErrorEvent,
   WorkerOptions,
-} from "./worker-contract.ts";
+} from "./worker/worker-contract.ts";

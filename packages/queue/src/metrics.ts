@@ -3,8 +3,8 @@ import type { MetricRule, MetricTable } from "@holdfast/core";
 import { channelMetrics } from "@holdfast/core";
 import type { QueueMeasuredEvent } from "./queue-gauges.ts";
 import type { StepEndedEvent } from "./steps/step-contract.ts";
-import type { TasksAddedEvent } from "./tasks-added.ts";
-import type { RunEndedEvent, WorkerErrorEvent } from "./worker-contract.ts";
+import type { TasksAddedEvent } from "./queue/tasks-added.ts";
+import type { RunEndedEvent, WorkerErrorEvent } from "./worker/worker-contract.ts";
 
 /** Upper bounds in seconds: runs take from milliseconds to minutes. */
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];

@@ -2,8 +2,8 @@
 import type { Clock, Duration } from "@holdfast/core";
 import { asError, channel, optionsOf } from "@holdfast/core";
 import { measureQueue } from "./autoscale.ts";
-import type { Queue } from "./queue-contract.ts";
-import { answered } from "./store-deadline.ts";
+import type { Queue } from "./queue/queue-contract.ts";
+import { answered } from "./store/store-deadline.ts";
 
 export interface QueueGaugesOptions {
   /** @defaultValue "15s" */

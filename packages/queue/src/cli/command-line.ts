@@ -2,7 +2,7 @@
 import { parseArgs } from "node:util";
 import { toMs } from "@holdfast/core";
 import type { Duration } from "@holdfast/core";
-import type { TaskState } from "../task-status.ts";
+import type { TaskState } from "../task/task-status.ts";
 import { CliUsageError } from "./cli-errors.ts";
 
 export type CommandName =

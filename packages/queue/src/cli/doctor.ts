@@ -1,6 +1,6 @@
 // What the doctor looks at in a queue, whatever its store.
 import { duration } from "../operate/format.ts";
-import type { Queue } from "../queue-contract.ts";
+import type { Queue } from "../queue/queue-contract.ts";
 
 /** One thing that was looked at. A `fault` loses tasks or keeps them from being run; a `warning` is worth a look. */
 export interface Check {

@@ -6,10 +6,10 @@ import {
   postgresTaskMigrations,
   postgresTaskStore,
 } from "../postgres/postgres-task-store.ts";
-import type { Queue } from "../queue-contract.ts";
-import { queue } from "../queue.ts";
+import type { Queue } from "../queue/queue-contract.ts";
+import { queue } from "../queue/queue.ts";
 import { redisTaskStore } from "../redis/redis-task-store.ts";
-import type { QueueStore } from "../store.ts";
+import type { QueueStore } from "../store/store.ts";
 import { MissingPeerError } from "./cli-errors.ts";
 import type { CommandLine, Server } from "./command-line.ts";
 import type { Check } from "./doctor.ts";

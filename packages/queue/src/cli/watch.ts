@@ -1,8 +1,8 @@
 // Throughput as it is: one line for each look.
 import type { Clock } from "@holdfast/core";
 import { amount, duration } from "../operate/format.ts";
-import type { Queue } from "../queue-contract.ts";
-import type { QueueMeter, QueueStats } from "../store.ts";
+import type { Queue } from "../queue/queue-contract.ts";
+import type { QueueMeter, QueueStats } from "../store/store.ts";
 import type { CommandLine } from "./command-line.ts";
 
 interface Look {

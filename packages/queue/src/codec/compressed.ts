@@ -1,7 +1,7 @@
 // Payloads that are large enough to be worth it, deflated.
 import { optionsOf } from "@holdfast/core";
 import { PayloadTooLargeError } from "../errors.ts";
-import type { Payload } from "../payload.ts";
+import type { Payload } from "../task/payload.ts";
 import { envelope, fieldsOf, isEnvelope } from "./envelope.ts";
 import { PayloadTamperedError } from "./errors.ts";
 import { bytesPayload, payloadBytes } from "./payload-bytes.ts";

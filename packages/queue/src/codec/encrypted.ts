@@ -1,6 +1,6 @@
 // Payloads encrypted with AES-256-GCM, each bound to its task.
 import { optionsOf } from "@holdfast/core";
-import type { Payload } from "../payload.ts";
+import type { Payload } from "../task/payload.ts";
 import { envelope, fieldsOf } from "./envelope.ts";
 import { PayloadKeyError, PayloadTamperedError } from "./errors.ts";
 import { bytesPayload, payloadBytes } from "./payload-bytes.ts";

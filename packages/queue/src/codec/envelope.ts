@@ -1,5 +1,5 @@
 // How a codec marks what it has made: the text is a JSON array that begins with the codec's own word.
-import type { Payload } from "../payload.ts";
+import type { Payload } from "../task/payload.ts";
 
 /** What a codec puts in place of a payload. */
 export function envelope(

@@ -1,5 +1,5 @@
 // A payload as one run of bytes: a count, the lengths, the text in UTF-8, the blobs.
-import type { Payload } from "../payload.ts";
+import type { Payload } from "../task/payload.ts";
 
 /** Bytes of a length, most significant first. */
 const WORD = 4;

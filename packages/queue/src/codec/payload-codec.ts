@@ -1,5 +1,5 @@
 // What a codec is: it turns payloads into others on their way into the store, and back on their way out.
-import type { Payload } from "../payload.ts";
+import type { Payload } from "../task/payload.ts";
 
 /** Which payload it is. Together the fields name it in its store. */
 export interface PayloadPlace {

@@ -1,7 +1,7 @@
 // Deletes the blobs of tasks that are forgotten.
 import type { Duration } from "@holdfast/core";
 import { optionsOf } from "@holdfast/core";
-import type { Queue } from "../queue-contract.ts";
+import type { Queue } from "../queue/queue-contract.ts";
 import type { BlobEntry, BlobStore } from "./blob-store.ts";
 import { callBlobs } from "./blob-store.ts";
 import { taskOfKey } from "./offloaded.ts";

@@ -1,7 +1,12 @@
 // A task that is to be added by itself, again and again.
 import type { Duration } from "@holdfast/core";
 import { optionsOf } from "@holdfast/core";
-import type { EnqueueCallOptions, EnqueuedTask, EnqueueItem, EnqueueOptions } from "../enqueue-options.ts";
+import type {
+  EnqueueCallOptions,
+  EnqueuedTask,
+  EnqueueItem,
+  EnqueueOptions,
+} from "../queue/enqueue-options.ts";
 import type { Times } from "./cron-times.ts";
 import { cronTimes, everyTimes } from "./cron-times.ts";
 

@@ -2,10 +2,10 @@
 import type { Clock, Duration } from "@holdfast/core";
 import { asError, channel, exponential, optionsOf, systemClock, systemRandom } from "@holdfast/core";
 import type { Random } from "@holdfast/core";
-import type { EnqueueItem } from "../enqueue-options.ts";
-import type { Queue } from "../queue-contract.ts";
-import type { Schedule } from "../store.ts";
-import { answered } from "../store-deadline.ts";
+import type { EnqueueItem } from "../queue/enqueue-options.ts";
+import type { Queue } from "../queue/queue-contract.ts";
+import type { Schedule } from "../store/store.ts";
+import { answered } from "../store/store-deadline.ts";
 import { latestTime } from "./cron-times.ts";
 import { TooManySchedulesError } from "./errors.ts";
 import type { ScheduleEntry } from "./schedule.ts";

@@ -2,9 +2,9 @@
 import type { Clock } from "@holdfast/core";
 import { errorTypeOf } from "@holdfast/core";
 import { TaskNotFoundError } from "../errors.ts";
-import type { Queue } from "../queue-contract.ts";
-import type { QueueStats } from "../store.ts";
-import type { TaskEvent, TaskState, TaskStatus } from "../task-status.ts";
+import type { Queue } from "../queue/queue-contract.ts";
+import type { QueueStats } from "../store/store.ts";
+import type { TaskEvent, TaskState, TaskStatus } from "../task/task-status.ts";
 import type { Sampler } from "./sampler.ts";
 import type { CheckpointView, QueueSummary, ScheduleView, TaskList, TaskView } from "./views.ts";
 

@@ -2,7 +2,7 @@
 import type { Channel, Clock } from "@holdfast/core";
 import { channel, readJson, RequestError } from "@holdfast/core";
 import { discardAll, redriveAll } from "../operate/every-dead-letter.ts";
-import type { Queue } from "../queue-contract.ts";
+import type { Queue } from "../queue/queue-contract.ts";
 import type { Action, ActionOutcome } from "./views.ts";
 
 /** Somebody has changed something from a dashboard. */

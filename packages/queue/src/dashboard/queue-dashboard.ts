@@ -1,7 +1,7 @@
 // The dashboard: a page and the JSON it lives on, behind an authorization that has to be said.
 import type { Clock, Duration } from "@holdfast/core";
 import { optionsOf, systemClock } from "@holdfast/core";
-import type { Queue } from "../queue-contract.ts";
+import type { Queue } from "../queue/queue-contract.ts";
 import type { Authorize } from "./access.ts";
 import { accessOf } from "./access.ts";
 import type { Watched } from "./answers.ts";

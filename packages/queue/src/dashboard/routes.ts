@@ -1,8 +1,8 @@
 // Every address of the dashboard: the page's files, the JSON it lives on, and what changes something.
 import type { Clock } from "@holdfast/core";
 import { problemResponse, RequestError } from "@holdfast/core";
-import type { Queue } from "../queue-contract.ts";
-import type { TaskState } from "../task-status.ts";
+import type { Queue } from "../queue/queue-contract.ts";
+import type { TaskState } from "../task/task-status.ts";
 import type { Verdict } from "./access.ts";
 import { assertOwnPage } from "./access.ts";
 import type { Watched } from "./answers.ts";

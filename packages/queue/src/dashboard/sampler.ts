@@ -1,7 +1,7 @@
 // Looks at a queue's meter again and again and keeps an hour of it: throughput and latency are differences.
 import type { Clock, Timer } from "@holdfast/core";
-import type { Queue } from "../queue-contract.ts";
-import type { QueueMeter } from "../store.ts";
+import type { Queue } from "../queue/queue-contract.ts";
+import type { QueueMeter } from "../store/store.ts";
 import type { Point } from "./views.ts";
 
 interface Sample {

@@ -1,6 +1,6 @@
 // What the page is told, in JSON: shapes alone, shared by the handler and the page.
-import type { QueueStats } from "../store.ts";
-import type { TaskEvent, TaskState, TaskStatus } from "../task-status.ts";
+import type { QueueStats } from "../store/store.ts";
+import type { TaskEvent, TaskState, TaskStatus } from "../task/task-status.ts";
 
 /** A queue at a glance. */
 export interface QueueSummary {

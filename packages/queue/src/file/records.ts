@@ -3,7 +3,7 @@ import { crc32 } from "node:zlib";
 import type { Call, ChangeArgs, ChangeResult, ChangeVerb, JournalSource } from "../memory/journal.ts";
 import type { KeptQueue, KeptTask } from "../memory/kept-queue.ts";
 import type { MemoryBounds } from "../memory/task-board.ts";
-import type { LeaseRef } from "../store.ts";
+import type { LeaseRef } from "../store/store.ts";
 import { checkpointWith, packed, settlementWith, taskWith, unpacked } from "./payload-json.ts";
 
 export type JournalRecord = readonly [kind: string, ...fields: readonly unknown[]];

@@ -4,8 +4,8 @@ import { optionsOf, problemResponse, RequestError } from "@holdfast/core";
 import type { Duration } from "@holdfast/core";
 import type { AutoscaleOptions, QueueMeasure } from "../autoscale.ts";
 import { autoscaleLimits, autoscaleSignal, measureQueue } from "../autoscale.ts";
-import type { Queue } from "../queue-contract.ts";
-import { answered } from "../store-deadline.ts";
+import type { Queue } from "../queue/queue-contract.ts";
+import { answered } from "../store/store-deadline.ts";
 
 export interface AutoscaleApiOptions extends AutoscaleOptions {
   readonly queue: Queue;

@@ -1,7 +1,7 @@
 // A task's events as Server-Sent Events, resumable by `Last-Event-ID` (HTML standard, §9.2).
 import type { Clock } from "@holdfast/core";
-import type { Queue } from "../queue-contract.ts";
-import type { TaskEvent } from "../task-status.ts";
+import type { Queue } from "../queue/queue-contract.ts";
+import type { TaskEvent } from "../task/task-status.ts";
 
 /** How often a comment keeps an idle stream open, in milliseconds. */
 const HEARTBEAT_MS = 15_000;

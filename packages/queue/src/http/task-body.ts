@@ -1,7 +1,7 @@
 // A task as HTTP shows it.
 import { retryAfterHeader } from "@holdfast/core";
-import type { TaskStatus } from "../task-status.ts";
-import { hasEnded } from "../task-status.ts";
+import type { TaskStatus } from "../task/task-status.ts";
+import { hasEnded } from "../task/task-status.ts";
 
 /** A task's representation: what `GET /:id` answers. Times in milliseconds since the epoch. */
 export type TaskBody = TaskStatus & {

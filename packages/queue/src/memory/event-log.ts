@@ -1,5 +1,5 @@
 // The latest events of one task.
-import type { TaskEvent, TaskEventBody } from "../task-status.ts";
+import type { TaskEvent, TaskEventBody } from "../task/task-status.ts";
 
 export class EventLog {
   readonly #events: TaskEvent[] = [];

@@ -1,7 +1,7 @@
 // A queue in memory as plain data, and back.
-import type { Payload } from "../payload.ts";
-import type { Checkpoint, NewTask, Schedule } from "../store.ts";
-import type { TaskEvent } from "../task-status.ts";
+import type { Payload } from "../task/payload.ts";
+import type { Checkpoint, NewTask, Schedule } from "../store/store.ts";
+import type { TaskEvent } from "../task/task-status.ts";
 import { adopt } from "./family.ts";
 import type { QueueState } from "./queue-state.ts";
 import type { KeptBoard } from "./task-board.ts";

@@ -1,7 +1,7 @@
 // The store of one process: exact, fast, gone with the process.
 import type { Clock, Timer } from "@holdfast/core";
 import { ClosedError, optionsOf, systemClock } from "@holdfast/core";
-import type { Payload } from "../payload.ts";
+import type { Payload } from "../task/payload.ts";
 import type {
   CancelOutcome,
   Checkpoint,
@@ -23,9 +23,9 @@ import type {
   Settlement,
   SignalOutcome,
   WriteOutcome,
-} from "../store.ts";
-import type { TaskState, TaskStatus } from "../task-status.ts";
-import { hasEnded } from "../task-status.ts";
+} from "../store/store.ts";
+import type { TaskState, TaskStatus } from "../task/task-status.ts";
+import { hasEnded } from "../task/task-status.ts";
 import type { ChangeArgs, ChangeResult, ChangeVerb, QueueJournal } from "./journal.ts";
 import { make } from "./journal.ts";
 import type { KeptQueue } from "./kept-queue.ts";

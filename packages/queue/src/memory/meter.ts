@@ -1,5 +1,5 @@
 // What has happened in a queue since its first task, in numbers.
-import type { QueueMeter } from "../store.ts";
+import type { QueueMeter } from "../store/store.ts";
 
 export type Counters = Omit<QueueMeter, "headAddedAt" | "paused">;
 

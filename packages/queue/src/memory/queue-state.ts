@@ -1,5 +1,5 @@
 // One queue in memory: every rule about who may change what.
-import type { Payload } from "../payload.ts";
+import type { Payload } from "../task/payload.ts";
 import type {
   CancelOutcome,
   Checkpoint,
@@ -16,10 +16,10 @@ import type {
   Settlement,
   SignalOutcome,
   WriteOutcome,
-} from "../store.ts";
-import { EXPIRED } from "../store.ts";
-import type { TaskFailure } from "../task-status.ts";
-import { hasEnded } from "../task-status.ts";
+} from "../store/store.ts";
+import { EXPIRED } from "../store/store.ts";
+import type { TaskFailure } from "../task/task-status.ts";
+import { hasEnded } from "../task/task-status.ts";
 import { Revocations } from "./revocations.ts";
 import { Schedules } from "./schedules.ts";
 import type { MemoryBounds } from "./task-board.ts";

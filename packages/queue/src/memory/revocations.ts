@@ -1,5 +1,5 @@
 // Leases that cancels have taken away, until their workers have heard of it.
-import type { RevokedLease } from "../store.ts";
+import type { RevokedLease } from "../store/store.ts";
 
 /** Workers remembered, and leases for each; a worker that is forgotten learns it when it renews. */
 const MAX_WORKERS = 1_000;

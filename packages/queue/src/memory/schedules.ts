@@ -1,6 +1,6 @@
 // When tasks are to be added by themselves: kept here, fired by whoever asks.
-import type { Schedule } from "../store.ts";
-import { MAX_SCHEDULES } from "../store.ts";
+import type { Schedule } from "../store/store.ts";
+import { MAX_SCHEDULES } from "../store/store.ts";
 
 export class Schedules {
   readonly #byKey = new Map<string, Schedule>();

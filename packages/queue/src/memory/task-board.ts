@@ -1,7 +1,7 @@
 // Where each task of one queue in memory is: by ID, by state, by when something happens to it, by whose turn it is.
-import type { NewTask, QueueMeter, QueueStats } from "../store.ts";
-import type { TaskEventBody, TaskState, TaskStatus } from "../task-status.ts";
-import { hasEnded } from "../task-status.ts";
+import type { NewTask, QueueMeter, QueueStats } from "../store/store.ts";
+import type { TaskEventBody, TaskState, TaskStatus } from "../task/task-status.ts";
+import { hasEnded } from "../task/task-status.ts";
 import { adopt, parted, released } from "./family.ts";
 import { IndexedHeap } from "./indexed-heap.ts";
 import { LinkedList } from "./linked-list.ts";

@@ -1,7 +1,7 @@
 // A task in memory.
-import type { NewTask } from "../store.ts";
-import type { Payload } from "../payload.ts";
-import type { TaskFailure, TaskPhase, TaskState, TaskStatus } from "../task-status.ts";
+import type { NewTask } from "../store/store.ts";
+import type { Payload } from "../task/payload.ts";
+import type { TaskFailure, TaskPhase, TaskState, TaskStatus } from "../task/task-status.ts";
 import { EventLog } from "./event-log.ts";
 import type { HeapOrder } from "./indexed-heap.ts";
 import type { LinkedList, ListNode } from "./linked-list.ts";

@@ -1,5 +1,5 @@
 // Which tasks of each group may start: the first ones, in the order they were added, as often as its bucket allows.
-import type { GroupLimit, NewTask } from "../store.ts";
+import type { GroupLimit, NewTask } from "../store/store.ts";
 import type { HeapOrder } from "./indexed-heap.ts";
 import { IndexedHeap } from "./indexed-heap.ts";
 import type { ListNode } from "./linked-list.ts";

@@ -1,6 +1,6 @@
 // Which turn a new task gets: start-time fair queueing among tenants (Goyal, Vin, Cheng 1996), for each priority.
-import type { NewTask } from "../store.ts";
-import { MAX_TENANTS, turnCost } from "../store.ts";
+import type { NewTask } from "../store/store.ts";
+import { MAX_TENANTS, turnCost } from "../store/store.ts";
 import type { HeapOrder } from "./indexed-heap.ts";
 import { IndexedHeap } from "./indexed-heap.ts";
 

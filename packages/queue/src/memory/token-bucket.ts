@@ -1,5 +1,5 @@
 // How often the tasks of a group may start: a token bucket in whole numbers, so that every store counts alike.
-import type { GroupLimit } from "../store.ts";
+import type { GroupLimit } from "../store/store.ts";
 
 type Rate = NonNullable<GroupLimit["rate"]>;
 

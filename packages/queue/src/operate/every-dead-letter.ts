@@ -1,6 +1,6 @@
 // Does something to all dead letters of a queue that were there when it began, a page at a time.
-import type { Queue } from "../queue-contract.ts";
-import type { RedriveOutcome } from "../store.ts";
+import type { Queue } from "../queue/queue-contract.ts";
+import type { RedriveOutcome } from "../store/store.ts";
 
 export interface SweepOptions {
   /** Most letters to be taken. */

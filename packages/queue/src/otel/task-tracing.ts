@@ -10,8 +10,8 @@ import {
   trace,
 } from "@opentelemetry/api";
 import { errorTypeOf, optionsOf } from "@holdfast/core";
-import type { TraceCarrier } from "../task-meta.ts";
-import type { ProcessingTask, SendingTasks, TaskTracing } from "../task-tracing.ts";
+import type { TraceCarrier } from "../task/task-meta.ts";
+import type { ProcessingTask, SendingTasks, TaskTracing } from "../task/task-tracing.ts";
 
 export interface TaskTracingOptions {
   /** @defaultValue the global one, also when it is registered later */

@@ -1,7 +1,7 @@
 // Whether a server is fit for tasks, and its schema the one that this version knows.
 import type { Migration, PgClient, PgRunner } from "@holdfast/core/postgres";
 import { migrate } from "@holdfast/core/postgres";
-import { StoreUnfitError } from "../store-unfit-error.ts";
+import { StoreUnfitError } from "../store/store-unfit-error.ts";
 
 /** The oldest version of PostgreSQL, as it numbers itself. */
 const OLDEST = 130_000;

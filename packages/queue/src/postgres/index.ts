@@ -7,4 +7,4 @@ export {
   postgresTaskStore,
 } from "./postgres-task-store.ts";
 export type { PostgresTaskStore, PostgresTaskStoreOptions } from "./postgres-task-store.ts";
-export { StoreUnfitError } from "../store-unfit-error.ts";
+export { StoreUnfitError } from "../store/store-unfit-error.ts";

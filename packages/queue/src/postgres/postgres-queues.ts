@@ -1,6 +1,6 @@
 // The verbs of a store in PostgreSQL: what is asked of the functions, and what their answers mean.
 import { fromStoredText, toStoredText } from "@holdfast/core/postgres";
-import type { Payload } from "../payload.ts";
+import type { Payload } from "../task/payload.ts";
 import type {
   CancelOutcome,
   Checkpoint,
@@ -22,8 +22,8 @@ import type {
   Settlement,
   SignalOutcome,
   WriteOutcome,
-} from "../store.ts";
-import type { TaskState, TaskStatus } from "../task-status.ts";
+} from "../store/store.ts";
+import type { TaskState, TaskStatus } from "../task/task-status.ts";
 import type { QueueLine } from "./queue-line.ts";
 import type { ClaimRow, StatusRow } from "./stored-task.ts";
 import { claimedTask, fromStoredPayload, taskEvent, taskStatus } from "./stored-task.ts";

@@ -16,7 +16,7 @@ import type {
   RevokedLease,
   Settlement,
   WriteOutcome,
-} from "../store.ts";
+} from "../store/store.ts";
 import { assertSchemaFit, assertServerFit } from "./fitness.ts";
 import { listeningBeside } from "./listening.ts";
 import { PostgresQueues } from "./postgres-queues.ts";

@@ -2,8 +2,8 @@
 import type { Clock, Timer } from "@holdfast/core";
 import type { PgListener, PgQueryable, PgRunner } from "@holdfast/core/postgres";
 import { sqlStateOf } from "@holdfast/core/postgres";
-import type { EnqueueResult, NewTask } from "../store.ts";
-import { Wakeups } from "../wakeups.ts";
+import type { EnqueueResult, NewTask } from "../store/store.ts";
+import { Wakeups } from "../store/wakeups.ts";
 import type { Words } from "./words.ts";
 import { enqueueOutcome, enqueueWords } from "./words.ts";
 

@@ -7,9 +7,9 @@ import type {
   NewTask,
   Settlement,
   WriteOutcome,
-} from "../store.ts";
-import { turnCost } from "../store.ts";
-import type { TaskEventBody } from "../task-status.ts";
+} from "../store/store.ts";
+import { turnCost } from "../store/store.ts";
+import type { TaskEventBody } from "../task/task-status.ts";
 import { toStoredPayload } from "./stored-task.ts";
 
 export const WRITTEN: WriteOutcome = { written: true };

@@ -1,6 +1,6 @@
 // New tasks as words of the script: what many have in common is said once.
-import type { NewTask } from "../store.ts";
-import { turnCost } from "../store.ts";
+import type { NewTask } from "../store/store.ts";
+import { turnCost } from "../store/store.ts";
 import { whole } from "./script-words.ts";
 import { toName, toStoredInput } from "./stored-task.ts";
 import type { Word } from "./word.ts";

@@ -2,7 +2,7 @@
 import type { Duration } from "@holdfast/core";
 import type { RedisClient } from "@holdfast/core/redis";
 import { inspectRedis } from "@holdfast/core/redis";
-import { StoreUnfitError } from "../store-unfit-error.ts";
+import { StoreUnfitError } from "../store/store-unfit-error.ts";
 
 /** Resolves when the server is fit for tasks: asks until it is. Rejects with what is wrong. */
 export function fitness(

@@ -2,7 +2,7 @@
 import type { Clock, Duration } from "@holdfast/core";
 import { optionsOf, systemClock } from "@holdfast/core";
 import { keyPrefix, redisRunner } from "@holdfast/core/redis";
-import type { QueueStore } from "../store.ts";
+import type { QueueStore } from "../store/store.ts";
 import { fitness } from "./fitness.ts";
 import { RedisQueues } from "./redis-queues.ts";
 import type { RedisQueueClient } from "./subscription.ts";

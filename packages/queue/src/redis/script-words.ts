@@ -7,7 +7,7 @@ import type {
   RevokedLease,
   Settlement,
   WriteOutcome,
-} from "../store.ts";
+} from "../store/store.ts";
 import { fromName, toName, toStoredPayload } from "./stored-task.ts";
 import type { Word } from "./word.ts";
 

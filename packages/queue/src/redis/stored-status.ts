@@ -1,5 +1,5 @@
 // What the script says of a task, as a status.
-import type { TaskFailure, TaskPhase, TaskStatus } from "../task-status.ts";
+import type { TaskFailure, TaskPhase, TaskStatus } from "../task/task-status.ts";
 import { fromName } from "./stored-task.ts";
 
 /** States by number, from 1. */

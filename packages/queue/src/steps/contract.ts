@@ -1,7 +1,7 @@
 // Durable steps as a handler sees them: what is done once stays done, and what takes long holds no slot.
 import type { Duration } from "@holdfast/core";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import type { TaskDefinition } from "../task.ts";
+import type { TaskDefinition } from "../task/task.ts";
 import type {
   ChildOutcome,
   ChildOutcomes,

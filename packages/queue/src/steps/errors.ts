@@ -1,6 +1,6 @@
 // What can go wrong with steps, one class per condition a handler treats differently.
 import { HoldfastError } from "@holdfast/core";
-import type { TaskFailure } from "../task-status.ts";
+import type { TaskFailure } from "../task/task-status.ts";
 import type { ChildOutcome } from "./children-contract.ts";
 
 /** A run came back to a step that was recorded as something else. `code: "STEP_MISMATCH"`; permanent. */

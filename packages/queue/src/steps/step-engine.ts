@@ -2,9 +2,9 @@
 import { channel, fingerprintOf } from "@holdfast/core";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { PermanentError, UnserializableError } from "../errors.ts";
-import { failureOf, isPermanent } from "../failure.ts";
-import { decodePayload } from "../payload.ts";
-import { parse } from "../task.ts";
+import { failureOf, isPermanent } from "../worker/failure.ts";
+import { decodePayload } from "../task/payload.ts";
+import { parse } from "../task/task.ts";
 import type { StepContext, StepEndedEvent, StepOptions } from "./step-contract.ts";
 import { StepMismatchError } from "./errors.ts";
 import { RunningStep } from "./step-context.ts";

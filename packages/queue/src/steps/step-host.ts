@@ -1,7 +1,7 @@
 // What steps ask of the run they belong to.
 import type { Random } from "@holdfast/core";
-import type { Queue } from "../queue-contract.ts";
-import type { ClaimedTask, Settlement, WriteOutcome } from "../store.ts";
+import type { Queue } from "../queue/queue-contract.ts";
+import type { ClaimedTask, Settlement, WriteOutcome } from "../store/store.ts";
 
 type Suspend = Extract<Settlement, { readonly kind: "suspend" }>;
 

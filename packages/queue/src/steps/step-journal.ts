@@ -1,10 +1,10 @@
 // What is recorded of a task's steps: read once when the first step asks, written under the lease.
 import { exponential, hasCode } from "@holdfast/core";
-import type { Payload } from "../payload.ts";
-import { decodePayload } from "../payload.ts";
-import type { PayloadOf } from "../payload-format.ts";
-import { answered } from "../store-deadline.ts";
-import type { TaskFailure } from "../task-status.ts";
+import type { Payload } from "../task/payload.ts";
+import { decodePayload } from "../task/payload.ts";
+import type { PayloadOf } from "../task/payload-format.ts";
+import { answered } from "../store/store-deadline.ts";
+import type { TaskFailure } from "../task/task-status.ts";
 import { STEP_LIMITS } from "./step-contract.ts";
 import { TooManyStepsError } from "./errors.ts";
 import { eventCheckpoint } from "./step-names.ts";

@@ -1,8 +1,8 @@
 // The steps of one run of a task.
 import { optionsOf } from "@holdfast/core";
-import { isPermanent } from "../failure.ts";
-import type { TaskDefinition } from "../task.ts";
-import { parse } from "../task.ts";
+import { isPermanent } from "../worker/failure.ts";
+import type { TaskDefinition } from "../task/task.ts";
+import { parse } from "../task/task.ts";
 import { checkCompleted, joinChildren, spawnChild } from "./child-steps.ts";
 import type {
   ChildOutcome,
@@ -13,7 +13,7 @@ import type {
 } from "./children-contract.ts";
 import type { Steps, WaitForOptions, WaitForTimeout } from "./contract.ts";
 import type { StepContext, StepOptions } from "./step-contract.ts";
-import type { TaskFailure } from "../task-status.ts";
+import type { TaskFailure } from "../task/task-status.ts";
 import { EventTimeoutError, SagaOpenError } from "./errors.ts";
 import type { Saga, SagaOptions } from "./saga-contract.ts";
 import { SagaRun } from "./saga.ts";

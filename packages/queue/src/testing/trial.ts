@@ -1,5 +1,5 @@
 // One clause on trial: a fresh store, one queue, and short words for what is asked of it.
-import type { Payload } from "../payload.ts";
+import type { Payload } from "../task/payload.ts";
 import type {
   ClaimedTask,
   ClaimRequest,
@@ -12,8 +12,8 @@ import type {
   SignalOutcome,
   TaskReport,
   WriteOutcome,
-} from "../store.ts";
-import type { TaskState, TaskStatus } from "../task-status.ts";
+} from "../store/store.ts";
+import type { TaskState, TaskStatus } from "../task/task-status.ts";
 import { ensure, present, same } from "@holdfast/core/testing";
 
 /** What the suite is run on. */

@@ -4,7 +4,7 @@ import { Worker as Thread } from "node:worker_threads";
 import type { Clock, Timer } from "@holdfast/core";
 import { asError } from "@holdfast/core";
 import { PermanentError } from "../errors.ts";
-import type { TaskContext } from "../handler.ts";
+import type { TaskContext } from "../worker/handler.ts";
 import { ThreadCrashedError, ThreadTaskError } from "./errors.ts";
 import type { FromThread, RemoteError, ToThread } from "./messages.ts";
 import { remoteOf } from "./thread-work.ts";

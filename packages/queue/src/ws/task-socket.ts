@@ -1,7 +1,7 @@
 // Task events pushed over WebSocket: subscribe by ID, resume by event number, bounded for slow readers.
 import type { Clock, Duration, Timer } from "@holdfast/core";
 import { isHoldfastError, optionsOf } from "@holdfast/core";
-import type { Queue } from "../queue-contract.ts";
+import type { Queue } from "../queue/queue-contract.ts";
 
 /** The part of a `ws` WebSocket that is used; any implementation with it will do. */
 export interface SocketLike {

@@ -1,5 +1,5 @@
 // All queues at a glance.
-import type { TaskState } from "../../task-status.ts";
+import type { TaskState } from "../../task/task-status.ts";
 import type { Overview, QueueSummary } from "../views.ts";
 import { spark } from "./chart.ts";
 import type { Child, Shape } from "./dom.ts";

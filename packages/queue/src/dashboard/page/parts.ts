@@ -1,5 +1,5 @@
 // Small pieces that several views show.
-import type { TaskStatus } from "../../task-status.ts";
+import type { TaskStatus } from "../../task/task-status.ts";
 import type { Child, Shape } from "./dom.ts";
 import { h } from "./dom.ts";
 import type { PageState } from "./state.ts";

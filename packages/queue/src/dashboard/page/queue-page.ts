@@ -1,5 +1,5 @@
 // One queue: its state, its charts, its tasks by state, its schedules.
-import type { TaskStatus } from "../../task-status.ts";
+import type { TaskStatus } from "../../task/task-status.ts";
 import type { Point, QueueView, TaskList } from "../views.ts";
 import { chart } from "./chart.ts";
 import type { Child, Shape } from "./dom.ts";

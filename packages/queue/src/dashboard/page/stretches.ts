@@ -1,5 +1,5 @@
 // A task's life as stretches of waiting and running, made from its events.
-import type { TaskEvent } from "../../task-status.ts";
+import type { TaskEvent } from "../../task/task-status.ts";
 
 /** Something a task did for a while. */
 export interface Stretch {

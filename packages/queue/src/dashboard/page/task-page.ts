@@ -1,6 +1,6 @@
 // One task: what it is, its life as a timeline, its steps, its children, and all that has happened to it.
-import type { TaskEvent, TaskStatus } from "../../task-status.ts";
-import { hasEnded } from "../../task-status.ts";
+import type { TaskEvent, TaskStatus } from "../../task/task-status.ts";
+import { hasEnded } from "../../task/task-status.ts";
 import type { TaskView } from "../views.ts";
 import type { Child, Shape } from "./dom.ts";
 import { h } from "./dom.ts";

@@ -2,7 +2,7 @@
 import { ensure, present, same } from "@holdfast/core/testing";
 import type { Clause } from "../trial.ts";
 import { completed, failed, LEASE_MS, WRITTEN } from "../trial.ts";
-import type { NewTask } from "../../store.ts";
+import type { NewTask } from "../../store/store.ts";
 
 export const enqueueClauses: readonly Clause[] = [
   {

@@ -2,7 +2,7 @@
 import { ensure, same } from "@holdfast/core/testing";
 import type { Clause } from "../trial.ts";
 import { completed, failed, LEASE_MS, released, suspended } from "../trial.ts";
-import { EXPIRED } from "../../store.ts";
+import { EXPIRED } from "../../store/store.ts";
 
 export const expiryClauses: readonly Clause[] = [
   {

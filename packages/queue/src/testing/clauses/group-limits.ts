@@ -2,7 +2,7 @@
 import { same } from "@holdfast/core/testing";
 import type { Clause, Trial } from "../trial.ts";
 import { completed, failed, LEASE_MS, released, suspended } from "../trial.ts";
-import type { GroupLimit, NewTask } from "../../store.ts";
+import type { GroupLimit, NewTask } from "../../store/store.ts";
 
 const group = "g";
 

@@ -2,8 +2,8 @@
 import { same } from "@holdfast/core/testing";
 import type { Clause, Trial } from "../trial.ts";
 import { completed, failed, LEASE_MS, released, suspended } from "../trial.ts";
-import type { QueueMeter } from "../../store.ts";
-import type { TaskState } from "../../task-status.ts";
+import type { QueueMeter } from "../../store/store.ts";
+import type { TaskState } from "../../task/task-status.ts";
 
 const NOTHING: QueueMeter = {
   added: 0,

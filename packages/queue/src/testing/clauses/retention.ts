@@ -1,6 +1,6 @@
 // How long ended tasks are kept, and that counts are what a look at each task would give.
 import { ensure, same } from "@holdfast/core/testing";
-import type { QueueStats } from "../../store.ts";
+import type { QueueStats } from "../../store/store.ts";
 import type { Clause, Trial } from "../trial.ts";
 import { completed, failed, KEEP_FAILED_MS, KEEP_MS, LEASE_MS } from "../trial.ts";
 

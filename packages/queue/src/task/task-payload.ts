@@ -2,7 +2,7 @@
 import type { Payload } from "./payload.ts";
 import { decodePayload } from "./payload.ts";
 import type { PayloadFormat } from "./payload-format.ts";
-import type { ClaimedTask } from "./store.ts";
+import type { ClaimedTask } from "../store/store.ts";
 import type { TaskDefinition } from "./task.ts";
 import { readMeta } from "./task-meta.ts";
 

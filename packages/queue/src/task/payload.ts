@@ -1,5 +1,5 @@
 // Inputs and results as stores keep them: JSON text, and bytes beside it.
-import { PayloadTooLargeError, UnserializableError } from "./errors.ts";
+import { PayloadTooLargeError, UnserializableError } from "../errors.ts";
 
 /** A value in a form that every store can hold. */
 export interface Payload {

@@ -1,6 +1,6 @@
 // How a queue writes inputs, results and checkpoints, and reads them: JSON and bytes, then its codecs.
 import { optionsOf } from "@holdfast/core";
-import type { PayloadCodec, PayloadPlace } from "./codec/payload-codec.ts";
+import type { PayloadCodec, PayloadPlace } from "../codec/payload-codec.ts";
 import type { Payload } from "./payload.ts";
 import { checkPayloadSize, decodePayload, encodePayload } from "./payload.ts";
 

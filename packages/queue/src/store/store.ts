@@ -23,8 +23,8 @@
 // `tasks` away. A task may start while debt + perMs <= tasks * perMs. When a rate changes, what is owed is carried over:
 // ceil(debt / old perMs * new perMs), at most the whole bucket. A group that had no rate begins with a full bucket. What
 // is known of a group is forgotten when it has no live task and its bucket is full again.
-import type { Payload } from "./payload.ts";
-import type { TaskEvent, TaskFailure, TaskState, TaskStatus } from "./task-status.ts";
+import type { Payload } from "../task/payload.ts";
+import type { TaskEvent, TaskFailure, TaskState, TaskStatus } from "../task/task-status.ts";
 
 /** What a store can do, so that callers and tests know what to expect. */
 export interface QueueStoreTraits {

@@ -1,6 +1,6 @@
 // What is said about a task when it is added, and what is answered.
 import type { Duration } from "@holdfast/core";
-import type { TaskDefinition } from "./task.ts";
+import type { TaskDefinition } from "../task/task.ts";
 
 /** A group of tasks and how they run. */
 export interface GroupOptions {

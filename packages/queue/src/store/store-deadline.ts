@@ -1,7 +1,7 @@
 // A worker's patience with its store: a call that is never answered, or a lost wake-up, must not stop it for ever.
 import type { Clock, Timer } from "@holdfast/core";
 import { TimeoutError } from "@holdfast/core";
-import type { Queue } from "./queue-contract.ts";
+import type { Queue } from "../queue/queue-contract.ts";
 
 /** The store's answer, or a `TimeoutError` when there is none within `ms`; one that comes later is not heeded. */
 export async function answered<T>(call: Promise<T>, ms: number, clock: Clock): Promise<T> {

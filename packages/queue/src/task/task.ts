@@ -2,7 +2,7 @@
 import type { Backoff, Duration } from "@holdfast/core";
 import { exponential, optionsOf } from "@holdfast/core";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { InvalidPayloadError, PayloadVersionError } from "./errors.ts";
+import { InvalidPayloadError, PayloadVersionError } from "../errors.ts";
 
 /** Makes an input of one version into one of the next. */
 export type Upcaster = (input: never) => unknown;

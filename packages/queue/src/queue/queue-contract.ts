@@ -1,6 +1,6 @@
 // A queue as its users see it: what it can be told, and everything one may ask of it.
 import type { Clock, Duration, Random } from "@holdfast/core";
-import type { PayloadCodec } from "./codec/payload-codec.ts";
+import type { PayloadCodec } from "../codec/payload-codec.ts";
 import type {
   Enqueued,
   EnqueueCallOptions,
@@ -11,12 +11,19 @@ import type {
   WhenFull,
 } from "./enqueue-options.ts";
 import type { EnqueuedFlow, FlowNode } from "./flow.ts";
-import type { PayloadFormat } from "./payload-format.ts";
-import type { FireOutcome, QueueMeter, QueueStats, QueueStore, Schedule, SignalOutcome } from "./store.ts";
-import type { TaskDefinition } from "./task.ts";
-import type { TaskIdMaker } from "./task-id.ts";
-import type { TaskEvent, TaskState, TaskStatus } from "./task-status.ts";
-import type { TaskTracing } from "./task-tracing.ts";
+import type { PayloadFormat } from "../task/payload-format.ts";
+import type {
+  FireOutcome,
+  QueueMeter,
+  QueueStats,
+  QueueStore,
+  Schedule,
+  SignalOutcome,
+} from "../store/store.ts";
+import type { TaskDefinition } from "../task/task.ts";
+import type { TaskIdMaker } from "../task/task-id.ts";
+import type { TaskEvent, TaskState, TaskStatus } from "../task/task-status.ts";
+import type { TaskTracing } from "../task/task-tracing.ts";
 
 export interface QueueOptions {
   /** Letters, digits, dots, hyphens, underscores; at most 100. */

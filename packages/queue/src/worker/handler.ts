@@ -1,6 +1,6 @@
 // How tasks of a kind are run: what a handler is told, and what it may say.
-import type { Steps } from "./steps/contract.ts";
-import type { TaskDefinition } from "./task.ts";
+import type { Steps } from "../steps/contract.ts";
+import type { TaskDefinition } from "../task/task.ts";
 
 /** What a handler receives. */
 export interface TaskContext<Input> {

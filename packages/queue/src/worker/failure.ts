@@ -1,6 +1,6 @@
 // What a handler's error becomes: plain data in the store, and a decision about another try.
 import { asError, hasCode, isHoldfastError } from "@holdfast/core";
-import type { TaskFailure } from "./task-status.ts";
+import type { TaskFailure } from "../task/task-status.ts";
 
 const MAX_CODE = 100;
 const MAX_MESSAGE = 2_000;

@@ -1,9 +1,9 @@
 // Those who wait for room in a full queue: first come, first served, of this process.
 import type { Clock, Random } from "@holdfast/core";
 import { ClosedError } from "@holdfast/core";
-import { QueueFullError, TooManyWaitingError } from "./errors.ts";
-import type { EnqueueResult } from "./store.ts";
-import { answered } from "./store-deadline.ts";
+import { QueueFullError, TooManyWaitingError } from "../errors.ts";
+import type { EnqueueResult } from "../store/store.ts";
+import { answered } from "../store/store-deadline.ts";
 
 /** What is added once there may be room for it. */
 export interface RoomRequest {

@@ -1,6 +1,6 @@
 // What a worker can be told, what it answers, and what it publishes.
 import type { Duration, Random } from "@holdfast/core";
-import type { Settlement } from "./store.ts";
+import type { Settlement } from "../store/store.ts";
 
 export interface WorkerOptions {
   /** Handlers that run at a time. @defaultValue 10 */

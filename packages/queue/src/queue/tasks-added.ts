@@ -1,6 +1,6 @@
 // Tells what a store has taken.
 import { channel } from "@holdfast/core";
-import type { EnqueueOutcome, NewTask } from "./store.ts";
+import type { EnqueueOutcome, NewTask } from "../store/store.ts";
 
 /** Published as `holdfast:queue:added` when the store has taken tasks; once for each of their names. */
 export interface TasksAddedEvent {

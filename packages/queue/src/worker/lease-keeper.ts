@@ -1,6 +1,6 @@
 // Keeps the leases of a worker's runs: renews them in time, and knows when one can no longer be ours.
 import type { Clock, Timer } from "@holdfast/core";
-import type { Queue } from "./queue-contract.ts";
+import type { Queue } from "../queue/queue-contract.ts";
 import type { TaskRun } from "./task-run.ts";
 
 /** Renewals in the time a lease lasts. */

@@ -1,7 +1,7 @@
 // Collects what handlers report, and writes it in batches: one call to the store at a time, for all tasks together.
-import type { Queue } from "./queue-contract.ts";
-import { answered } from "./store-deadline.ts";
-import type { LeaseRef, TaskReport, WriteOutcome } from "./store.ts";
+import type { Queue } from "../queue/queue-contract.ts";
+import { answered } from "../store/store-deadline.ts";
+import type { LeaseRef, TaskReport, WriteOutcome } from "../store/store.ts";
 
 /** Reports of one task waiting for the store; beyond it the oldest go, as they would from its events. */
 const MAX_WAITING = 1_000;
