@@ -92,9 +92,9 @@ async function boss(url) {
   return {
     addMany: () => tasks.insert(inputs().map((data) => ({ name: "bench", data }))),
     start: (concurrency, onTask) => {
-      let isOpen = true;
+      const stop = new AbortController();
       const loop = async () => {
-        while (isOpen) {
+        while (!stop.signal.aborted) {
           const jobs = await tasks.fetch("bench", { batchSize: concurrency / 2 });
           for (const _ of jobs) onTask();
           if (jobs.length > 0)
@@ -106,7 +106,7 @@ async function boss(url) {
       };
       const loops = [loop(), loop()];
       return async () => {
-        isOpen = false;
+        stop.abort();
         await Promise.all(loops);
       };
     },

@@ -201,7 +201,10 @@ async function autoscale(sim, { number, models, shares, times, gpus, out }) {
   }
   // What arrives, second by second, in devices at full batches.
   const arrived = Array.from({ length: Math.ceil(scaled.spanMs / 1_000) }, () => 0);
-  for (const time of trace.times) arrived[Math.min(arrived.length - 1, Math.floor(time / 1_000))] += 1;
+  for (const time of trace.times) {
+    const second = Math.min(arrived.length - 1, Math.floor(time / 1_000));
+    arrived[second] = (arrived[second] ?? 0) + 1;
+  }
   const [{ sloMs }] = /** @type {[import("../../packages/gpu-pool/src/sim/index.ts").SimulatedModel]} */ (
     models
   );
