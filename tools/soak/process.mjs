@@ -6,14 +6,14 @@ import { judge, look } from "./ledger.mjs";
 import { openStore } from "./stores.mjs";
 
 const [kind = "memory", place = "", lease = "2000"] = process.argv.slice(2);
-const { defineTask, handle, PermanentError, queue, worker } = await dist("queue", "index");
+const { defineTask, explicitWaits, handle, PermanentError, queue, worker } = await dist("queue", "index");
 const { store } = await openStore(/** @type {import("./stores.mjs").StoreKind} */ (kind), place);
 const soak = queue({ name: "soak", store, limit: 1_000_000 });
 const task = defineTask({
   name: "soak",
   attempts: 20,
   leaseLosses: 1_000,
-  backoff: () => ({ delayMs: 50, state: 0 }),
+  backoff: explicitWaits("50ms"),
 });
 
 const working = worker(

@@ -247,7 +247,7 @@ async function untilTaken(desk, items) {
 function itemOf(n) {
   return {
     id: `soak-${n}`,
-    input: { ms: n % 50 === 0 ? 500 : (n % 7) * 4, fails: n % 11 === 0 ? 2 : 0, never: n % 97 === 0 },
+    input: { ms: n % 50 === 7 ? 500 : (n % 7) * 4, fails: n % 11 === 0 ? 2 : 0, never: n % 97 === 0 },
     ...(n % 13 === 0 ? { delay: 300 } : {}),
     ...(n % 5 === 0 ? { group: `group-${n % 40}` } : {}),
     ...(n % 3 === 0 ? { tenant: `tenant-${n % 9}` } : {}),
