@@ -50,7 +50,7 @@ describe.skipIf(!inject("startsPostgres"))("postgresTaskStore", () => {
     expect(await here.wait(double, delayed.id)).toBe(8);
   });
 
-  it("[pitfall 15] goes on when all its connections are killed, the one that listens too", async () => {
+  it("[must-survive 36] [pitfall 15] goes on when all its connections are killed, the one that listens too", async () => {
     const [here, there] = [open("killed"), open("killed")];
     work(there);
     expect(await here.wait(double, (await here.enqueue(double, 1)).id)).toBe(2);
@@ -119,7 +119,7 @@ describe.skipIf(!inject("startsPostgres"))("postgresTaskStore", () => {
     expect((await tasks.stats()).ready).toBe(1);
   });
 
-  it("closes within its time while the server is frozen, and tells callers why", async () => {
+  it("[pitfall 5] closes within its time while the server is frozen, and tells callers why", async () => {
     const tasks = open("frozen", { deadline: "300ms" });
     const running = worker(tasks, [handle(double, ({ input }) => input)], { lease: "500ms" });
     await tasks.wait(double, (await tasks.enqueue(double, 1)).id);

@@ -177,7 +177,7 @@ describe("wait", () => {
     leaks.assertNone();
   });
 
-  it("does not hang on a task that is forgotten meanwhile or was never there", async () => {
+  it("[pitfall 6] does not hang on a task that is forgotten meanwhile or was never there", async () => {
     const { queue: tasks, clock, settle } = bench();
     expect(await rejection(tasks.wait(double, "unknown"))).toBeInstanceOf(TaskNotFoundError);
     const brief = defineTask<number, number, number>({ name: "brief", keepFor: 0 });
@@ -202,7 +202,7 @@ describe("wait", () => {
 });
 
 describe("events", () => {
-  it("come from the first one on, also to whoever asks late, and end with the task", async () => {
+  it("[pitfall 6] come from the first one on, also to whoever asks late, and end with the task", async () => {
     const { queue: tasks, work, settle } = bench();
     const held = gate();
     await using _ = work([

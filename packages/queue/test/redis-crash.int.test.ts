@@ -141,7 +141,10 @@ describe.skipIf(!inject("startsRedis"))("a queue in Redis whose processes die", 
   }
 
   it(
-    row(82, "ends every acknowledged task once while workers are killed and frozen past their leases"),
+    row(
+      82,
+      "[must-survive 28] ends every acknowledged task once while workers are killed and frozen past their leases",
+    ),
     { timeout: 120_000 },
     async () => {
       for (let n = 0; n < WORKERS; n += 1) startWorker();
@@ -267,7 +270,7 @@ describe.skipIf(!inject("startsRedis"))("a queue in Redis whose processes die", 
     await expectSound(ids, "an answer lost in every other round");
   });
 
-  it("refuses whatever a zombie writes, however late", { timeout: 60_000 }, async () => {
+  it("[pitfall 2] refuses whatever a zombie writes, however late", { timeout: 60_000 }, async () => {
     const ids = Array.from({ length: 20 }, (_, index) => `task-${index}`);
     await Promise.all(ids.map((id, index) => added(id, index)));
     const zombies = await store.claim("work", { worker: "zombie", max: 20, leaseMs: 200 });
@@ -297,15 +300,19 @@ describe.skipIf(!inject("startsRedis"))("a queue in Redis whose processes die", 
     await expectSound(ids, "a zombie with 20 leases");
   });
 
-  it("gives tasks back when a worker is told to stop, and uses up no try", { timeout: 60_000 }, async () => {
-    const child = startWorker();
-    await tasks.enqueue(work, { ms: 60_000 }, { id: "long" });
-    for (;;) {
-      if ((await tasks.status("long")).state === "running") break;
-      await sleep(20);
-    }
-    child.kill("SIGTERM");
-    await once(child, "exit");
-    expect(await tasks.status("long")).toMatchObject({ state: "ready", attempt: 1, leaseLosses: 0 });
-  });
+  it(
+    "[pitfall 23] gives tasks back when a worker is told to stop, and uses up no try",
+    { timeout: 60_000 },
+    async () => {
+      const child = startWorker();
+      await tasks.enqueue(work, { ms: 60_000 }, { id: "long" });
+      for (;;) {
+        if ((await tasks.status("long")).state === "running") break;
+        await sleep(20);
+      }
+      child.kill("SIGTERM");
+      await once(child, "exit");
+      expect(await tasks.status("long")).toMatchObject({ state: "ready", attempt: 1, leaseLosses: 0 });
+    },
+  );
 });

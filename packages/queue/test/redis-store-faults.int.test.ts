@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { REDIS_CLIENT_OPTIONS } from "@holdfast/core/redis";
 import type { Queue } from "@holdfast/queue";
@@ -60,7 +63,7 @@ describe.skipIf(!inject("startsRedis"))("redisTaskStore", () => {
     while (!(await holds())) await sleep(10);
   }
 
-  it("wakes workers, those who wait and those who are cancelled in other processes, without a poll", async () => {
+  it("[pitfall 13] wakes workers, those who wait and those who are cancelled in other processes, without a poll", async () => {
     const [here, there] = [open("awake"), open("awake")];
     const { aborted } = work(there);
     await sleep(100);
@@ -72,7 +75,7 @@ describe.skipIf(!inject("startsRedis"))("redisTaskStore", () => {
     expect(await aborted).toMatchObject({ code: "TASK_CANCELLED", reason: "not wanted" });
   });
 
-  it("starts what is delayed at its time, without a poll", async () => {
+  it("[pitfall 4] starts what is delayed at its time, without a poll", async () => {
     const [here, there] = [open("timed"), open("timed")];
     work(there);
     await sleep(100);
@@ -80,7 +83,7 @@ describe.skipIf(!inject("startsRedis"))("redisTaskStore", () => {
     expect(await here.wait(double, id)).toBe(2);
   });
 
-  it("goes on hearing of things once its connection for wake-ups was cut", async () => {
+  it("[pitfall 4] goes on hearing of things once its connection for wake-ups was cut", async () => {
     const [here, there] = [open("cut"), open("cut")];
     work(there);
     await here.wait(double, (await here.enqueue(double, 1)).id);
@@ -115,7 +118,7 @@ describe.skipIf(!inject("startsRedis"))("redisTaskStore", () => {
     await waiting;
   });
 
-  it("closes within its time while the server does not answer, and tells callers why", async () => {
+  it("[pitfall 5] closes within its time while the server does not answer, and tells callers why", async () => {
     const tasks = open("hung", { deadline: "200ms" });
     const running = worker(tasks, [handle(double, ({ input }) => input)], { lease: "500ms" });
     await tasks.wait(double, (await tasks.enqueue(double, 1)).id);
@@ -188,7 +191,7 @@ describe.skipIf(!inject("startsRedis"))("redisTaskStore", () => {
     expect(page!.events.map(({ seq }) => seq)).toEqual([13, 14, 15, 16, 17, 18, 19, 20, 21, 22]);
   });
 
-  it("refuses new tasks when the server is full, and lets those that are there be worked off", async () => {
+  it("[must-survive 33] refuses new tasks when the server is full, and lets those that are there be worked off", async () => {
     await using small = await startRedis({ args: ["--maxmemory", "8mb"] });
     const tasks = open("full", { client: connect(small.url) });
     let added = 0;
@@ -209,7 +212,65 @@ describe.skipIf(!inject("startsRedis"))("redisTaskStore", () => {
     expect(await tasks.stats()).toMatchObject({ ready: added - 100, running: 0, completed: 100 });
   });
 
-  it("[pitfall 9] refuses a server that may evict tasks, until that is put right or allowed", async () => {
+  it("[must-survive 32] is told by a server that has become a replica, and goes on when that is a master again", async () => {
+    await using own = await startRedis();
+    const tasks = open("demoted", { client: connect(own.url) });
+    const admin = connect(own.url);
+    await tasks.enqueue(double, 1);
+    await admin.call("REPLICAOF", "127.0.0.1", "1");
+    await expect(tasks.enqueue(double, 2)).rejects.toMatchObject({
+      code: "STORE_UNAVAILABLE",
+      reason: "read_only",
+      outcome: "none",
+    });
+    await admin.call("REPLICAOF", "NO", "ONE");
+    await tasks.enqueue(double, 3);
+    work(tasks);
+    await until(async () => (await tasks.stats()).completed === 2);
+  });
+
+  it("[must-survive 33] is told by a server that is busy, and goes on after that", async () => {
+    await using own = await startRedis({ args: ["--busy-reply-threshold", "50"] });
+    const tasks = open("busy", { client: connect(own.url) });
+    const [other, admin] = [connect(own.url), connect(own.url)];
+    await tasks.enqueue(double, 1);
+    await until(async () => other.status === "ready" && admin.status === "ready");
+    const endlessScript = other.eval("while true do end", 0).catch(() => {});
+    await sleep(200);
+    const busy = { code: "STORE_UNAVAILABLE", reason: "busy", outcome: "none" };
+    await expect(tasks.enqueue(double, 2)).rejects.toMatchObject(busy);
+    await admin.call("SCRIPT", "KILL");
+    await endlessScript;
+    work(tasks);
+    await tasks.enqueue(double, 3);
+    await until(async () => (await tasks.stats()).completed === 2);
+  });
+
+  it("[must-survive 33, 38] is told by a server whose disk fails, and goes on when it is well again", async () => {
+    await using own = await startRedis({ args: ["--enable-protected-configs", "yes"] });
+    const tasks = open("disk", { client: connect(own.url) });
+    const admin = connect(own.url);
+    await tasks.enqueue(double, 1);
+    const [, home] = (await admin.config("GET", "dir")) as [string, string];
+    const gone = await mkdtemp(join(tmpdir(), "gone-"));
+    await admin.config("SET", "dir", gone);
+    await admin.config("SET", "save", "3600 1");
+    await rm(gone, { recursive: true });
+    const isSaved = async (status: string): Promise<boolean> =>
+      (await admin.info("persistence")).includes(`rdb_last_bgsave_status:${status}`);
+    await admin.bgsave();
+    await until(() => isSaved("err"));
+    const failing = { code: "STORE_UNAVAILABLE", reason: "persistence", outcome: "none" };
+    await expect(tasks.enqueue(double, 2)).rejects.toMatchObject(failing);
+    await admin.config("SET", "dir", home);
+    await admin.bgsave();
+    await until(() => isSaved("ok"));
+    work(tasks);
+    await tasks.enqueue(double, 3);
+    await until(async () => (await tasks.stats()).completed === 2);
+  });
+
+  it("[must-survive 34] [pitfall 9] refuses a server that may evict tasks, until that is put right or allowed", async () => {
     await using risky = await startRedis({ args: ["--maxmemory-policy", "allkeys-lru"] });
     const client = connect(risky.url);
     const tasks = open("risky", { client });

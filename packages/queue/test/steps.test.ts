@@ -299,7 +299,7 @@ describe("a step that comes back as something else", () => {
     });
   });
 
-  it("may have moved, and others may have come or gone", async () => {
+  it("[pitfall 26] may have moved, and others may have come or gone", async () => {
     const { ran, clock, queue, start } = stage(async ({ step, attempt }, ran) => {
       const names = attempt === 1 ? ["a", "b", "c"] : ["c", "new", "a"];
       for (const name of names) await step.run(name, () => ran.push(name));

@@ -149,7 +149,7 @@ describe("close", () => {
     },
   );
 
-  it("settles within its budget when the store fails every call", async () => {
+  it("[pitfall 5] settles within its budget when the store fails every call", async () => {
     const plain = bench();
     let isDown = false;
     const store = faulty(plain.store, {

@@ -20,7 +20,7 @@ async function holding(at: Bench, lease: string = "3s", task: typeof hold = hold
 }
 
 describe("a lease", () => {
-  it("is renewed for as long as the handler runs", async () => {
+  it("[pitfall 19] is renewed for as long as the handler runs", async () => {
     const at = bench();
     const { id, working, held, contexts } = await holding(at);
     await at.clock.advance("5m");
@@ -92,7 +92,7 @@ describe("a lease", () => {
     await closed(working, at.clock);
   });
 
-  it("does not repeat a task that was delayed for longer than leases last", async () => {
+  it("[pitfall 24] does not repeat a task that was delayed for longer than leases last", async () => {
     const at = bench();
     let runs = 0;
     await using _ = at.work([handle(hold, () => `${(runs += 1)}`)], { lease: "1s" });
@@ -105,7 +105,7 @@ describe("a lease", () => {
     expect(runs).toBe(1);
   });
 
-  it("of a worker that has died is found without an add or a restart", async () => {
+  it("[pitfall 16] of a worker that has died is found without an add or a restart", async () => {
     const at = bench();
     const { id } = await at.queue.enqueue(hold, "x");
     await at.store.claim("bench", { worker: "dead", max: 1, leaseMs: 30_000 });
@@ -115,7 +115,7 @@ describe("a lease", () => {
     expect((await at.queue.status(id)).leaseLosses).toBe(1);
   });
 
-  it("of a worker whose name a new one has is found too", async () => {
+  it("[pitfall 22] of a worker whose name a new one has is found too", async () => {
     const at = bench();
     const { id } = await at.queue.enqueue(hold, "x");
     await at.store.claim("bench", { worker: "pod-1", max: 1, leaseMs: 30_000 });
@@ -124,7 +124,7 @@ describe("a lease", () => {
     expect(await at.queue.wait(hold, id)).toBe("done");
   });
 
-  it("is found when ten thousand are lost at a time, of groups too", async () => {
+  it("[pitfall 18] is found when ten thousand are lost at a time, of groups too", async () => {
     const at = bench();
     await at.queue.enqueueMany(
       hold,
@@ -141,7 +141,7 @@ describe("a lease", () => {
     expect(await at.queue.stats()).toMatchObject({ completed: 10_000, running: 0, ready: 0 });
   });
 
-  it("lost again and again ends in the dead letters: the task may be what ends its workers", async () => {
+  it("[must-survive 30] lost again and again ends in the dead letters: the task may be what ends its workers", async () => {
     const at = bench();
     const poison = defineTask<string, string, string>({ name: "poison", leaseLosses: 2 });
     const { id } = await at.queue.enqueue(poison, "x");
@@ -198,7 +198,7 @@ describe("a timeout", () => {
     await closed(working, at.clock);
   });
 
-  it("leaves a handler behind that ignores it, after the grace period, before the task runs again", async () => {
+  it("[pitfall 14] leaves a handler behind that ignores it, after the grace period, before the task runs again", async () => {
     const at = bench();
     const { id, contexts, working } = await holding(at, "3s", short);
     await at.clock.advance("6999ms");
@@ -212,7 +212,7 @@ describe("a timeout", () => {
 });
 
 describe("a cancel", () => {
-  it("aborts the signal of a handler that runs, with the reason, at once", async () => {
+  it("[pitfall 13] aborts the signal of a handler that runs, with the reason, at once", async () => {
     const at = bench();
     const { id, context, held, working } = await holding(at);
     expect(await at.queue.cancel(id, "changed my mind")).toBe(true);

@@ -27,7 +27,7 @@ function failing(plan: (method: string, count: number) => Fault | undefined): Be
 }
 
 describe("a worker whose store fails", () => {
-  it("at boot waits and goes on: nothing is thrown where nobody catches it", async () => {
+  it("[pitfall 12] at boot waits and goes on: nothing is thrown where nobody catches it", async () => {
     const { queue, clock, work } = failing((method, count) =>
       (method === "claim" || method === "waitForRevoked") && count < 5 ? { kind: "error" } : undefined,
     );

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { row } from "../../../tools/systems/row.mjs";
 
 describe("a worker on real time", () => {
-  it("takes no result of a handler that blocked the event loop for longer than its lease", async () => {
+  it("[must-survive 29] takes no result of a handler that blocked the event loop for longer than its lease", async () => {
     const store = memoryStore();
     const tasks = queue({ name: "tasks", store });
     const block = defineTask<string, string, string>({ name: "block" });

@@ -309,7 +309,7 @@ describe("a WebSocket connection", () => {
     expect(client.seqs).toHaveLength(2_503);
   });
 
-  it("is closed with 1013 when its reader is slow, with no more in memory than it may have", async () => {
+  it("[must-survive 37] is closed with 1013 when its reader is slow, with no more in memory than it may have", async () => {
     const clock = manualClock();
     const { tasks, connect, sockets } = await start({ clock, maxBufferedBytes: 100_000, pingEvery: "1h" });
     const { id } = await tasks.enqueue(double, 1);
@@ -356,7 +356,7 @@ describe("the origin of an upgrade", () => {
     expect(isAllowedOrigin(headers, allowed)).toBe(isAllowed);
   });
 
-  it("keeps other pages out of a server that asks", async () => {
+  it("[must-survive 37] keeps other pages out of a server that asks", async () => {
     const { server } = await start();
     const status = await new Promise((resolve) => {
       const socket = new WebSocket(`ws://127.0.0.1:${server.port}`, { origin: "https://evil.example" });

@@ -58,12 +58,15 @@ const PATIENCE_MS = 200;
 
 export class Trial {
   readonly queue = "trial";
+  readonly store: QueueStore;
   #made = 0;
 
   constructor(
-    readonly store: QueueStore,
+    store: QueueStore,
     readonly advance: (ms: number) => Promise<void>,
-  ) {}
+  ) {
+    this.store = withCallsLeftBehind(store);
+  }
 
   task(given: Partial<NewTask> = {}): NewTask {
     this.#made += 1;
@@ -240,4 +243,19 @@ function watched(wait: Promise<unknown>): { readonly isSettled: boolean } {
   };
   wait.then(onSettled, onSettled);
   return state;
+}
+
+/** A clause that fails may leave calls behind: what they reject with once the store is closed is nobody's. */
+function withCallsLeftBehind(store: QueueStore): QueueStore {
+  return new Proxy(store, {
+    get: (target, name) => {
+      const member: unknown = Reflect.get(target, name, target);
+      if (typeof member !== "function") return member;
+      return (...words: readonly unknown[]): unknown => {
+        const answer: unknown = Reflect.apply(member, target, words);
+        if (answer instanceof Promise) answer.catch(() => {});
+        return answer;
+      };
+    },
+  });
 }
