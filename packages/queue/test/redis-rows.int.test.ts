@@ -57,7 +57,7 @@ const placeOf = ({ priority, turn }: { readonly priority: number; readonly turn:
   `${priority}/${turn}`;
 
 const aFlow: fc.Arbitrary<Flow> = fc.record({
-  priority: fc.constantFrom(0, 0, 0, 5, -7),
+  priority: fc.constantFrom(0, 0, 0, 5, -7, 1_000, -1_000),
   tenant: fc.constantFrom(undefined, undefined, undefined, "a", "b"),
   weight: fc.constantFrom(1, 1, 1, 3),
 });

@@ -1,6 +1,7 @@
 // Schema changes: each applied once, whoever else migrates at the same time.
 import type { Duration } from "../time/duration.ts";
 import type { PgClient, PgQueryable } from "./queryable.ts";
+import { pgFailure } from "./pg-failure.ts";
 import { transaction } from "./transaction.ts";
 
 /** One change of a schema. Once released it never changes; a later one builds on it. */
@@ -43,7 +44,12 @@ export async function migrate(
 ): Promise<readonly string[]> {
   const { lockTimeout = "30s", deadline = "10m" } = options;
   const settings = { isolation: "read committed", lockTimeout, deadline } as const;
-  return transaction(client, (tx) => applyAll(tx, migrations), settings);
+  try {
+    return await transaction(client, (tx) => applyAll(tx, migrations), settings);
+  } catch (error) {
+    // A commit that was lost says so itself; before it, nothing has happened.
+    throw pgFailure(error, false);
+  }
 }
 
 async function applyAll(tx: PgQueryable, migrations: readonly Migration[]): Promise<readonly string[]> {

@@ -49,7 +49,7 @@ local function flush_ready()
   if not has_ready then return end
   for _, one in ipairs(rows) do put_row(one[2], 1, one[1]) end
   flush(READY, ready, 'ZADD', 'ZREM', true)
-  ready, rows, row_next, has_ready = {}, {}, 0, false
+  ready, rows, row_next, has_ready = {}, {}, -1, false
 end
 
 local function flush_parts()

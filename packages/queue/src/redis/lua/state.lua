@@ -100,8 +100,9 @@ local writes, written = {}, 0
 -- What is to be written: member to score, or field to value; `false` takes out.
 local ready, running, completed, parts = {}, {}, {}, {}
 local has_ready, has_parts = false, false
--- New rows of ready tasks: the score of the first, and IDs. The last one of them, its size, and the score of what would be next.
-local rows, row, row_size, row_next = {}, false, 0, 0
+-- New rows of ready tasks: the score of the first, and IDs. The last one of them, its size, and the score of what would be next,
+-- or -1: scores begin at 0.
+local rows, row, row_size, row_next = {}, false, 0, -1
 -- The earliest thing that was put on the calendar.
 local soonest = NEVER
 -- Whether there is more to claim, whether something is due sooner than was said, of whom there is news; and answers to those

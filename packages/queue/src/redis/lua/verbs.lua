@@ -45,7 +45,7 @@ local function append(id, score, cost)
     row, row_size = { id }, 1
     rows[#rows + 1] = { score, row }
   end
-  row_next = cost == STEP and score + STEP or 0
+  row_next = cost == STEP and score + STEP or -1
 end
 
 -- 0 when it was added, 1 when its ID is taken, 2 when it has no parent, the ID of the live task that has its key.
