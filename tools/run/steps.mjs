@@ -6,7 +6,6 @@
  * @property {string} command
  * @property {readonly string[]} args
  * @property {boolean} [vitest] - Counts its own tests; any other step counts as one.
- * @property {boolean} [again] - A file that fails is run once more, alone.
  */
 
 /** @type {readonly Step[]} */
@@ -22,7 +21,7 @@ const WITHOUT_SERVERS = [vitest("unit"), vitest("property"), vitest("types")];
 
 /** @type {readonly Step[]} */
 const WITH_SERVERS = [
-  { ...vitest("integration"), again: true },
+  vitest("integration"),
   { name: "doc examples", command: "node", args: ["tools/doctest/cli.mjs"] },
   { name: "packages", command: "node", args: ["tools/packages/cli.mjs"] },
 ];

@@ -2,8 +2,8 @@
 import type { MetricRule, MetricTable } from "@holdfast/core";
 import { channelMetrics } from "@holdfast/core";
 import type { QueueMeasuredEvent } from "./queue-gauges.ts";
-import type { StepEndedEvent } from "./steps/step-contract.ts";
 import type { TasksAddedEvent } from "./queue/tasks-added.ts";
+import type { StepEndedEvent } from "./steps/step-contract.ts";
 import type { RunEndedEvent, WorkerErrorEvent } from "./worker/worker-contract.ts";
 
 /** Upper bounds in seconds: runs take from milliseconds to minutes. */

@@ -1,9 +1,8 @@
 // @holdfast/queue/cron: tasks that are added by themselves.
 export type { Times } from "./cron-times.ts";
 export { TooManySchedulesError } from "./errors.ts";
-export { schedule } from "./schedule.ts";
 export type { Missed, ScheduleEntry, ScheduleOptions, ScheduleTimes } from "./schedule.ts";
-export { scheduler } from "./scheduler.ts";
+export { schedule } from "./schedule.ts";
 export type {
   ScheduleFiredEvent,
   Scheduler,
@@ -11,3 +10,4 @@ export type {
   SchedulerOptions,
   ScheduleSnapshot,
 } from "./scheduler.ts";
+export { scheduler } from "./scheduler.ts";

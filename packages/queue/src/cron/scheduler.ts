@@ -4,8 +4,8 @@ import { asError, channel, exponential, optionsOf, systemClock, systemRandom } f
 import type { Random } from "@holdfast/core";
 import type { EnqueueItem } from "../queue/enqueue-options.ts";
 import type { Queue } from "../queue/queue-contract.ts";
-import type { Schedule } from "../store/store.ts";
 import { answered } from "../store/store-deadline.ts";
+import type { Schedule } from "../store/store.ts";
 import { latestTime } from "./cron-times.ts";
 import { TooManySchedulesError } from "./errors.ts";
 import type { ScheduleEntry } from "./schedule.ts";

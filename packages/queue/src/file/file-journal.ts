@@ -1,11 +1,11 @@
 // A journal in a file: calls are appended, those of one moment together, and the file is written anew when most are old.
 import type { Clock, Duration, Timer } from "@holdfast/core";
 import { asError, ClosedError, optionsOf, systemClock } from "@holdfast/core";
+import { lockFile } from "@holdfast/core/node";
 import type { Call, ChangeResult, ChangeVerb, JournalSource, QueueJournal } from "../memory/journal.ts";
-import { JournalFailedError } from "./errors.ts";
+import { JournalFailedError, JournalLockedError } from "./errors.ts";
 import type { AppendedFile, JournalFiles } from "./journal-file.ts";
 import { journalFiles } from "./journal-file.ts";
-import { lockJournal } from "./journal-lock.ts";
 import type { JournalRecord } from "./records.ts";
 import { boundsRecord, callRecord, FIRST_LINE, lineOf, queueRecords, replay } from "./records.ts";
 
@@ -89,11 +89,12 @@ export interface FileJournalSettings {
 
 /** Opens a journal in given files. */
 export async function openJournal(files: JournalFiles, settings: FileJournalSettings): Promise<QueueJournal> {
-  const unlock = await lockJournal(settings.path);
+  const lock = await lockFile(settings.path);
+  if ("heldBy" in lock) throw new JournalLockedError(settings.path, lock.heldBy);
   try {
-    return new FileJournal(files, settings, await files.read(), unlock);
+    return new FileJournal(files, settings, await files.read(), lock.release);
   } catch (error) {
-    await unlock();
+    await lock.release();
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 // Payloads in JSON: their bytes as base64.
-import type { Payload } from "../task/payload.ts";
 import type { Checkpoint, NewTask, Settlement } from "../store/store.ts";
+import type { Payload } from "../task/payload.ts";
 
 /** Turns the payloads in something round, from bytes to text or back. */
 type Turn = (payload: Payload) => Payload;

@@ -1,6 +1,6 @@
 // @holdfast/queue/http: tasks as a Fetch handler.
-export { autoscaleApi } from "./autoscale-api.ts";
 export type { AutoscaleApiOptions } from "./autoscale-api.ts";
-export { taskApi } from "./task-api.ts";
+export { autoscaleApi } from "./autoscale-api.ts";
 export type { Submission, TaskApiOptions } from "./task-api.ts";
+export { taskApi } from "./task-api.ts";
 export type { FileResult, TaskBody } from "./task-body.ts";

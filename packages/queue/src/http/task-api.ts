@@ -1,12 +1,12 @@
 // Tasks over HTTP: 202 and a Location at once, then poll, long-poll, stream or cancel.
 import type { Handler } from "@holdfast/core";
 import { optionsOf, problemResponse, readJson, RequestError } from "@holdfast/core";
-import type { EnqueueOptions } from "../queue/enqueue-options.ts";
 import { TaskCancelledError, TaskFailedError } from "../errors.ts";
+import type { EnqueueOptions } from "../queue/enqueue-options.ts";
 import type { Queue } from "../queue/queue-contract.ts";
 import { eventCheckpoint } from "../steps/step-names.ts";
-import type { TaskDefinition } from "../task/task.ts";
 import { hasEnded } from "../task/task-status.ts";
+import type { TaskDefinition } from "../task/task.ts";
 import { eventStream } from "./event-stream.ts";
 import { resultResponse, taskBody, taskResponse } from "./task-body.ts";
 

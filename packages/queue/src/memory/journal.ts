@@ -1,7 +1,7 @@
 // What a memory store has written down so that it can be made again: each call that changes something, with its time.
 import type { KeptQueue } from "./kept-queue.ts";
-import type { MemoryBounds } from "./task-board.ts";
 import type { QueueState } from "./queue-state.ts";
+import type { MemoryBounds } from "./task-board.ts";
 
 /** Keeps what happens beyond the end of the process. `fileJournal` of `@holdfast/queue/file` makes one. */
 export interface QueueJournal {

@@ -1,6 +1,6 @@
 // A queue in memory as plain data, and back.
-import type { Payload } from "../task/payload.ts";
 import type { Checkpoint, NewTask, Schedule } from "../store/store.ts";
+import type { Payload } from "../task/payload.ts";
 import type { TaskEvent } from "../task/task-status.ts";
 import { adopt } from "./family.ts";
 import type { QueueState } from "./queue-state.ts";

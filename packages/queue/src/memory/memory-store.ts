@@ -1,7 +1,6 @@
 // The store of one process: exact, fast, gone with the process.
 import type { Clock, Timer } from "@holdfast/core";
 import { ClosedError, optionsOf, systemClock } from "@holdfast/core";
-import type { Payload } from "../task/payload.ts";
 import type {
   CancelOutcome,
   Checkpoint,
@@ -24,6 +23,7 @@ import type {
   SignalOutcome,
   WriteOutcome,
 } from "../store/store.ts";
+import type { Payload } from "../task/payload.ts";
 import type { TaskState, TaskStatus } from "../task/task-status.ts";
 import { hasEnded } from "../task/task-status.ts";
 import type { ChangeArgs, ChangeResult, ChangeVerb, QueueJournal } from "./journal.ts";

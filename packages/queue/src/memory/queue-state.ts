@@ -1,5 +1,4 @@
 // One queue in memory: every rule about who may change what.
-import type { Payload } from "../task/payload.ts";
 import type {
   CancelOutcome,
   Checkpoint,
@@ -18,6 +17,7 @@ import type {
   WriteOutcome,
 } from "../store/store.ts";
 import { EXPIRED } from "../store/store.ts";
+import type { Payload } from "../task/payload.ts";
 import type { TaskFailure } from "../task/task-status.ts";
 import { hasEnded } from "../task/task-status.ts";
 import { Revocations } from "./revocations.ts";

@@ -4,8 +4,8 @@ import type { HeapOrder } from "./indexed-heap.ts";
 import { IndexedHeap } from "./indexed-heap.ts";
 import type { ListNode } from "./linked-list.ts";
 import { LinkedList } from "./linked-list.ts";
-import { readyOrder } from "./task-entry.ts";
 import type { TaskEntry } from "./task-entry.ts";
+import { readyOrder } from "./task-entry.ts";
 import type { KeptBucket } from "./token-bucket.ts";
 import { TokenBucket } from "./token-bucket.ts";
 

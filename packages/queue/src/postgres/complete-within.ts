@@ -4,8 +4,8 @@ import type { PgQueryable } from "@holdfast/core/postgres";
 import { TaskCancelledError } from "../errors.ts";
 import type { Queue } from "../queue/queue-contract.ts";
 import type { QueueStore } from "../store/store.ts";
-import type { TaskDefinition } from "../task/task.ts";
 import { resultOf } from "../task/task-payload.ts";
+import type { TaskDefinition } from "../task/task.ts";
 import type { PostgresTaskStore } from "./postgres-task-store.ts";
 
 /** What {@link completeWithin} needs to know. */

@@ -1,6 +1,5 @@
 // The verbs of a store in PostgreSQL: what is asked of the functions, and what their answers mean.
 import { fromStoredText, toStoredText } from "@holdfast/core/postgres";
-import type { Payload } from "../task/payload.ts";
 import type {
   CancelOutcome,
   Checkpoint,
@@ -23,6 +22,7 @@ import type {
   SignalOutcome,
   WriteOutcome,
 } from "../store/store.ts";
+import type { Payload } from "../task/payload.ts";
 import type { TaskState, TaskStatus } from "../task/task-status.ts";
 import type { QueueLine } from "./queue-line.ts";
 import type { ClaimRow, StatusRow } from "./stored-task.ts";

@@ -9,6 +9,7 @@ import type {
   PgQueryable,
 } from "@holdfast/core/postgres";
 import { fromStoredText, migrate, pgListener, pgRunner, toStoredText } from "@holdfast/core/postgres";
+import { onceWell } from "../store/once-well.ts";
 import type {
   ClaimedTask,
   ClaimRequest,
@@ -143,7 +144,7 @@ export function postgresTaskStore(options: PostgresTaskStoreOptions): PostgresTa
   const settings: LineSettings = {
     runner,
     schema,
-    ready: once(async () => {
+    ready: onceWell(async () => {
       await assertServerFit(runner);
       await assertSchemaFit(runner, options.client, schema, migrations, mayMigrate);
     }),
@@ -290,16 +291,4 @@ class StoreWithin extends PostgresQueues {
     }
     return line;
   }
-}
-
-/** Does something once it has gone well, and again as long as it has not. */
-function once(work: () => Promise<void>): () => Promise<void> {
-  let done: Promise<void> | undefined;
-  return () => {
-    done ??= work().catch((error: unknown) => {
-      done = undefined;
-      throw error;
-    });
-    return done;
-  };
 }

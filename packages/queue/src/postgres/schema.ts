@@ -2,6 +2,8 @@
 import { optionsOf } from "@holdfast/core";
 import type { Migration } from "@holdfast/core/postgres";
 import TABLES from "./sql/1-tables.sql";
+import SCHEDULES from "./sql/10-schedules.sql";
+import RUN from "./sql/11-run.sql";
 import EVENTS from "./sql/2-events.sql";
 import GROUPS from "./sql/3-groups.sql";
 import CHANGES from "./sql/4-changes.sql";
@@ -10,8 +12,6 @@ import ENQUEUE from "./sql/6-enqueue.sql";
 import CLAIM from "./sql/7-claim.sql";
 import CHECKPOINTS from "./sql/8-checkpoints.sql";
 import QUESTIONS from "./sql/9-questions.sql";
-import SCHEDULES from "./sql/10-schedules.sql";
-import RUN from "./sql/11-run.sql";
 
 /** The schema that is used unless another is named. */
 export const SCHEMA = "holdfast_queue";

@@ -1,7 +1,7 @@
 // Tasks, payloads and statuses as they are written to PostgreSQL and read from it.
 import { fromStoredText, toStoredText } from "@holdfast/core/postgres";
-import type { Payload } from "../task/payload.ts";
 import type { ClaimedTask } from "../store/store.ts";
+import type { Payload } from "../task/payload.ts";
 import type { TaskEvent, TaskEventBody, TaskFailure, TaskPhase, TaskStatus } from "../task/task-status.ts";
 import { STATES } from "./schema.ts";
 

@@ -1,8 +1,8 @@
 // Following a task: its events as they come, and its end.
 import { TaskNotFoundError } from "../errors.ts";
-import type { Queue } from "./queue-contract.ts";
 import type { TaskEvent, TaskStatus } from "../task/task-status.ts";
 import { hasEnded } from "../task/task-status.ts";
+import type { Queue } from "./queue-contract.ts";
 
 /** Events fetched at a time. */
 const EVENT_PAGE = 100;

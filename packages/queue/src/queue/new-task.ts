@@ -1,12 +1,12 @@
 // Turns what is said about a task into what a store adds.
 import { optionsOf } from "@holdfast/core";
-import type { Enqueued, EnqueuedTask, EnqueueItem, GroupOptions } from "./enqueue-options.ts";
 import { NoParentError, TaskExistsError } from "../errors.ts";
-import { decodePayload } from "../task/payload.ts";
-import type { PayloadFormat } from "../task/payload-format.ts";
 import type { EnqueueOutcome, GroupLimit, NewTask } from "../store/store.ts";
 import { MAX_WEIGHT } from "../store/store.ts";
+import type { PayloadFormat } from "../task/payload-format.ts";
+import { decodePayload } from "../task/payload.ts";
 import type { TaskIdMaker } from "../task/task-id.ts";
+import type { Enqueued, EnqueuedTask, EnqueueItem, GroupOptions } from "./enqueue-options.ts";
 
 /** What all tasks of a queue share. */
 export interface NewTaskSettings {

@@ -2,6 +2,19 @@
 import type { Clock, Duration, Random } from "@holdfast/core";
 import type { PayloadCodec } from "../codec/payload-codec.ts";
 import type {
+  FireOutcome,
+  QueueMeter,
+  QueueStats,
+  QueueStore,
+  Schedule,
+  SignalOutcome,
+} from "../store/store.ts";
+import type { PayloadFormat } from "../task/payload-format.ts";
+import type { TaskIdMaker } from "../task/task-id.ts";
+import type { TaskEvent, TaskState, TaskStatus } from "../task/task-status.ts";
+import type { TaskTracing } from "../task/task-tracing.ts";
+import type { TaskDefinition } from "../task/task.ts";
+import type {
   Enqueued,
   EnqueueCallOptions,
   EnqueuedTask,
@@ -11,19 +24,6 @@ import type {
   WhenFull,
 } from "./enqueue-options.ts";
 import type { EnqueuedFlow, FlowNode } from "./flow.ts";
-import type { PayloadFormat } from "../task/payload-format.ts";
-import type {
-  FireOutcome,
-  QueueMeter,
-  QueueStats,
-  QueueStore,
-  Schedule,
-  SignalOutcome,
-} from "../store/store.ts";
-import type { TaskDefinition } from "../task/task.ts";
-import type { TaskIdMaker } from "../task/task-id.ts";
-import type { TaskEvent, TaskState, TaskStatus } from "../task/task-status.ts";
-import type { TaskTracing } from "../task/task-tracing.ts";
 
 export interface QueueOptions {
   /** Letters, digits, dots, hyphens, underscores; at most 100. */

@@ -1,24 +1,8 @@
 // A queue over a store: tasks in, an ID at once, and everything one may ask about them.
 import type { Clock } from "@holdfast/core";
 import { ClosedError, optionsOf, systemClock, systemRandom, toMs } from "@holdfast/core";
-import type {
-  Enqueued,
-  EnqueueCallOptions,
-  EnqueuedTask,
-  EnqueueItem,
-  EnqueueOptions,
-} from "./enqueue-options.ts";
 import { QueueFullError, TaskCancelledError, TaskFailedError, TaskNotFoundError } from "../errors.ts";
-import type { EnqueuedFlow, FlowNode } from "./flow.ts";
-import { flattened, treeOf } from "./flow.ts";
-import { ended, eventsOf } from "./following.ts";
-import type { NewTaskSettings } from "./new-task.ts";
-import { enqueuedOf, newTask, readyTask } from "./new-task.ts";
-import type { PayloadFormat } from "../task/payload-format.ts";
-import { payloadFormat } from "../task/payload-format.ts";
-import type { Queue, QueueOptions, WaitOptions } from "./queue-contract.ts";
-import { QUEUE_DEFAULTS } from "./queue-contract.ts";
-import { RoomLine } from "./room-line.ts";
+import { eventCheckpoint } from "../steps/step-names.ts";
 import type {
   EnqueueResult,
   FireOutcome,
@@ -29,13 +13,29 @@ import type {
   Schedule,
   SignalOutcome,
 } from "../store/store.ts";
-import { eventCheckpoint } from "../steps/step-names.ts";
-import type { TaskDefinition } from "../task/task.ts";
+import type { PayloadFormat } from "../task/payload-format.ts";
+import { payloadFormat } from "../task/payload-format.ts";
 import { uuidV7 } from "../task/task-id.ts";
 import type { TraceCarrier } from "../task/task-meta.ts";
 import { writeMeta } from "../task/task-meta.ts";
 import type { TaskEvent, TaskState, TaskStatus } from "../task/task-status.ts";
 import type { TaskTracing } from "../task/task-tracing.ts";
+import type { TaskDefinition } from "../task/task.ts";
+import type {
+  Enqueued,
+  EnqueueCallOptions,
+  EnqueuedTask,
+  EnqueueItem,
+  EnqueueOptions,
+} from "./enqueue-options.ts";
+import type { EnqueuedFlow, FlowNode } from "./flow.ts";
+import { flattened, treeOf } from "./flow.ts";
+import { ended, eventsOf } from "./following.ts";
+import type { NewTaskSettings } from "./new-task.ts";
+import { enqueuedOf, newTask, readyTask } from "./new-task.ts";
+import type { Queue, QueueOptions, WaitOptions } from "./queue-contract.ts";
+import { QUEUE_DEFAULTS } from "./queue-contract.ts";
+import { RoomLine } from "./room-line.ts";
 import { publishAdded } from "./tasks-added.ts";
 
 const MAX_BATCH = 10_000;

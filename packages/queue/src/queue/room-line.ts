@@ -2,8 +2,8 @@
 import type { Clock, Random } from "@holdfast/core";
 import { ClosedError } from "@holdfast/core";
 import { QueueFullError, TooManyWaitingError } from "../errors.ts";
-import type { EnqueueResult } from "../store/store.ts";
 import { answered } from "../store/store-deadline.ts";
+import type { EnqueueResult } from "../store/store.ts";
 
 /** What is added once there may be room for it. */
 export interface RoomRequest {

@@ -2,6 +2,7 @@
 import type { Duration } from "@holdfast/core";
 import type { RedisClient } from "@holdfast/core/redis";
 import { inspectRedis } from "@holdfast/core/redis";
+import { onceWell } from "../store/once-well.ts";
 import { StoreUnfitError } from "../store/store-unfit-error.ts";
 
 /** Resolves when the server is fit for tasks: asks until it is. Rejects with what is wrong. */
@@ -10,7 +11,7 @@ export function fitness(
   deadline: Duration,
   allowsEviction: boolean,
 ): () => Promise<void> {
-  return once(() => assertFit(client, deadline, allowsEviction));
+  return onceWell(() => assertFit(client, deadline, allowsEviction));
 }
 
 async function assertFit(client: RedisClient, deadline: Duration, allowsEviction: boolean): Promise<void> {
@@ -22,16 +23,4 @@ async function assertFit(client: RedisClient, deadline: Duration, allowsEviction
   if (evictionPolicy !== "noeviction" && !allowsEviction)
     reasons.push(`Its maxmemory-policy is ${evictionPolicy}, which loses tasks; set it to noeviction.`);
   if (reasons.length > 0) throw new StoreUnfitError("redis", reasons);
-}
-
-/** Does something once it has gone well, and again as long as it has not. */
-function once(work: () => Promise<void>): () => Promise<void> {
-  let done: Promise<void> | undefined;
-  return () => {
-    done ??= work().catch((error: unknown) => {
-      done = undefined;
-      throw error;
-    });
-    return done;
-  };
 }

@@ -3,11 +3,11 @@ import type { Clock, Timer } from "@holdfast/core";
 import type { RedisRunner, RedisScript, TickBatch } from "@holdfast/core/redis";
 import { redisScript, tickBatch } from "@holdfast/core/redis";
 import type { NewTask } from "../store/store.ts";
-import { scriptText } from "./script-text.ts";
-import { enqueueWords } from "./enqueue-words.ts";
-import type { Word } from "./word.ts";
-import type { Subscription } from "./subscription.ts";
 import { Wakeups } from "../store/wakeups.ts";
+import { enqueueWords } from "./enqueue-words.ts";
+import { scriptText } from "./script-text.ts";
+import type { Subscription } from "./subscription.ts";
+import type { Word } from "./word.ts";
 
 /** What all queues of a store share. */
 export interface LineSettings {

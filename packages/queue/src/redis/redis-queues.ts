@@ -1,7 +1,6 @@
 // All queues of a store in Redis: every verb in words of the script, and its answer in the terms of the contract.
 import { ClosedError } from "@holdfast/core";
 import { hashTagOf } from "@holdfast/core/redis";
-import type { Payload } from "../task/payload.ts";
 import type {
   CancelOutcome,
   Checkpoint,
@@ -24,6 +23,7 @@ import type {
   SignalOutcome,
   WriteOutcome,
 } from "../store/store.ts";
+import type { Payload } from "../task/payload.ts";
 import type { TaskEvent, TaskState, TaskStatus } from "../task/task-status.ts";
 import { enqueueWords } from "./enqueue-words.ts";
 import type { LineSettings } from "./queue-line.ts";

@@ -1,6 +1,6 @@
 // Tasks and payloads as they are written to Redis and read from it.
-import type { Payload } from "../task/payload.ts";
 import type { ClaimedTask, NewTask } from "../store/store.ts";
+import type { Payload } from "../task/payload.ts";
 
 /** Before a name that UTF-8 cannot say, or that begins as our own texts do. */
 const ESCAPE = "\u0001";

@@ -1,8 +1,8 @@
 // Steps that add children to a task, and wait for them.
 import { hasCode } from "@holdfast/core";
-import type { TaskDefinition } from "../task/task.ts";
 import type { TaskStatus } from "../task/task-status.ts";
 import { hasEnded } from "../task/task-status.ts";
+import type { TaskDefinition } from "../task/task.ts";
 import type { ChildOutcome, ChildTask, JoinOptions, SpawnOptions } from "./children-contract.ts";
 import { ChildFailedError } from "./errors.ts";
 import type { StepEngine } from "./step-engine.ts";

@@ -1,7 +1,7 @@
 // Children of a task as its handler sees them: spawned, awaited without a slot, and what became of them.
 import type { EnqueueOptions } from "../queue/enqueue-options.ts";
-import type { TaskDefinition } from "../task/task.ts";
 import type { TaskFailure } from "../task/task-status.ts";
+import type { TaskDefinition } from "../task/task.ts";
 
 /** A child's place, limits and delay; its ID follows from its parent's and the step's name. */
 export type SpawnOptions = Omit<EnqueueOptions, "id" | "parent" | "dedupKey" | "signal">;

@@ -1,8 +1,8 @@
 // Undoes the steps of a saga in reverse order, each until it is done, or until somebody has to help.
 import { asError } from "@holdfast/core";
 import { PermanentError } from "../errors.ts";
-import { isPermanent } from "../worker/failure.ts";
 import type { TaskFailure } from "../task/task-status.ts";
+import { isPermanent } from "../worker/failure.ts";
 import { SagaParkedError, StepNotReachedError } from "./errors.ts";
 import type { CompensationContext } from "./saga-contract.ts";
 import type { SagaRecords } from "./saga-records.ts";

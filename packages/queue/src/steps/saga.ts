@@ -1,8 +1,8 @@
 // A saga: its body runs forward until it is done, or is looked through once more for what is to be undone.
 import { asError, hasCode, optionsOf } from "@holdfast/core";
-import { failureOf, isPermanent } from "../worker/failure.ts";
 import { decodePayload } from "../task/payload.ts";
 import type { TaskFailure } from "../task/task-status.ts";
+import { failureOf, isPermanent } from "../worker/failure.ts";
 import type { Undo } from "./compensations.ts";
 import { undoAll } from "./compensations.ts";
 import { SagaCancelledError, SagaCompensatedError, SagaDeadlineError } from "./errors.ts";
@@ -49,6 +49,7 @@ export class SagaRun {
   #endWaits: (() => void) | undefined;
   #endBody: ((error: Error) => void) | undefined;
   #onFound: (() => void) | undefined;
+
   constructor(
     private readonly engine: StepEngine,
     readonly name: string,

@@ -2,12 +2,12 @@
 import { channel, fingerprintOf } from "@holdfast/core";
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { PermanentError, UnserializableError } from "../errors.ts";
-import { failureOf, isPermanent } from "../worker/failure.ts";
 import { decodePayload } from "../task/payload.ts";
 import { parse } from "../task/task.ts";
-import type { StepContext, StepEndedEvent, StepOptions } from "./step-contract.ts";
+import { failureOf, isPermanent } from "../worker/failure.ts";
 import { StepMismatchError } from "./errors.ts";
 import { RunningStep } from "./step-context.ts";
+import type { StepContext, StepEndedEvent, StepOptions } from "./step-contract.ts";
 import type { StepHost } from "./step-host.ts";
 import type { Entry, Prepared, StepRecord } from "./step-journal.ts";
 import { StepJournal } from "./step-journal.ts";

@@ -1,14 +1,14 @@
 // What is recorded of a task's steps: read once when the first step asks, written under the lease.
 import { exponential, hasCode } from "@holdfast/core";
+import { answered } from "../store/store-deadline.ts";
+import type { PayloadOf } from "../task/payload-format.ts";
 import type { Payload } from "../task/payload.ts";
 import { decodePayload } from "../task/payload.ts";
-import type { PayloadOf } from "../task/payload-format.ts";
-import { answered } from "../store/store-deadline.ts";
 import type { TaskFailure } from "../task/task-status.ts";
-import { STEP_LIMITS } from "./step-contract.ts";
 import { TooManyStepsError } from "./errors.ts";
-import { eventCheckpoint } from "./step-names.ts";
+import { STEP_LIMITS } from "./step-contract.ts";
 import type { StepHost } from "./step-host.ts";
+import { eventCheckpoint } from "./step-names.ts";
 
 /** A step as it is stored. */
 export interface StepRecord {

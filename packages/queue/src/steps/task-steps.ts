@@ -1,8 +1,9 @@
 // The steps of one run of a task.
 import { optionsOf } from "@holdfast/core";
-import { isPermanent } from "../worker/failure.ts";
+import type { TaskFailure } from "../task/task-status.ts";
 import type { TaskDefinition } from "../task/task.ts";
 import { parse } from "../task/task.ts";
+import { isPermanent } from "../worker/failure.ts";
 import { checkCompleted, joinChildren, spawnChild } from "./child-steps.ts";
 import type {
   ChildOutcome,
@@ -12,11 +13,10 @@ import type {
   SpawnOptions,
 } from "./children-contract.ts";
 import type { Steps, WaitForOptions, WaitForTimeout } from "./contract.ts";
-import type { StepContext, StepOptions } from "./step-contract.ts";
-import type { TaskFailure } from "../task/task-status.ts";
 import { EventTimeoutError, SagaOpenError } from "./errors.ts";
 import type { Saga, SagaOptions } from "./saga-contract.ts";
 import { SagaRun } from "./saga.ts";
+import type { StepContext, StepOptions } from "./step-contract.ts";
 import { leftBehind, StepEngine } from "./step-engine.ts";
 import type { StepHost } from "./step-host.ts";
 import { eventCheckpoint } from "./step-names.ts";

@@ -1,10 +1,10 @@
 // A worker's way from what is stored to what a handler takes, and from what it returns to what is stored.
+import type { ClaimedTask } from "../store/store.ts";
+import type { PayloadFormat } from "./payload-format.ts";
 import type { Payload } from "./payload.ts";
 import { decodePayload } from "./payload.ts";
-import type { PayloadFormat } from "./payload-format.ts";
-import type { ClaimedTask } from "../store/store.ts";
-import type { TaskDefinition } from "./task.ts";
 import { readMeta } from "./task-meta.ts";
+import type { TaskDefinition } from "./task.ts";
 
 /** A task's own definition, whatever its types. */
 type AnyTask = TaskDefinition<never, unknown, never, unknown>;

@@ -1,5 +1,5 @@
 // One clause on trial: a fresh store, one queue, and short words for what is asked of it.
-import type { Payload } from "../task/payload.ts";
+import { ensure, present, same } from "@holdfast/core/testing";
 import type {
   ClaimedTask,
   ClaimRequest,
@@ -13,8 +13,8 @@ import type {
   TaskReport,
   WriteOutcome,
 } from "../store/store.ts";
+import type { Payload } from "../task/payload.ts";
 import type { TaskState, TaskStatus } from "../task/task-status.ts";
-import { ensure, present, same } from "@holdfast/core/testing";
 
 /** What the suite is run on. */
 export interface QueueStoreSubject {

@@ -3,8 +3,8 @@ import { availableParallelism } from "node:os";
 import type { ResourceLimits } from "node:worker_threads";
 import type { Clock, Duration } from "@holdfast/core";
 import { ClosedError, optionsOf, systemClock } from "@holdfast/core";
-import type { TaskContext, TaskHandler } from "../worker/handler.ts";
 import type { TaskDefinition } from "../task/task.ts";
+import type { TaskContext, TaskHandler } from "../worker/handler.ts";
 import type { ThreadSettings } from "./task-thread.ts";
 import { TaskThread } from "./task-thread.ts";
 

@@ -2,9 +2,9 @@
 import type { TransferListItem } from "node:worker_threads";
 import { parentPort } from "node:worker_threads";
 import { hasCode, isHoldfastError, optionsOf } from "@holdfast/core";
+import type { TaskDefinition } from "../task/task.ts";
 import { failureOf, isPermanent } from "../worker/failure.ts";
 import type { TaskContext } from "../worker/handler.ts";
-import type { TaskDefinition } from "../task/task.ts";
 import { ThreadTaskError } from "./errors.ts";
 import type { FromThread, RemoteError, ToThread } from "./messages.ts";
 

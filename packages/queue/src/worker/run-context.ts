@@ -1,8 +1,8 @@
 // What a handler is told of its run, and what it may say.
 import { PayloadTooLargeError, UnserializableError } from "../errors.ts";
-import type { TaskContext } from "./handler.ts";
 import type { Steps } from "../steps/contract.ts";
 import type { ClaimedTask, TaskReport } from "../store/store.ts";
+import type { TaskContext } from "./handler.ts";
 
 /** A run as its handler's context sees it. */
 export interface RunView {

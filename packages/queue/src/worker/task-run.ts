@@ -2,20 +2,20 @@
 import type { Clock, Random, Timer } from "@holdfast/core";
 import { LeaseLostError, retryAfterOf, TimeoutError } from "@holdfast/core";
 import { PayloadVersionError, TaskCancelledError, WorkerClosingError } from "../errors.ts";
-import { failureOf, isPermanent } from "./failure.ts";
-import type { TaskHandler } from "./handler.ts";
-import type { Payload } from "../task/payload.ts";
 import type { Queue } from "../queue/queue-contract.ts";
-import type { Reporter } from "./reporter.ts";
-import { RunContext } from "./run-context.ts";
 import type { Steps } from "../steps/contract.ts";
 import { TaskSuspendedError } from "../steps/errors.ts";
 import type { StepHost, Suspension } from "../steps/step-host.ts";
 import { TaskSteps } from "../steps/task-steps.ts";
 import type { ClaimedTask, RetryPlan, Settlement, TaskReport, WriteOutcome } from "../store/store.ts";
+import type { Payload } from "../task/payload.ts";
 import { readMeta, traceOf } from "../task/task-meta.ts";
 import { inputOf, resultOf } from "../task/task-payload.ts";
 import type { TaskTracing } from "../task/task-tracing.ts";
+import { failureOf, isPermanent } from "./failure.ts";
+import type { TaskHandler } from "./handler.ts";
+import type { Reporter } from "./reporter.ts";
+import { RunContext } from "./run-context.ts";
 
 /** What all runs of a worker share. */
 export interface RunSettings {

@@ -3,13 +3,13 @@ import type { Clock, Duration } from "@holdfast/core";
 import { asError, channel, exponential, optionsOf, systemRandom } from "@holdfast/core";
 import PQueue from "p-queue";
 import { NoHandlerError, WorkerClosingError } from "../errors.ts";
+import type { Queue } from "../queue/queue-contract.ts";
+import { answered, workOrTime } from "../store/store-deadline.ts";
+import type { ClaimedTask, ClaimRequest, Settlement } from "../store/store.ts";
+import { defineTask } from "../task/task.ts";
 import type { TaskHandler } from "./handler.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
-import type { Queue } from "../queue/queue-contract.ts";
 import { Reporter } from "./reporter.ts";
-import type { ClaimedTask, ClaimRequest, Settlement } from "../store/store.ts";
-import { answered, workOrTime } from "../store/store-deadline.ts";
-import { defineTask } from "../task/task.ts";
 import type { RunSettings } from "./task-run.ts";
 import { TaskRun } from "./task-run.ts";
 import type {

@@ -1,3 +1,3 @@
 // @holdfast/queue/ws: task events pushed over WebSocket.
-export { isAllowedOrigin, serveTaskSocket } from "./task-socket.ts";
 export type { SocketLike, TaskSocketOptions } from "./task-socket.ts";
+export { isAllowedOrigin, serveTaskSocket } from "./task-socket.ts";

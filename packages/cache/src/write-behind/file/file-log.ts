@@ -4,6 +4,7 @@ import { constants, copyFile, open, rename, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Timer } from "@holdfast/core";
 import { asError, ClosedError, StoreUnavailableError } from "@holdfast/core";
+import { lockFile } from "@holdfast/core/node";
 import type {
   AppendOutcome,
   AppendRequest,
@@ -20,8 +21,7 @@ import type {
 } from "../log.ts";
 import type { Journal, Times } from "../log-table.ts";
 import { LogTable } from "../log-table.ts";
-import { WriteLogDamagedError } from "./errors.ts";
-import { becomeOwner } from "./owner.ts";
+import { WriteLogDamagedError, WriteLogLockedError } from "./errors.ts";
 import type { Contents } from "./records.ts";
 import { ceilingLine, changeLine, HEADER, putLine, readRecords, removeLine } from "./records.ts";
 import type { FileLogSettings, FileWriteLogOptions } from "./settings.ts";
@@ -65,7 +65,9 @@ const ROWS_AT_ONCE = 256;
  */
 export async function fileWriteLog(options: FileWriteLogOptions): Promise<WriteLog> {
   const settings = settingsOf(options);
-  const release = await becomeOwner(settings.path);
+  const lock = await lockFile(settings.path);
+  if ("heldBy" in lock) throw new WriteLogLockedError(settings.path, lock.heldBy);
+  const { release } = lock;
   try {
     const file = await open(settings.path, constants.O_RDWR | constants.O_CREAT, 0o600);
     try {

@@ -1,7 +1,7 @@
 // Charts of lines over time, drawn as SVG.
+import { amount } from "../../operate/format.ts";
 import type { Shape } from "./dom.ts";
 import { h } from "./dom.ts";
-import { amount } from "../../operate/format.ts";
 
 export interface Series {
   readonly name: string;

@@ -1,10 +1,10 @@
 // All queues at a glance.
+import { amount, count, duration } from "../../operate/format.ts";
 import type { TaskState } from "../../task/task-status.ts";
 import type { Overview, QueueSummary } from "../views.ts";
 import { spark } from "./chart.ts";
 import type { Child, Shape } from "./dom.ts";
 import { h } from "./dom.ts";
-import { amount, count, duration } from "../../operate/format.ts";
 import { linkTo, STATES } from "./state.ts";
 
 export function overviewView({ queues }: Overview): Child {

@@ -1,10 +1,10 @@
 // The page: asks for what the place it is at needs, again and again while somebody looks, and shows it.
+import { count } from "../../operate/format.ts";
 import type { Action } from "../views.ts";
 import { act, getOverview, getQueue, getTask, getTasks } from "./api.ts";
 import { nearest, plotStart } from "./chart.ts";
 import type { Child } from "./dom.ts";
 import { h, patch } from "./dom.ts";
-import { count } from "../../operate/format.ts";
 import { overviewView } from "./overview.ts";
 import { button } from "./parts.ts";
 import { chartSpan, queuePage } from "./queue-page.ts";

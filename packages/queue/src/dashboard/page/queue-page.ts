@@ -1,10 +1,10 @@
 // One queue: its state, its charts, its tasks by state, its schedules.
+import { clockTime, count, duration, fromNow } from "../../operate/format.ts";
 import type { TaskStatus } from "../../task/task-status.ts";
 import type { Point, QueueView, TaskList } from "../views.ts";
 import { chart } from "./chart.ts";
 import type { Child, Shape } from "./dom.ts";
 import { h } from "./dom.ts";
-import { clockTime, count, duration, fromNow } from "../../operate/format.ts";
 import { headOf } from "./overview.ts";
 import { button, progressOf, stateBadge } from "./parts.ts";
 import type { PageState } from "./state.ts";

@@ -1,6 +1,6 @@
 // What the page knows, and where in it one is: all views are made of this.
-import type { Overview, QueueView, TaskList, TaskView } from "../views.ts";
 import type { TaskState } from "../../task/task-status.ts";
+import type { Overview, QueueView, TaskList, TaskView } from "../views.ts";
 
 /** Where one is, as the address says behind its `#`. */
 export type Place =

@@ -1,8 +1,8 @@
 // What becomes of new tasks: IDs, dedup keys, limits.
 import { ensure, present, same } from "@holdfast/core/testing";
+import type { NewTask } from "../../store/store.ts";
 import type { Clause } from "../trial.ts";
 import { completed, failed, LEASE_MS, WRITTEN } from "../trial.ts";
-import type { NewTask } from "../../store/store.ts";
 
 export const enqueueClauses: readonly Clause[] = [
   {

@@ -1,8 +1,8 @@
 // Tasks that nobody has started in time.
 import { ensure, same } from "@holdfast/core/testing";
+import { EXPIRED } from "../../store/store.ts";
 import type { Clause } from "../trial.ts";
 import { completed, failed, LEASE_MS, released, suspended } from "../trial.ts";
-import { EXPIRED } from "../../store/store.ts";
 
 export const expiryClauses: readonly Clause[] = [
   {

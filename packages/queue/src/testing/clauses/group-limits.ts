@@ -1,8 +1,8 @@
 // Groups of which several tasks may run at a time, and groups that start so many in a time.
 import { same } from "@holdfast/core/testing";
+import type { GroupLimit, NewTask } from "../../store/store.ts";
 import type { Clause, Trial } from "../trial.ts";
 import { completed, failed, LEASE_MS, released, suspended } from "../trial.ts";
-import type { GroupLimit, NewTask } from "../../store/store.ts";
 
 const group = "g";
 

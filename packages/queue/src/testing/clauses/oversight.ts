@@ -1,9 +1,9 @@
 // What an operator sees and does: what has happened in numbers, tasks by state, and a queue that is paused.
 import { same } from "@holdfast/core/testing";
-import type { Clause, Trial } from "../trial.ts";
-import { completed, failed, LEASE_MS, released, suspended } from "../trial.ts";
 import type { QueueMeter } from "../../store/store.ts";
 import type { TaskState } from "../../task/task-status.ts";
+import type { Clause, Trial } from "../trial.ts";
+import { completed, failed, LEASE_MS, released, suspended } from "../trial.ts";
 
 const NOTHING: QueueMeter = {
   added: 0,

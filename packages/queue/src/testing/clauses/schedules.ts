@@ -1,8 +1,8 @@
 // When tasks are to be added by themselves: what is kept of it, and that each time is taken once.
 import { same } from "@holdfast/core/testing";
-import type { Clause, Trial } from "../trial.ts";
 import type { FireOutcome, NewTask, Schedule } from "../../store/store.ts";
 import { MAX_SCHEDULES } from "../../store/store.ts";
+import type { Clause, Trial } from "../trial.ts";
 
 function schedule(key: string, nextAt: number, text: string = `text of ${key}`): Schedule {
   return { key, text, nextAt };

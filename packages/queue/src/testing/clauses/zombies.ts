@@ -1,8 +1,8 @@
 // Late writes of those who hold no lease: refused, with the right cause, and nothing changes.
 import { same } from "@holdfast/core/testing";
+import type { LeaseRef, WriteOutcome } from "../../store/store.ts";
 import type { Clause, Trial } from "../trial.ts";
 import { completed, failed, LEASE_MS, LOST, released, suspended } from "../trial.ts";
-import type { LeaseRef, WriteOutcome } from "../../store/store.ts";
 
 /** Tries every write under a lease; expects `refusal` each time, and the task to stay as it is. */
 async function refusesAll(t: Trial, lease: LeaseRef, refusal: WriteOutcome, when: string): Promise<void> {
