@@ -165,10 +165,20 @@ local function id_list()
   return ids
 end
 
--- What most runs can do without, made when one cannot: see rules.lua.
-local made_rest, make_rest
+-- What a run may do without is made when it cannot: see rules.lua for the rest.
+local made_adding, made_working, made_rest, make_adding, make_working, make_rest
+
+local function enqueue()
+  made_adding = made_adding or make_adding()
+  return made_adding()
+end
+
+local function working()
+  made_working = made_working or make_working()
+  return made_working
+end
 
 local function rest()
-  if not made_rest then made_rest = make_rest() end
+  made_rest = made_rest or make_rest()
   return made_rest
 end

@@ -3,10 +3,11 @@
 local has_swept = now >= next_due
 if has_swept then rest().sweep() end
 
-local answers, plain_verbs = {}, { enqueue = enqueue, claim = claim, settle = settle }
+local answers = {}
 while argv[cursor + 1] do
   local name = word()
-  answers[#answers + 1] = (plain_verbs[name] or rest()[name])()
+  local is_work = name == 'settle' or name == 'claim'
+  answers[#answers + 1] = name == 'enqueue' and enqueue() or (is_work and working() or rest())[name]()
 end
 
 local too_many, too_many_dead =
