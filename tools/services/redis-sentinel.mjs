@@ -18,7 +18,7 @@ const READY_WITHIN_MS = 20_000;
  * @typedef {object} ReplicatedRedis
  * @property {import("./redis.mjs").RedisServer} master - At first.
  * @property {readonly import("./redis.mjs").RedisServer[]} replicas - At first.
- * @property {{ readonly name: string, readonly sentinels: readonly { readonly host: string, readonly port: number }[] }} place - What ioredis is made with.
+ * @property {{ readonly name: string, readonly sentinels: { host: string, port: number }[] }} place - What ioredis is made with.
  * @property {() => Promise<void>} stop
  */
 
