@@ -2,19 +2,20 @@
 
 -- Name, delay, priority, tries, lease losses, how long it is kept, how far it moves the next turn, and whether more is said of
 -- each: the same for many tasks. The rest is what is stored of a new one of which no more is said and that is ready, around
--- its order and its BODY.
+-- its order, its turn and its BODY.
 local function kinds_of_task()
   local kinds = {}
   for index = 1, number() do
     local name, delay, priority, attempts, losses, keep, keep_failed, cost, has_more =
       word(), number(), number(), number(), number(), number(), number(), number(), word() == '1'
+    local rest_text = cmsgpack.pack({ name })
     kinds[index] = {
       name = name, delay = delay, priority = priority, attempts = attempts, losses = losses, cost = cost,
       keep = keep, keep_failed = keep_failed, has_more = has_more, rank = (1000 - priority) * RANK,
       is_plain = delay == 0 and not has_more, flow = flow_of(priority),
       before = spack('<BBBBI4I4dddddBI4I4I4I4I4dddh', IS_READY, 1, 0, 0, 0, 1, 0, 0, now, 0, keep, 0,
         0, 0, 1, attempts, losses, now, 0, keep_failed, priority),
-      behind = cmsgpack.pack({ name }),
+      behind = spack('<I4', #rest_text) .. rest_text,
     }
   end
   return kinds
@@ -61,7 +62,7 @@ local function add(task)
     local turn, last = its_flow[NEXT], its_flow[LAST]
     if last > turn then turn = last end
     its_flow[NEXT], its_flow[MOVED] = turn + kind.cost, true
-    write(id, kind.before .. spack('<ddI4', order, turn, #body) .. body .. kind.behind)
+    write(id, kind.before .. spack('<dd', order, turn) .. kind.behind .. body)
     if has_ready then ready[id] = nil end
     append(id, kind.rank + turn, kind.cost)
     has_ready, news.has_work = true, true

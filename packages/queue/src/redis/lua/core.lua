@@ -33,16 +33,23 @@ local function flush(key, changes, put, take, is_set)
   if m > 0 then send(take, key, takes, m) end
 end
 
--- Rows. What is added in one go is in `ready` in rows: one member has the IDs of tasks whose turns are STEP apart, under the
--- score of the first. It costs next to nothing, where a member for each would cost a quarter of all that is done for a new task.
+-- Rows: several IDs as one member of a sorted set. They cost next to nothing, where a member for each would cost a quarter of all
+-- that is done for a task.
+
+local function row_of(ids, from, to)
+  if from == to then return ids[from] end
+  return '\2' .. cmsgpack.pack(from == 1 and to == #ids and ids or { unpack(ids, from, to) })
+end
+
+local function ids_of(member) return byte(member) == 2 and cmsgpack.unpack(sub(member, 2)) or { member } end
+
+-- What is added in one go is in `ready` in rows of tasks whose turns are STEP apart, under the score of the first.
 
 -- Puts a row there, what is left of it from a place on, which has a score. Blanks stand for those who have left it.
 local function put_row(ids, from, score)
   while ids[from] == '' do from, score = from + 1, score + STEP end
   if not ids[from] then return end
-  local member = ids[from]
-  if ids[from + 1] then member = '\2' .. cmsgpack.pack(from == 1 and ids or { unpack(ids, from) }) end
-  call('ZADD', READY, whole(score), member)
+  call('ZADD', READY, whole(score), row_of(ids, from, #ids))
 end
 
 local function flush_ready()
@@ -50,6 +57,54 @@ local function flush_ready()
   for _, one in ipairs(rows) do put_row(one[2], 1, one[1]) end
   flush(READY, ready, 'ZADD', 'ZREM', true)
   ready, rows, row_next, has_ready = {}, {}, -1, false
+end
+
+-- Running and completed tasks that have come to be so in one run are in rows under the time that they share.
+
+local function enter(calendar, id, at_ms)
+  local ids = calendar[PUTS][at_ms]
+  if ids then ids[#ids + 1] = id else calendar[PUTS][at_ms] = { id } end
+end
+
+local function exit(calendar, id, at_ms)
+  local new = calendar[PUTS][at_ms]
+  for index = 1, new and #new or 0 do
+    if new[index] == id then return table.remove(new, index) end
+  end
+  local ids = calendar[TAKES][at_ms]
+  if ids then ids[#ids + 1] = id else calendar[TAKES][at_ms] = { id } end
+end
+
+-- Takes IDs out of what is under a time. What is left of their rows is to be put there.
+local function take_out(calendar, at_ms, ids)
+  local key, gone, members = calendar[BY], {}, {}
+  if #ids == 1 and call('ZREM', key, ids[1]) == 1 then return end
+  for _, id in ipairs(ids) do gone[id] = true end
+  for _, member in ipairs(call('ZRANGEBYSCORE', key, whole(at_ms), whole(at_ms))) do
+    local kept, all = {}, ids_of(member)
+    for _, id in ipairs(all) do
+      if not gone[id] then kept[#kept + 1] = id end
+    end
+    if #kept < #all then
+      members[#members + 1] = member
+      if kept[1] then call('ZADD', key, whole(at_ms), row_of(kept, 1, #kept)) end
+    end
+  end
+  if members[1] then send('ZREM', key, members, #members) end
+end
+
+local function flush_calendar(calendar)
+  local words, n = {}, 0
+  for at_ms, ids in pairs(calendar[TAKES]) do take_out(calendar, at_ms, ids) end
+  for at_ms, ids in pairs(calendar[PUTS]) do
+    local count = #ids
+    local size = count > MAX_IN_ROWS and 1 or SHORT_ROW
+    for from = 1, count, size do
+      words[n + 1], words[n + 2] = whole(at_ms), row_of(ids, from, math.min(from + size - 1, count))
+      n = n + 2
+    end
+  end
+  if n > 0 then send('ZADD', calendar[BY], words, n) end
 end
 
 local function flush_parts()

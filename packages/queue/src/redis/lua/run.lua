@@ -22,8 +22,8 @@ flush_parts()
 if made_rest then
   made_rest.flush_states()
 else
-  flush(RUNNING_BY, running, 'ZADD', 'ZREM', true)
-  flush(COMPLETED_BY, completed, 'ZADD', 'ZREM', true)
+  flush_calendar(running)
+  flush_calendar(completed)
 end
 if is_idle() then forget_turns() else flush_flows() end
 

@@ -63,7 +63,7 @@ local function add_special(id, kind, body, said)
   order = order + 1
   local t = { SCHEDULED, 1, (said.g or said.e) and 1 or 0, (said.k or said.g or said.p) and 1 or 0, 0, 1, 0, 0,
     now + (said.w and 0 or kind.delay), 0, kind.keep, '', 0, 0, 1, kind.attempts, kind.losses, now, 0, kind.keep_failed,
-    kind.priority, order, next_turn(kind.priority, said.t, kind.cost), body, false }
+    kind.priority, order, next_turn(kind.priority, said.t, kind.cost), false, body }
   t.more = { [NAME] = kind.name, [GROUP] = said.g, [SAID] = said.l, [KEY] = said.k, [TENANT] = said.t,
     [COST] = kind.cost ~= 60 and kind.cost or nil, [PARENT] = said.p, [EXPIRES] = said.e and now + said.e }
   records[id], dirty[id] = t, true

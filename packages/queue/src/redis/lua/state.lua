@@ -5,8 +5,8 @@
 -- Answers one answer for each call.
 --
 -- What calls change is kept in tables and written at the end: a hundred tasks cost a few commands, not hundreds.
--- A task is a record in the hash `tasks`: HOT (numbers), its worker, WARM (numbers), BODY (its input while it lives, its result
--- once it has completed), and REST (what few tasks have). `parts` has what is large or comes in any number, so that a change
+-- A task is a record in the hash `tasks`: HOT (numbers), its worker, WARM (numbers), REST (what few tasks have), and last, since
+-- it is what changes, BODY (its input while it lives, its result once it has completed). `parts` has what is large or comes in any number, so that a change
 -- of state does not move it: large inputs and results, events, checkpoints.
 
 -- Names in capitals stand for what they are set to here, and are put in place as text. Lua 5.1 would pay for each of them
@@ -14,7 +14,7 @@
 local META, TASKS, PARTS = KEYS[1], KEYS[2], KEYS[3]
 -- Sorted sets. Ready tasks that may run, by RANK and turn, alone or in rows: see core.lua. One for each other state: scheduled
 -- by when they are due, waiting by when they wait no longer, running by when their leases end, ended ones by when they are
--- forgotten.
+-- forgotten. Running and completed ones are alone or in rows too: see core.lua.
 local READY, SCHEDULED_BY, WAITING_BY, RUNNING_BY = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local COMPLETED_BY, CANCELLED_BY, BURIED_BY = KEYS[8], KEYS[9], KEYS[10]
 -- Failed ones in the order of failures. Tasks that expire and groups that wait for a token, by when they do.
@@ -34,11 +34,11 @@ local ADDED, STARTS, COMPLETIONS, FAILS, CANCELS, RETRIES, WAITED, RAN = 8, 9, 1
 local STATE, FLAT, AT_START, AT_END, ATTEMPT, SEQ, FENCE, DUE = 1, 2, 3, 4, 5, 6, 7, 8
 local STARTED, FINISHED, KEEP = 9, 10, 11
 local WORKER, FAILURES, LOSSES, FIRST, MAX_ATTEMPTS, MAX_LOSSES = 12, 13, 14, 15, 16, 17
-local ENQUEUED, BACKOFF, KEEP_FAILED, PRIORITY, ORDER, TURN, BODY, REST = 18, 19, 20, 21, 22, 23, 24, 25
+local ENQUEUED, BACKOFF, KEEP_FAILED, PRIORITY, ORDER, TURN, REST, BODY = 18, 19, 20, 21, 22, 23, 24, 25
 local HOT, HOT_AND_WORKER = '<BBBBI4I4dddddB', '<BBBBI4I4dddddBc0'
 local RECORD = '<BBBBI4I4dddddBc0I4I4I4I4I4dddhddI4c0'
--- Where the worker's name begins; and while there is none, the body.
-local WORKER_AT, BODY_AT = 54, 116
+-- Where the worker's name begins; and while there is none, the size of the rest.
+local WORKER_AT, REST_AT = 54, 116
 -- A larger body is not in the record; the one in the record is empty then.
 local MAX_BODY = 1024
 -- Fields of the rest, where there are any but the name. SAID: what it said of its group. BORN: the first ORDER of one that was
@@ -59,6 +59,8 @@ local NEVER = 4503599627370496
 local RANK = 4398046511104
 -- How far a task of weight 1 moves the next turn, and how many IDs a row has at most.
 local STEP, MAX_ROW = 60, 100
+-- The same of those who leave their rows one by one; and how many of one time are put into rows.
+local SHORT_ROW, MAX_IN_ROWS = 32, 128
 -- Counters: order, fence, ends, when those who wait will look again, when something happens by itself next (or before that), the
 -- turns of what has priority 0 and no tenant (claimed last, next), whether anybody is to be woken, whether it is paused,
 -- whether there are other turns; then counts.
@@ -67,8 +69,6 @@ local call = redis.call
 local spack, sunpack, format, floor, sub, byte =
   struct.pack, struct.unpack, string.format, math.floor, string.sub, string.byte
 local argv, cursor = ARGV, 4
-local max_events = tonumber(argv[4])
-
 local time = call('TIME')
 local now = tonumber(time[1]) * 1000 + floor(tonumber(time[2]) / 1000)
 
@@ -98,8 +98,11 @@ local raws, records, dirty = {}, {}, {}
 -- Those that were changed without a look into them: ID, record, and so on.
 local writes, written = {}, 0
 -- What is to be written: member to score, or field to value; `false` takes out.
-local ready, running, completed, parts = {}, {}, {}, {}
+local ready, parts = {}, {}
 local has_ready, has_parts = false, false
+-- Of running and completed tasks: the key, and by time the IDs that are to be put there and to be taken out.
+local BY, PUTS, TAKES = 1, 2, 3
+local running, completed = { RUNNING_BY, {}, {} }, { COMPLETED_BY, {}, {} }
 -- New rows of ready tasks: the score of the first, and IDs. The last one of them, its size, and the score of what would be next,
 -- or -1: scores begin at 0.
 local rows, row, row_size, row_next = {}, false, 0, -1

@@ -12,9 +12,9 @@ local function lease(id, worker, due)
   write(id, spack(HOT_AND_WORKER, RUNNING, 1, 0, at_end, 1, 2, fence, due, now, 0, keep, #worker, worker) .. sub(raw, WORKER_AT))
   counts[WAITED] = counts[WAITED] + now - since
   counts[IS_READY], counts[RUNNING] = counts[IS_READY] - 1, counts[RUNNING] + 1
-  running[id] = due
+  enter(running, id, due)
   if is_watched then wake(id) end
-  return (sunpack('<I4c0', raw, BODY_AT)), 0
+  return sub(raw, REST_AT + 4 + sunpack('<I4', raw, REST_AT)), 0
 end
 
 -- Takes IDs of a row, up to `wanted` and to those whose turn is behind a score, and puts back what is left: alone what ten such
@@ -111,16 +111,17 @@ local function complete_plain(id, its_fence, result)
   local state, flat, at_start, at_end, attempt, seq, known_fence, due, started, _, keep, name_size = sunpack(HOT, raw)
   if state ~= RUNNING or flat ~= 1 or seq ~= 2 or at_end == 1 then return false end
   if known_fence ~= its_fence or now >= due then return false end
-  local body_at = BODY_AT + name_size
-  local body_size = sunpack('<I4', raw, body_at)
+  local rest_at = REST_AT + name_size
+  local body_at = rest_at + 4 + sunpack('<I4', raw, rest_at)
   -- Large inputs and results take the long way.
-  if body_size == 0 or #result > MAX_BODY then return false end
+  if body_at > #raw or #result > MAX_BODY then return false end
   local forgotten_at = now + keep
   write(id, spack(HOT, COMPLETED, 1, at_start, 0, attempt, 3, known_fence, forgotten_at, started, now, keep, name_size)
-    .. sub(raw, WORKER_AT, body_at - 1) .. spack('<I4c0', #result, result) .. sub(raw, body_at + 4 + body_size))
+    .. sub(raw, WORKER_AT, body_at - 1) .. result)
   counts[RUNNING], counts[COMPLETED] = counts[RUNNING] - 1, counts[COMPLETED] + 1
   counts[COMPLETIONS], counts[RAN] = counts[COMPLETIONS] + 1, counts[RAN] + now - started
-  running[id], completed[id] = false, forgotten_at
+  exit(running, id, due)
+  enter(completed, id, forgotten_at)
   if forgotten_at < soonest then soonest = forgotten_at end
   if is_watched then wake(id) end
   return true
