@@ -122,8 +122,8 @@ describe.skipIf(redisUrl === "")("rows of tasks in Redis", () => {
     ],
     "leaves a cancelled task in its row": ["if not was_alone and t[3] == 0", "if false and t[3] == 0"],
     "puts into a row what is not its next": [
-      "score == row_next and row_size < 100",
-      "row and row_size < 100",
+      "score == row_next and row_size < 32",
+      "row and row_size < 32",
     ],
   };
   it.each(Object.entries(mutants))(

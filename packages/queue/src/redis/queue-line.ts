@@ -56,6 +56,8 @@ const WORTH_TWO_RUNS = 128;
 const WORK = "w";
 /** Answered to a wait that has not begun because what it waits for is there. */
 const IS_THERE = 1;
+/** Answered to those who add tasks, alone or together, when all are new. */
+const ALL_ADDED = 0;
 
 interface Call {
   readonly words: readonly Word[];
@@ -207,7 +209,8 @@ export class QueueLine {
         limit,
       );
       const resolve = (answers: unknown): void => {
-        for (const [index, add] of some.entries()) add.resolve((answers as readonly unknown[])[index]);
+        for (const [index, add] of some.entries())
+          add.resolve(answers === ALL_ADDED ? ALL_ADDED : (answers as readonly unknown[])[index]);
       };
       const reject = (error: unknown): void => {
         for (const add of some) add.reject(error);
@@ -223,8 +226,9 @@ export class QueueLine {
     try {
       const { fit, runner } = this.settings;
       await fit();
-      const answers = (await runner.run(SCRIPT, this.#keys, words)) as readonly unknown[];
-      for (const [index, call] of calls.entries()) call.resolve(answers[index]);
+      const answer = await runner.run(SCRIPT, this.#keys, words);
+      if (calls.length === 1) calls[0]!.resolve(answer);
+      else for (const [index, call] of calls.entries()) call.resolve((answer as readonly unknown[])[index]);
     } catch (error) {
       for (const call of calls) call.reject(error);
     }

@@ -36,15 +36,19 @@ export function toStoredInput({ name, maxAttempts, meta, input }: NewTask): stri
   return `${JSON.stringify(head)}\n${toStoredPayload(input)}`;
 }
 
-/** Words of the answer for each claimed task, behind the fence of the first. */
+/** Words of the answer for each claimed task, behind outcomes and the fence of the first. */
 const CLAIM_WORDS = 3;
+const CLAIMED_AT = 2;
 
-export function claimedTasks(words: readonly unknown[]): readonly ClaimedTask[] {
+/** 1 stands for none. */
+export function claimedTasks(answer: unknown): readonly ClaimedTask[] {
   const claimed: ClaimedTask[] = [];
-  let fence = words[0] as number;
+  if (answer === 1) return claimed;
+  const words = answer as readonly unknown[];
+  let fence = words[1] as number;
   let line = "";
   let head: InputHead = ["", 0];
-  for (let at = 1; at < words.length; at += CLAIM_WORDS) {
+  for (let at = CLAIMED_AT; at < words.length; at += CLAIM_WORDS) {
     const stored = words[at + 1] as string;
     const its = stored.slice(0, stored.indexOf("\n"));
     if (its !== line) {

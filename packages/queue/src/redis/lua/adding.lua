@@ -1,22 +1,20 @@
 -- Adding tasks, made when a run adds some. What is not plain goes to the rest.
 
--- Name, delay, priority, tries, lease losses, how long it is kept, how far it moves the next turn, and whether more is said of
--- each: the same for many tasks. The rest is what is stored of a new one of which no more is said and that is ready, around
--- its order, its turn and its BODY.
+-- What is said of many tasks, as JSON: name, delay, priority, tries, lease losses, how long it is kept, how long if it fails, how
+-- far it moves the next turn, and whether more is said of each. Parts of the record of a new one that is ready and of which
+-- no more is said.
 local function kinds_of_task()
   local kinds = {}
   for index = 1, number() do
-    local name, delay, priority, attempts, losses, keep, keep_failed, cost, has_more =
-      word(), number(), number(), number(), number(), number(), number(), number(), word() == '1'
-    local rest_text = cmsgpack.pack({ name })
-    kinds[index] = {
-      name = name, delay = delay, priority = priority, attempts = attempts, losses = losses, cost = cost,
-      keep = keep, keep_failed = keep_failed, has_more = has_more, rank = (1000 - priority) * RANK,
-      is_plain = delay == 0 and not has_more, flow = flow_of(priority),
-      before = spack('<BBBBI4I4dddddBI4I4I4I4I4dddh', IS_READY, 1, 0, 0, 0, 1, 0, 0, now, 0, keep, 0,
-        0, 0, 1, attempts, losses, now, 0, keep_failed, priority),
-      behind = spack('<I4', #rest_text) .. rest_text,
-    }
+    local said = cjson.decode(word())
+    local name, delay, priority, attempts, losses, keep, keep_failed, cost, has_more = unpack(said)
+    local kind = { said = said, has_more = has_more == 1, is_plain = has_more == 0 and delay == 0 }
+    if kind.is_plain then
+      kind.flow, kind.rank, kind.cost = flow_of(priority), (1000 - priority) * RANK, cost
+      kind.before = spack(HOT, IS_READY, 1, 0, 0, 0, 1, 0, 0, now, 0, keep, 0)
+      kind.behind = spack(WARM, 0, 0, 1, attempts, losses, now, 0, keep_failed, priority) .. cmsgpack.pack({ name })
+    end
+    kinds[index] = kind
   end
   return kinds
 end
@@ -62,7 +60,7 @@ local function add(task)
     local turn, last = its_flow[NEXT], its_flow[LAST]
     if last > turn then turn = last end
     its_flow[NEXT], its_flow[MOVED] = turn + kind.cost, true
-    write(id, kind.before .. spack('<dd', order, turn) .. kind.behind .. body)
+    write(id, kind.before .. spack('<I4', #body) .. body .. kind.behind .. spack('<dd', turn, order))
     if has_ready then ready[id] = nil end
     append(id, kind.rank + turn, kind.cost)
     has_ready, news.has_work = true, true
@@ -93,16 +91,16 @@ local function enqueue_some(tasks, first, last, limit)
   return all_new and 0 or outcomes
 end
 
--- Of several callers: how many tasks each has, then all of them.
+-- Of several callers: how many tasks each has, then all of them. Answers 0 when all were added, as most are.
 local function enqueue()
   local limit, sizes = number(), {}
   for index = 1, number() do sizes[index] = number() end
-  local tasks, answers, last = new_tasks(), {}, 0
+  local tasks, answers, last, all_new = new_tasks(), {}, 0, true
   for index, size in ipairs(sizes) do
-    answers[index] = enqueue_some(tasks, last + 1, last + size, limit)
-    last = last + size
+    local answer = enqueue_some(tasks, last + 1, last + size, limit)
+    answers[index], last, all_new = answer, last + size, all_new and answer == 0
   end
-  return answers
+  return all_new and 0 or answers
 end
 
 return enqueue

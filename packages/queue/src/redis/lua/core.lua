@@ -98,7 +98,7 @@ local function flush_calendar(calendar)
   for at_ms, ids in pairs(calendar[TAKES]) do take_out(calendar, at_ms, ids) end
   for at_ms, ids in pairs(calendar[PUTS]) do
     local count = #ids
-    local size = count > MAX_IN_ROWS and 1 or SHORT_ROW
+    local size = count > MAX_IN_ROWS and 1 or MAX_ROW
     for from = 1, count, size do
       words[n + 1], words[n + 2] = whole(at_ms), row_of(ids, from, math.min(from + size - 1, count))
       n = n + 2
@@ -186,7 +186,8 @@ end
 
 local function wake(id)
   if is_watched and call('HDEL', WATCH, 'e' .. id) == 1 then
-    news.ids[#news.ids + 1] = id
+    news.ids = news.ids or {}
+    table.insert(news.ids, id)
   end
 end
 

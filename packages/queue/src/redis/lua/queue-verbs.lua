@@ -76,17 +76,23 @@ local function fire()
     cursor = cursor + size
     return 0
   end
-  local answer = enqueue()[1]
+  local answer = enqueue()
+  if answer ~= 0 then answer = answer[1] end
   if type(answer) == 'table' and answer[1] == -1 then return 2 end
   call('HSET', SCHEDULES, key, next_at .. ' ' .. text)
   return 1
+end
+
+local function will_be_told(answer)
+  news.waits = news.waits or {}
+  table.insert(news.waits, answer)
 end
 
 local function watch(field)
   call('HSET', WATCH, field, 1)
   is_watched = true
   local answer = { 0, 0 }
-  news.waits[#news.waits + 1] = answer
+  will_be_told(answer)
   return answer
 end
 
@@ -113,7 +119,7 @@ end
 
 local function look()
   local answer = { 0, 0 }
-  news.waits[#news.waits + 1] = answer
+  will_be_told(answer)
   return answer
 end
 

@@ -2,7 +2,8 @@
 
 local function parsed(raw)
   local t = { sunpack(RECORD, raw) }
-  t[BODY] = sub(raw, t[BODY])
+  t[REST] = sub(raw, t[REST], -17)
+  t[TURN], t[ORDER] = sunpack('<dd', raw, #raw - 15)
   return t
 end
 
@@ -22,9 +23,9 @@ local function set_rest(t, index, value)
 end
 
 local function packed(t)
-  local worker, rest_text = t[WORKER], t[REST] or cmsgpack.pack(t.more)
-  return spack(RECORD, t[1], t[2], t[3], t[4], t[5], t[6], t[7], t[8], t[9], t[10], t[11], #worker, worker, t[13], t[14],
-    t[15], t[16], t[17], t[18], t[19], t[20], t[21], t[22], t[23], #rest_text, rest_text) .. t[BODY]
+  local worker, body = t[WORKER], t[BODY]
+  return spack(RECORD, t[1], t[2], t[3], t[4], t[5], t[6], t[7], t[8], t[9], t[10], t[11], #worker, worker, #body, body, t[14],
+    t[15], t[16], t[17], t[18], t[19], t[20], t[21], t[22]) .. (t[REST] or cmsgpack.pack(t.more)) .. spack('<dd', t[TURN], t[ORDER])
 end
 
 local function find(id)

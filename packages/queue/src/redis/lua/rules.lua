@@ -186,7 +186,8 @@ local function revoke(worker, id, its_fence, reason)
   if #leases >= MAX_REVOKED then table.remove(leases, 1) end
   leases[#leases + 1] = { id, whole(its_fence), reason }
   call('HSET', REVOKED, worker, cjson.encode(leases))
-  news.workers[#news.workers + 1] = worker
+  news.workers = news.workers or {}
+  table.insert(news.workers, worker)
 end
 
 -- A task, its live children, and theirs.

@@ -29,7 +29,7 @@ if is_idle() then forget_turns() else flush_flows() end
 
 if has_swept then rest().find_next_due() else next_due = math.min(next_due, soonest) end
 
-if #news.waits > 0 then
+if news.waits then
   told = next_due
   local ms = told == NEVER and -1 or math.max(0, told - now)
   for _, answer in ipairs(news.waits) do answer[2] = ms end
@@ -37,13 +37,13 @@ elseif soonest < told then
   told, news.is_soon = soonest, true
 end
 local wakes_workers = news.has_work and is_watched and is_paused == 0 and call('HDEL', WATCH, 'w') == 1
-if wakes_workers or news.is_soon or news.ids[1] or news.workers[1] then
-  call('PUBLISH', argv[1], cjson.encode({ wakes_workers, news.is_soon, news.ids[1] and news.ids or false,
-    news.workers[1] and news.workers or false }))
+if wakes_workers or news.is_soon or news.ids or news.workers then
+  call('PUBLISH', argv[1], cjson.encode({ wakes_workers or false, news.is_soon or false, news.ids or false, news.workers or false }))
   is_watched = is_watched and call('HLEN', WATCH) > 0
 end
 
 local counted = spack(COUNTERS, order, fence, ends, told, next_due, flow[LAST], flow[NEXT], is_watched and 1 or 0, is_paused,
   has_flows, unpack(counts, 1, RAN))
 if counted ~= counters then call('SET', META, counted) end
+if answers[2] == nil then return answers[1] end
 return answers

@@ -61,11 +61,12 @@ local function add_special(id, kind, body, said)
   if said.p and not parent then return 2 end
   if said.k then call('HSET', DEDUP, said.k, id) end
   order = order + 1
+  local name, delay, priority, attempts, losses, keep, keep_failed, cost = unpack(kind.said)
   local t = { SCHEDULED, 1, (said.g or said.e) and 1 or 0, (said.k or said.g or said.p) and 1 or 0, 0, 1, 0, 0,
-    now + (said.w and 0 or kind.delay), 0, kind.keep, '', 0, 0, 1, kind.attempts, kind.losses, now, 0, kind.keep_failed,
-    kind.priority, order, next_turn(kind.priority, said.t, kind.cost), false, body }
-  t.more = { [NAME] = kind.name, [GROUP] = said.g, [SAID] = said.l, [KEY] = said.k, [TENANT] = said.t,
-    [COST] = kind.cost ~= 60 and kind.cost or nil, [PARENT] = said.p, [EXPIRES] = said.e and now + said.e }
+    now + (said.w and 0 or delay), 0, keep, '', body, 0, 0, 1, attempts, losses, now, 0, keep_failed, priority, false,
+    next_turn(priority, said.t, cost), order }
+  t.more = { [NAME] = name, [GROUP] = said.g, [SAID] = said.l, [KEY] = said.k, [TENANT] = said.t,
+    [COST] = cost ~= 60 and cost or nil, [PARENT] = said.p, [EXPIRES] = said.e and now + said.e }
   records[id], dirty[id] = t, true
   counts[SCHEDULED], counts[ADDED] = counts[SCHEDULED] + 1, counts[ADDED] + 1
   if said.e then call('ZADD', ALARMS, whole(at(now + said.e)), 't' .. id) end
@@ -75,7 +76,7 @@ local function add_special(id, kind, body, said)
     wait(id, t, nil, 1, NEVER)
     parents[#parents + 1] = id
   else
-    make_ready_in(kind.delay, id, t)
+    make_ready_in(delay, id, t)
   end
   return 0
 end

@@ -2,11 +2,11 @@
 -- memory/queue-state.ts. The parts in this folder are put together by script-text.ts.
 --
 -- KEYS: see below. ARGV: channel, maxEnded, maxDeadLetters, maxEvents, then the calls: a verb and its words.
--- Answers one answer for each call.
+-- Answers one answer for each call; of a single one, its answer alone.
 --
 -- What calls change is kept in tables and written at the end: a hundred tasks cost a few commands, not hundreds.
--- A task is a record in the hash `tasks`: HOT (numbers), its worker, WARM (numbers), REST (what few tasks have), and last, since
--- it is what changes, BODY (its input while it lives, its result once it has completed). `parts` has what is large or comes in any number, so that a change
+-- A task is a record in the hash `tasks`: HOT (numbers), its worker, BODY (its input while it lives, its result once it has
+-- completed), WARM (numbers), REST (what few tasks have), TURN and ORDER (numbers). `parts` has what is large or comes in any number, so that a change
 -- of state does not move it: large inputs and results, events, checkpoints.
 
 -- Names in capitals stand for what they are set to here, and are put in place as text. Lua 5.1 would pay for each of them
@@ -33,12 +33,13 @@ local ADDED, STARTS, COMPLETIONS, FAILS, CANCELS, RETRIES, WAITED, RAN = 8, 9, 1
 -- STARTED: before the first start, since when it could have been started.
 local STATE, FLAT, AT_START, AT_END, ATTEMPT, SEQ, FENCE, DUE = 1, 2, 3, 4, 5, 6, 7, 8
 local STARTED, FINISHED, KEEP = 9, 10, 11
-local WORKER, FAILURES, LOSSES, FIRST, MAX_ATTEMPTS, MAX_LOSSES = 12, 13, 14, 15, 16, 17
-local ENQUEUED, BACKOFF, KEEP_FAILED, PRIORITY, ORDER, TURN, REST, BODY = 18, 19, 20, 21, 22, 23, 24, 25
-local HOT, HOT_AND_WORKER = '<BBBBI4I4dddddB', '<BBBBI4I4dddddBc0'
-local RECORD = '<BBBBI4I4dddddBc0I4I4I4I4I4dddhddI4c0'
--- Where the worker's name begins; and while there is none, the size of the rest.
-local WORKER_AT, REST_AT = 54, 116
+local WORKER, BODY, FAILURES, LOSSES, FIRST, MAX_ATTEMPTS, MAX_LOSSES = 12, 13, 14, 15, 16, 17, 18
+local ENQUEUED, BACKOFF, KEEP_FAILED, PRIORITY, REST, TURN, ORDER = 19, 20, 21, 22, 23, 24, 25
+local HOT, WARM, RECORD = '<BBBBI4I4dddddB', '<I4I4I4I4I4dddh', '<BBBBI4I4dddddBc0I4c0I4I4I4I4I4dddh'
+-- Strings cost by their bytes, since Lua keeps each of them once. HOT in two: what differs from task to task, and what those have in common that are claimed or completed together.
+local OWN, SHARED = '<BBBBI4I4d', '<ddddB'
+-- Where the worker's name begins; and while there is none, the size of the body.
+local WORKER_AT = 54
 -- A larger body is not in the record; the one in the record is empty then.
 local MAX_BODY = 1024
 -- Fields of the rest, where there are any but the name. SAID: what it said of its group. BORN: the first ORDER of one that was
@@ -57,10 +58,8 @@ local NEVER = 4503599627370496
 -- The order of claims: priorities from -1000 to 1000, the highest first, and turns below 2^42: 7 * 10^10 tasks of one priority
 -- before the queue is empty once.
 local RANK = 4398046511104
--- How far a task of weight 1 moves the next turn, and how many IDs a row has at most.
-local STEP, MAX_ROW = 60, 100
--- The same of those who leave their rows one by one; and how many of one time are put into rows.
-local SHORT_ROW, MAX_IN_ROWS = 32, 128
+-- How far a task of weight 1 moves the next turn. How many IDs a row has at most, and how many of one time are put into rows.
+local STEP, MAX_ROW, MAX_IN_ROWS = 60, 32, 128
 -- Counters: order, fence, ends, when those who wait will look again, when something happens by itself next (or before that), the
 -- turns of what has priority 0 and no tenant (claimed last, next), whether anybody is to be woken, whether it is paused,
 -- whether there are other turns; then counts.
@@ -110,4 +109,4 @@ local rows, row, row_size, row_next = {}, false, 0, -1
 local soonest = NEVER
 -- Whether there is more to claim, whether something is due sooner than was said, of whom there is news; and answers to those
 -- who begin to wait: they are told when something happens next, once all calls have been worked off.
-local news = { has_work = false, is_soon = false, ids = {}, workers = {}, waits = {} }
+local news = {}

@@ -1,5 +1,8 @@
 -- Claiming tasks and ending leases, made when a run does so. What is not plain goes to the rest.
 
+-- What tasks have in common that one call claims or completes, as it is stored, and of which it is so.
+local shared, shared_keep, shared_since
+
 -- Leases a task. Answers its input, and what else its worker wants to know of it: 0 if it is new. Answers nothing when it may not
 -- start.
 local function lease(id, worker, due)
@@ -8,13 +11,16 @@ local function lease(id, worker, due)
   local _, flat, at_start, at_end, _, seq, _, _, since, _, keep = sunpack(HOT, raw)
   -- What most are: new.
   if flat == 0 or seq > 1 or at_start == 1 then return rest().lease_again(id, worker, due) end
+  if keep ~= shared_keep then
+    shared, shared_keep = spack(SHARED, due, now, 0, keep, #worker) .. worker, keep
+  end
   fence = fence + 1
-  write(id, spack(HOT_AND_WORKER, RUNNING, 1, 0, at_end, 1, 2, fence, due, now, 0, keep, #worker, worker) .. sub(raw, WORKER_AT))
+  write(id, spack(OWN, RUNNING, 1, 0, at_end, 1, 2, fence) .. shared .. sub(raw, WORKER_AT))
   counts[WAITED] = counts[WAITED] + now - since
   counts[IS_READY], counts[RUNNING] = counts[IS_READY] - 1, counts[RUNNING] + 1
   enter(running, id, due)
   if is_watched then wake(id) end
-  return sub(raw, REST_AT + 4 + sunpack('<I4', raw, REST_AT)), 0
+  return (sunpack('<I4c0', raw, WORKER_AT)), 0
 end
 
 -- Takes IDs of a row, up to `wanted` and to those whose turn is behind a score, and puts back what is left: alone what ten such
@@ -33,10 +39,15 @@ local function take_of_row(ids, scores, member, score, wanted, limit)
   end
   if not members[place] then return false end
   if place + 10 * wanted <= #members then
+    local words, n = {}, 0
     for _ = 1, 10 * wanted do
-      if members[place] ~= '' then call('ZADD', READY, whole(score), members[place]) end
+      if members[place] ~= '' then
+        words[n + 1], words[n + 2] = whole(score), members[place]
+        n = n + 2
+      end
       place, score = place + 1, score + STEP
     end
+    if n > 0 then send('ZADD', READY, words, n) end
   end
   put_row(members, place, score)
   return true
@@ -74,11 +85,15 @@ local function take_turns(scores, count)
   end
 end
 
--- The fence of the first, each next one has the next; then of each its ID, its input, and what else its worker wants to know.
-local function claim()
+-- Outcomes; then the fence of the first, each next one has the next; then of each its ID, its input, and what else its worker
+-- wants to know. Answers 1, as mostly, for outcomes that are all well, and for those alone when nothing is claimed.
+local function claim(outcomes)
+  outcomes = outcomes or 1
+  local none = outcomes == 1 and 1 or { outcomes }
   local worker, max, lease_ms = word(), number(), number()
-  if max <= 0 or is_paused == 1 or counts[IS_READY] == 0 then return {} end
-  local due, claimed, taken, count, wanted, ids = now + lease_ms, { fence + 1 }, {}, 0
+  if max <= 0 or is_paused == 1 or counts[IS_READY] == 0 then return none end
+  local due, claimed, taken, count, wanted, ids = now + lease_ms, { outcomes, fence + 1 }, {}, 0
+  shared_keep = nil
   repeat
     flush_ready()
     wanted = max - count
@@ -89,14 +104,14 @@ local function claim()
       local id = ids[index]
       local input, more = lease(id, worker, due)
       if input then
-        claimed[3 * count + 2], claimed[3 * count + 4] = id, more
-        claimed[3 * count + 3] = input ~= '' and input or rest().part('i' .. id)
+        claimed[3 * count + 3], claimed[3 * count + 5] = id, more
+        claimed[3 * count + 4] = input ~= '' and input or rest().part('i' .. id)
         count = count + 1
         taken[count] = scores[index]
       end
     end
   until count == max or #ids < wanted
-  if count == 0 then return {} end
+  if count == 0 then return none end
   at(due)
   counts[STARTS] = counts[STARTS] + count
   take_turns(taken, count)
@@ -111,13 +126,17 @@ local function complete_plain(id, its_fence, result)
   local state, flat, at_start, at_end, attempt, seq, known_fence, due, started, _, keep, name_size = sunpack(HOT, raw)
   if state ~= RUNNING or flat ~= 1 or seq ~= 2 or at_end == 1 then return false end
   if known_fence ~= its_fence or now >= due then return false end
-  local rest_at = REST_AT + name_size
-  local body_at = rest_at + 4 + sunpack('<I4', raw, rest_at)
+  local size_at = WORKER_AT + name_size
+  local body_size = sunpack('<I4', raw, size_at)
   -- Large inputs and results take the long way.
-  if body_at > #raw or #result > MAX_BODY then return false end
+  if body_size == 0 or #result > MAX_BODY then return false end
   local forgotten_at = now + keep
-  write(id, spack(HOT, COMPLETED, 1, at_start, 0, attempt, 3, known_fence, forgotten_at, started, now, keep, name_size)
-    .. sub(raw, WORKER_AT, body_at - 1) .. result)
+  if keep ~= shared_keep or started ~= shared_since then
+    shared, shared_keep, shared_since = spack('<dddd', forgotten_at, started, now, keep), keep, started
+  end
+  -- The size of the worker's name is before it.
+  write(id, spack(OWN, COMPLETED, 1, at_start, 0, attempt, 3, known_fence) .. shared
+    .. sub(raw, WORKER_AT - 1, size_at - 1) .. spack('<I4', #result) .. result .. sub(raw, size_at + 4 + body_size))
   counts[RUNNING], counts[COMPLETED] = counts[RUNNING] - 1, counts[COMPLETED] + 1
   counts[COMPLETIONS], counts[RAN] = counts[COMPLETIONS] + 1, counts[RAN] + now - started
   exit(running, id, due)
@@ -131,6 +150,7 @@ end
 -- and answers how many.
 local function complete_some(outcomes, done)
   local count, ids = number(), {}
+  shared_keep = nil
   for index = 1, count do ids[index] = argv[cursor + 3 * index - 2] end
   fetch(ids)
   for index = 1, count do
@@ -142,7 +162,7 @@ local function complete_some(outcomes, done)
 end
 
 local function settle()
-  local outcomes, done, count, all_written = {}, 0, number(), 1
+  local outcomes, done, count, are_well = {}, 0, number(), true
   while done < count do
     local kind = word()
     if kind == 'c' then
@@ -153,10 +173,11 @@ local function settle()
     end
   end
   for index = 1, count do
-    if outcomes[index] ~= 1 then all_written = outcomes end
+    if outcomes[index] ~= 1 then are_well = false end
   end
-  local has_claim = number() == 1
-  return { all_written, has_claim and claim() or {} }
+  if are_well then outcomes = 1 end
+  if number() == 1 then return claim(outcomes) end
+  return are_well and 1 or { outcomes }
 end
 
 return { claim = claim, settle = settle }
