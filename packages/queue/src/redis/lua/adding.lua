@@ -60,7 +60,7 @@ local function add(task)
     local turn, last = its_flow[NEXT], its_flow[LAST]
     if last > turn then turn = last end
     its_flow[NEXT], its_flow[MOVED] = turn + kind.cost, true
-    write(id, kind.before .. spack('<I4', #body) .. body .. kind.behind .. spack('<dd', turn, order))
+    write(id, kind.before .. spack('<ddI4', turn, order, #body) .. body .. kind.behind)
     if has_ready then ready[id] = nil end
     append(id, kind.rank + turn, kind.cost)
     has_ready, news.has_work = true, true

@@ -1,12 +1,6 @@
 -- What all verbs use: the inner part of a function that has state.lua around it.
 
-local last_number, last_text = -1, '-1'
-
--- A whole number as text; many in a row are the same.
-local function whole(number)
-  if number ~= last_number then last_number, last_text = number, format('%d', number) end
-  return last_text
-end
+local function whole(number) return format('%d', number) end
 
 local function send(command, key, words, count)
   for from = 1, count, CHUNK do
@@ -59,54 +53,6 @@ local function flush_ready()
   ready, rows, row_next, has_ready = {}, {}, -1, false
 end
 
--- Running and completed tasks that have come to be so in one run are in rows under the time that they share.
-
-local function enter(calendar, id, at_ms)
-  local ids = calendar[PUTS][at_ms]
-  if ids then ids[#ids + 1] = id else calendar[PUTS][at_ms] = { id } end
-end
-
-local function exit(calendar, id, at_ms)
-  local new = calendar[PUTS][at_ms]
-  for index = 1, new and #new or 0 do
-    if new[index] == id then return table.remove(new, index) end
-  end
-  local ids = calendar[TAKES][at_ms]
-  if ids then ids[#ids + 1] = id else calendar[TAKES][at_ms] = { id } end
-end
-
--- Takes IDs out of what is under a time. What is left of their rows is to be put there.
-local function take_out(calendar, at_ms, ids)
-  local key, gone, members = calendar[BY], {}, {}
-  if #ids == 1 and call('ZREM', key, ids[1]) == 1 then return end
-  for _, id in ipairs(ids) do gone[id] = true end
-  for _, member in ipairs(call('ZRANGEBYSCORE', key, whole(at_ms), whole(at_ms))) do
-    local kept, all = {}, ids_of(member)
-    for _, id in ipairs(all) do
-      if not gone[id] then kept[#kept + 1] = id end
-    end
-    if #kept < #all then
-      members[#members + 1] = member
-      if kept[1] then call('ZADD', key, whole(at_ms), row_of(kept, 1, #kept)) end
-    end
-  end
-  if members[1] then send('ZREM', key, members, #members) end
-end
-
-local function flush_calendar(calendar)
-  local words, n = {}, 0
-  for at_ms, ids in pairs(calendar[TAKES]) do take_out(calendar, at_ms, ids) end
-  for at_ms, ids in pairs(calendar[PUTS]) do
-    local count = #ids
-    local size = count > MAX_IN_ROWS and 1 or MAX_ROW
-    for from = 1, count, size do
-      words[n + 1], words[n + 2] = whole(at_ms), row_of(ids, from, math.min(from + size - 1, count))
-      n = n + 2
-    end
-  end
-  if n > 0 then send('ZADD', calendar[BY], words, n) end
-end
-
 local function flush_parts()
   if not has_parts then return end
   flush(PARTS, parts, 'HSET', 'HDEL', false)
@@ -129,21 +75,19 @@ local function flow_of(priority)
   return found
 end
 
-local function flush_flow(priority, changed)
-  if priority ~= 0 then
-    call('ZADD', FLOWS, whole(-changed[LAST]), 'v' .. priority, whole(-changed[NEXT]), 'n' .. priority)
-    has_flows = 1
-  end
-  if has_flows == 1 then
-    local rank = (1000 - priority) * RANK
-    call('ZREMRANGEBYSCORE', FLOWS, whole(rank), whole(rank + changed[LAST]))
-  end
-  changed[MOVED] = false
-end
-
 local function flush_flows()
-  for priority, one in pairs(flows) do
-    if one[MOVED] then flush_flow(priority, one) end
+  for priority, changed in pairs(flows) do
+    if changed[MOVED] then
+      if priority ~= 0 then
+        call('ZADD', FLOWS, whole(-changed[LAST]), 'v' .. priority, whole(-changed[NEXT]), 'n' .. priority)
+        has_flows = 1
+      end
+      if has_flows == 1 then
+        local rank = (1000 - priority) * RANK
+        call('ZREMRANGEBYSCORE', FLOWS, whole(rank), whole(rank + changed[LAST]))
+      end
+      changed[MOVED] = false
+    end
   end
 end
 
@@ -154,11 +98,6 @@ local function forget_turns()
   if has_flows == 1 then call('DEL', FLOWS) end
   has_flows = 0
   for _, one in pairs(flows) do one[LAST], one[NEXT], one[MOVED] = 0, 0, false end
-end
-
-local function at(score)
-  if score < soonest then soonest = score end
-  return score
 end
 
 -- Reads tasks as they are stored, those that have not been read yet.
@@ -212,13 +151,6 @@ end
 local function number()
   cursor = cursor + 1
   return tonumber(argv[cursor])
-end
-
-local function id_list()
-  local ids = {}
-  for index = 1, number() do ids[index] = word() end
-  fetch(ids)
-  return ids
 end
 
 -- What a run may do without is made when it cannot: see rules.lua for the rest.

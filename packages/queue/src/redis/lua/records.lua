@@ -1,9 +1,20 @@
 -- Tasks as tables, their parts and their events: the inner part of a function that is only made when a run needs it.
 
+local function at(score)
+  if score < soonest then soonest = score end
+  return score
+end
+
+local function id_list()
+  local ids = {}
+  for index = 1, number() do ids[index] = word() end
+  fetch(ids)
+  return ids
+end
+
 local function parsed(raw)
   local t = { sunpack(RECORD, raw) }
-  t[REST] = sub(raw, t[REST], -17)
-  t[TURN], t[ORDER] = sunpack('<dd', raw, #raw - 15)
+  t[REST] = sub(raw, t[REST])
   return t
 end
 
@@ -24,8 +35,8 @@ end
 
 local function packed(t)
   local worker, body = t[WORKER], t[BODY]
-  return spack(RECORD, t[1], t[2], t[3], t[4], t[5], t[6], t[7], t[8], t[9], t[10], t[11], #worker, worker, #body, body, t[14],
-    t[15], t[16], t[17], t[18], t[19], t[20], t[21], t[22]) .. (t[REST] or cmsgpack.pack(t.more)) .. spack('<dd', t[TURN], t[ORDER])
+  return spack(RECORD, t[1], t[2], t[3], t[4], t[5], t[6], t[7], t[8], t[9], t[10], t[11], #worker, worker, t[13], t[14],
+    #body, body, t[16], t[17], t[18], t[19], t[20], t[21], t[22], t[23], t[24]) .. (t[REST] or cmsgpack.pack(t.more))
 end
 
 local function find(id)

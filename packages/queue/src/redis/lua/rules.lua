@@ -2,7 +2,8 @@
 
 -- What is to be written: member to score, by state; `false` takes out. And those of which more come at once.
 local by_state = { [SCHEDULED] = {}, [WAITING] = {}, [DEAD] = {}, [CANCELLED] = {} }
-local calendars = { [RUNNING] = running, [COMPLETED] = completed }
+local calendars = { [RUNNING] = working().running, [COMPLETED] = working().completed }
+local enter, exit, flush_calendar = working().enter, working().exit, working().flush_calendar
 local keys_by_state = { [SCHEDULED] = SCHEDULED_BY, [WAITING] = WAITING_BY, [RUNNING] = RUNNING_BY,
   [COMPLETED] = COMPLETED_BY, [DEAD] = BURIED_BY, [CANCELLED] = CANCELLED_BY }
 

@@ -21,9 +21,9 @@ flush_ready()
 flush_parts()
 if made_rest then
   made_rest.flush_states()
-else
-  flush_calendar(running)
-  flush_calendar(completed)
+elseif made_working then
+  made_working.flush_calendar(made_working.running)
+  made_working.flush_calendar(made_working.completed)
 end
 if is_idle() then forget_turns() else flush_flows() end
 

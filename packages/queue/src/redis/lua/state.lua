@@ -5,8 +5,8 @@
 -- Answers one answer for each call; of a single one, its answer alone.
 --
 -- What calls change is kept in tables and written at the end: a hundred tasks cost a few commands, not hundreds.
--- A task is a record in the hash `tasks`: HOT (numbers), its worker, BODY (its input while it lives, its result once it has
--- completed), WARM (numbers), REST (what few tasks have), TURN and ORDER (numbers). `parts` has what is large or comes in any number, so that a change
+-- A task is a record in the hash `tasks`: HOT (numbers), its worker, TURN and ORDER, BODY (its input while it lives, its result
+-- once it has completed), WARM (numbers), and REST (what few tasks have). `parts` has what is large or comes in any number, so that a change
 -- of state does not move it: large inputs and results, events, checkpoints.
 
 -- Names in capitals stand for what they are set to here, and are put in place as text. Lua 5.1 would pay for each of them
@@ -33,13 +33,14 @@ local ADDED, STARTS, COMPLETIONS, FAILS, CANCELS, RETRIES, WAITED, RAN = 8, 9, 1
 -- STARTED: before the first start, since when it could have been started.
 local STATE, FLAT, AT_START, AT_END, ATTEMPT, SEQ, FENCE, DUE = 1, 2, 3, 4, 5, 6, 7, 8
 local STARTED, FINISHED, KEEP = 9, 10, 11
-local WORKER, BODY, FAILURES, LOSSES, FIRST, MAX_ATTEMPTS, MAX_LOSSES = 12, 13, 14, 15, 16, 17, 18
-local ENQUEUED, BACKOFF, KEEP_FAILED, PRIORITY, REST, TURN, ORDER = 19, 20, 21, 22, 23, 24, 25
-local HOT, WARM, RECORD = '<BBBBI4I4dddddB', '<I4I4I4I4I4dddh', '<BBBBI4I4dddddBc0I4c0I4I4I4I4I4dddh'
--- Strings cost by their bytes, since Lua keeps each of them once. HOT in two: what differs from task to task, and what those have in common that are claimed or completed together.
+local WORKER, TURN, ORDER, BODY, FAILURES, LOSSES, FIRST, MAX_ATTEMPTS, MAX_LOSSES = 12, 13, 14, 15, 16, 17, 18, 19, 20
+local ENQUEUED, BACKOFF, KEEP_FAILED, PRIORITY, REST = 21, 22, 23, 24, 25
+local HOT, WARM, RECORD = '<BBBBI4I4dddddB', '<I4I4I4I4I4dddh', '<BBBBI4I4dddddBc0ddI4c0I4I4I4I4I4dddh'
+-- HOT in two: what differs from task to task, and what those have in common that are claimed or completed together. Lua keeps
+-- each string once, and so looks at all bytes of each new one: what is not made anew costs nothing.
 local OWN, SHARED = '<BBBBI4I4d', '<ddddB'
--- Where the worker's name begins; and while there is none, the size of the body.
-local WORKER_AT = 54
+-- Where the worker's name begins; and while there is none, the body. TURN and ORDER are before a body.
+local WORKER_AT, BODY_AT = 54, 70
 -- A larger body is not in the record; the one in the record is empty then.
 local MAX_BODY = 1024
 -- Fields of the rest, where there are any but the name. SAID: what it said of its group. BORN: the first ORDER of one that was
@@ -99,9 +100,6 @@ local writes, written = {}, 0
 -- What is to be written: member to score, or field to value; `false` takes out.
 local ready, parts = {}, {}
 local has_ready, has_parts = false, false
--- Of running and completed tasks: the key, and by time the IDs that are to be put there and to be taken out.
-local BY, PUTS, TAKES = 1, 2, 3
-local running, completed = { RUNNING_BY, {}, {} }, { COMPLETED_BY, {}, {} }
 -- New rows of ready tasks: the score of the first, and IDs. The last one of them, its size, and the score of what would be next,
 -- or -1: scores begin at 0.
 local rows, row, row_size, row_next = {}, false, 0, -1

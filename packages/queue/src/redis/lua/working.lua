@@ -1,5 +1,56 @@
 -- Claiming tasks and ending leases, made when a run does so. What is not plain goes to the rest.
 
+-- Of running and completed tasks: the key, and by time the IDs that are to be put there and to be taken out.
+local BY, PUTS, TAKES = 1, 2, 3
+local running, completed = { RUNNING_BY, {}, {} }, { COMPLETED_BY, {}, {} }
+-- Running and completed tasks that have come to be so in one run are in rows under the time that they share.
+
+local function enter(calendar, id, at_ms)
+  local ids = calendar[PUTS][at_ms]
+  if ids then ids[#ids + 1] = id else calendar[PUTS][at_ms] = { id } end
+end
+
+local function exit(calendar, id, at_ms)
+  local new = calendar[PUTS][at_ms]
+  for index = 1, new and #new or 0 do
+    if new[index] == id then return table.remove(new, index) end
+  end
+  local ids = calendar[TAKES][at_ms]
+  if ids then ids[#ids + 1] = id else calendar[TAKES][at_ms] = { id } end
+end
+
+-- Takes IDs out of what is under a time. What is left of their rows is to be put there.
+local function take_out(calendar, at_ms, ids)
+  local key, gone, members = calendar[BY], {}, {}
+  if #ids == 1 and call('ZREM', key, ids[1]) == 1 then return end
+  for _, id in ipairs(ids) do gone[id] = true end
+  for _, member in ipairs(call('ZRANGEBYSCORE', key, whole(at_ms), whole(at_ms))) do
+    local kept, all = {}, ids_of(member)
+    for _, id in ipairs(all) do
+      if not gone[id] then kept[#kept + 1] = id end
+    end
+    if #kept < #all then
+      members[#members + 1] = member
+      if kept[1] then call('ZADD', key, whole(at_ms), row_of(kept, 1, #kept)) end
+    end
+  end
+  if members[1] then send('ZREM', key, members, #members) end
+end
+
+local function flush_calendar(calendar)
+  local words, n = {}, 0
+  for at_ms, ids in pairs(calendar[TAKES]) do take_out(calendar, at_ms, ids) end
+  for at_ms, ids in pairs(calendar[PUTS]) do
+    local count = #ids
+    local size = count > MAX_IN_ROWS and 1 or MAX_ROW
+    for from = 1, count, size do
+      words[n + 1], words[n + 2] = whole(at_ms), row_of(ids, from, math.min(from + size - 1, count))
+      n = n + 2
+    end
+  end
+  if n > 0 then send('ZADD', calendar[BY], words, n) end
+end
+
 -- What tasks have in common that one call claims or completes, as it is stored, and of which it is so.
 local shared, shared_keep, shared_since
 
@@ -20,7 +71,7 @@ local function lease(id, worker, due)
   counts[IS_READY], counts[RUNNING] = counts[IS_READY] - 1, counts[RUNNING] + 1
   enter(running, id, due)
   if is_watched then wake(id) end
-  return (sunpack('<I4c0', raw, WORKER_AT)), 0
+  return (sunpack('<I4c0', raw, BODY_AT)), 0
 end
 
 -- Takes IDs of a row, up to `wanted` and to those whose turn is behind a score, and puts back what is left: alone what ten such
@@ -112,7 +163,7 @@ local function claim(outcomes)
     end
   until count == max or #ids < wanted
   if count == 0 then return none end
-  at(due)
+  if due < soonest then soonest = due end
   counts[STARTS] = counts[STARTS] + count
   take_turns(taken, count)
   return claimed
@@ -126,7 +177,7 @@ local function complete_plain(id, its_fence, result)
   local state, flat, at_start, at_end, attempt, seq, known_fence, due, started, _, keep, name_size = sunpack(HOT, raw)
   if state ~= RUNNING or flat ~= 1 or seq ~= 2 or at_end == 1 then return false end
   if known_fence ~= its_fence or now >= due then return false end
-  local size_at = WORKER_AT + name_size
+  local size_at = BODY_AT + name_size
   local body_size = sunpack('<I4', raw, size_at)
   -- Large inputs and results take the long way.
   if body_size == 0 or #result > MAX_BODY then return false end
@@ -180,4 +231,7 @@ local function settle()
   return are_well and 1 or { outcomes }
 end
 
-return { claim = claim, settle = settle }
+return {
+  claim = claim, settle = settle, running = running, completed = completed, enter = enter, exit = exit,
+  flush_calendar = flush_calendar,
+}
