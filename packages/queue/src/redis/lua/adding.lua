@@ -19,20 +19,24 @@ local function kinds_of_task()
   return kinds
 end
 
+-- What is to be added: IDs, inputs, kinds, and what else is said of some.
+local ids, bodies, kind_of, said_of = {}, {}, {}, {}
+
 -- Runs of tasks of one kind: of each its ID, its input and, if more is said of it, that as JSON.
 local function new_tasks()
-  local kinds, tasks, ids, n = kinds_of_task(), {}, {}, 0
+  local kinds, n = kinds_of_task(), #ids
+  local first = n + 1
   for _ = 1, number() do
     local kind, count = kinds[number()], number()
     for _ = 1, count do
-      local task = { word(), word(), kind, false }
-      if kind.has_more then task[4] = cjson.decode(word()) end
       n = n + 1
-      tasks[n], ids[n] = task, task[1]
+      ids[n], bodies[n], kind_of[n] = argv[cursor + 1], argv[cursor + 2], kind
+      cursor = cursor + 2
+      if kind.has_more then said_of[n] = cjson.decode(word()) end
     end
   end
-  fetch(ids)
-  return tasks
+  fetch(ids, first)
+  return first
 end
 
 -- Puts a ready task into a row, behind the one before if that fits.
@@ -47,58 +51,67 @@ local function append(id, score, cost)
   row_next = cost == STEP and score + STEP or -1
 end
 
--- 0 when it was added, 1 when its ID is taken, 2 when it has no parent, the ID of the live task that has its key.
-local function add(task)
-  local id, kind = task[1], task[3]
-  if is_known(id) then return 1 end
-  local body, is_whole = short(task[2])
-  if kind.is_plain then
-    order = order + 1
-    counts[IS_READY], counts[ADDED] = counts[IS_READY] + 1, counts[ADDED] + 1
-    records[id], dirty[id] = nil, nil
-    local its_flow = kind.flow
-    local turn, last = its_flow[NEXT], its_flow[LAST]
-    if last > turn then turn = last end
-    its_flow[NEXT], its_flow[MOVED] = turn + kind.cost, true
-    write(id, kind.before .. spack('<ddI4', turn, order, #body) .. body .. kind.behind)
-    if has_ready then ready[id] = nil end
-    append(id, kind.rank + turn, kind.cost)
-    has_ready, news.has_work = true, true
-  else
-    local outcome = rest().add_special(id, kind, body, task[4])
-    if outcome ~= 0 then return outcome end
-  end
-  if not is_whole then parts['i' .. id], has_parts = task[2], true end
-  return 0
+-- Adds a task that is new, of which no more is said, and that is ready.
+local function add_plain(id, kind, body)
+  local its_flow = kind.flow
+  local turn, last = its_flow[NEXT], its_flow[LAST]
+  if last > turn then turn = last end
+  its_flow[NEXT] = turn + kind.cost
+  order = order + 1
+  if records[id] ~= nil then records[id], dirty[id] = nil, nil end
+  write(id, kind.before .. spack('<ddI4', turn, order, #body) .. body .. kind.behind)
+  if ready[id] ~= nil then ready[id] = nil end
+  append(id, kind.rank + turn, kind.cost)
 end
 
--- The tasks of one caller, from `first` to `last`: all are added, or none if that would be more than the limit.
-local function enqueue_some(tasks, first, last, limit)
+-- The tasks of one caller, from `first` to `last`: all are added, or none if that would be more than the limit. Answers 0 when all
+-- were, as mostly, else of each: 0 when it was added, 1 when its ID is taken, 2 when it has no parent, the ID of the live task
+-- that has its key.
+local function enqueue_some(first, last, limit)
   local alive = counts[SCHEDULED] + counts[WAITING] + counts[IS_READY] + counts[RUNNING]
   if alive + last - first + 1 > limit then
     -- Redrives may have gone beyond the limit: what adds nothing fits all the same.
-    local fresh = rest().count_new(tasks, first, last)
+    local fresh = rest().count_new(ids, said_of, first, last)
     if fresh > 0 and alive + fresh > limit then return { -1, alive } end
   end
   if alive == 0 then forget_turns() end
-  local outcomes, all_new = {}, true
+  local outcomes, plain = 0, 0
   for index = first, last do
-    local outcome = add(tasks[index])
-    outcomes[index - first + 1] = outcome
-    if outcome ~= 0 then all_new = false end
+    local id, kind, outcome = ids[index], kind_of[index], 0
+    if is_known(id) then
+      outcome = 1
+    else
+      local body, is_whole = short(bodies[index])
+      if kind.is_plain then
+        add_plain(id, kind, body)
+        plain, kind.flow[MOVED] = plain + 1, true
+      else
+        outcome = rest().add_special(id, kind, body, said_of[index])
+      end
+      if outcome == 0 and not is_whole then parts['i' .. id], has_parts = bodies[index], true end
+    end
+    if outcome ~= 0 and outcomes == 0 then
+      outcomes = {}
+      for before = 1, index - first do outcomes[before] = 0 end
+    end
+    if outcomes ~= 0 then outcomes[index - first + 1] = outcome end
+  end
+  if plain > 0 then
+    counts[IS_READY], counts[ADDED] = counts[IS_READY] + plain, counts[ADDED] + plain
+    has_ready, news.has_work = true, true
   end
   if made_rest then made_rest.end_parents_wait() end
-  return all_new and 0 or outcomes
+  return outcomes
 end
 
--- Of several callers: how many tasks each has, then all of them. Answers 0 when all were added, as most are.
+-- Of several callers: how many tasks each has, then all of them. Answers 0 when all were added.
 local function enqueue()
   local limit, sizes = number(), {}
   for index = 1, number() do sizes[index] = number() end
-  local tasks, answers, last, all_new = new_tasks(), {}, 0, true
+  local first, answers, all_new = new_tasks(), {}, true
   for index, size in ipairs(sizes) do
-    local answer = enqueue_some(tasks, last + 1, last + size, limit)
-    answers[index], last, all_new = answer, last + size, all_new and answer == 0
+    local answer = enqueue_some(first, first + size - 1, limit)
+    answers[index], first, all_new = answer, first + size, all_new and answer == 0
   end
   return all_new and 0 or answers
 end

@@ -100,10 +100,10 @@ local function forget_turns()
   for _, one in pairs(flows) do one[LAST], one[NEXT], one[MOVED] = 0, 0, false end
 end
 
--- Reads tasks as they are stored, those that have not been read yet.
-local function fetch(ids)
+-- Reads tasks as they are stored, from a first one on, those that have not been read yet.
+local function fetch(ids, first)
   local missing, n = {}, 0
-  for index = 1, #ids do
+  for index = first or 1, #ids do
     local id = ids[index]
     if raws[id] == nil and records[id] == nil then
       n = n + 1

@@ -27,15 +27,15 @@ end
 
 -- What is said of a new task: its key, group, group's limit, tenant, parent, whether it waits for children, when it expires.
 
-local function count_new(tasks, first, last)
-  local fresh, ids, keys = 0, {}, {}
+local function count_new(ids, said_of, first, last)
+  local fresh, seen, keys = 0, {}, {}
   for index = first, last do
-    local id, said = tasks[index][1], tasks[index][4] or {}
-    local is_old = is_known(id) or ids[id] or (said.k and (keys[said.k] or call('HEXISTS', DEDUP, said.k) == 1))
-      or (said.p and not ids[said.p] and not find_live(said.p))
+    local id, said = ids[index], said_of[index] or {}
+    local is_old = is_known(id) or seen[id] or (said.k and (keys[said.k] or call('HEXISTS', DEDUP, said.k) == 1))
+      or (said.p and not seen[said.p] and not find_live(said.p))
     if not is_old then
       fresh = fresh + 1
-      ids[id] = true
+      seen[id] = true
       if said.k then keys[said.k] = true end
     end
   end

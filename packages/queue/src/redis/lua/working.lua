@@ -53,6 +53,8 @@ end
 
 -- What tasks have in common that one call claims or completes, as it is stored, and of which it is so.
 local shared, shared_keep, shared_since
+-- How many plain tasks one call has claimed or completed, and how long they waited or ran, which is added up once.
+local started, waited, ended, ran = 0, 0, 0, 0
 
 -- Leases a task. Answers its input, and what else its worker wants to know of it: 0 if it is new. Answers nothing when it may not
 -- start.
@@ -67,10 +69,9 @@ local function lease(id, worker, due)
   end
   fence = fence + 1
   write(id, spack(OWN, RUNNING, 1, 0, at_end, 1, 2, fence) .. shared .. sub(raw, WORKER_AT))
-  counts[WAITED] = counts[WAITED] + now - since
-  counts[IS_READY], counts[RUNNING] = counts[IS_READY] - 1, counts[RUNNING] + 1
   enter(running, id, due)
   if is_watched then wake(id) end
+  started, waited = started + 1, waited + now - since
   return (sunpack('<I4c0', raw, BODY_AT)), 0
 end
 
@@ -162,6 +163,9 @@ local function claim(outcomes)
       end
     end
   until count == max or #ids < wanted
+  counts[IS_READY], counts[RUNNING] = counts[IS_READY] - started, counts[RUNNING] + started
+  counts[WAITED] = counts[WAITED] + waited
+  started, waited = 0, 0
   if count == 0 then return none end
   if due < soonest then soonest = due end
   counts[STARTS] = counts[STARTS] + count
@@ -174,7 +178,7 @@ end
 local function complete_plain(id, its_fence, result)
   local raw = records[id] == nil and raws[id]
   if not raw then return false end
-  local state, flat, at_start, at_end, attempt, seq, known_fence, due, started, _, keep, name_size = sunpack(HOT, raw)
+  local state, flat, at_start, at_end, attempt, seq, known_fence, due, since, _, keep, name_size = sunpack(HOT, raw)
   if state ~= RUNNING or flat ~= 1 or seq ~= 2 or at_end == 1 then return false end
   if known_fence ~= its_fence or now >= due then return false end
   local size_at = BODY_AT + name_size
@@ -182,14 +186,13 @@ local function complete_plain(id, its_fence, result)
   -- Large inputs and results take the long way.
   if body_size == 0 or #result > MAX_BODY then return false end
   local forgotten_at = now + keep
-  if keep ~= shared_keep or started ~= shared_since then
-    shared, shared_keep, shared_since = spack('<dddd', forgotten_at, started, now, keep), keep, started
+  if keep ~= shared_keep or since ~= shared_since then
+    shared, shared_keep, shared_since = spack('<dddd', forgotten_at, since, now, keep), keep, since
   end
   -- The size of the worker's name is before it.
   write(id, spack(OWN, COMPLETED, 1, at_start, 0, attempt, 3, known_fence) .. shared
     .. sub(raw, WORKER_AT - 1, size_at - 1) .. spack('<I4', #result) .. result .. sub(raw, size_at + 4 + body_size))
-  counts[RUNNING], counts[COMPLETED] = counts[RUNNING] - 1, counts[COMPLETED] + 1
-  counts[COMPLETIONS], counts[RAN] = counts[COMPLETIONS] + 1, counts[RAN] + now - started
+  ended, ran = ended + 1, ran + now - since
   exit(running, id, due)
   enter(completed, id, forgotten_at)
   if forgotten_at < soonest then soonest = forgotten_at end
@@ -209,6 +212,9 @@ local function complete_some(outcomes, done)
     cursor = cursor + 3
     outcomes[done + index] = complete_plain(id, its_fence, result) and 1 or rest().complete(id, its_fence, result)
   end
+  counts[RUNNING], counts[COMPLETED] = counts[RUNNING] - ended, counts[COMPLETED] + ended
+  counts[COMPLETIONS], counts[RAN] = counts[COMPLETIONS] + ended, counts[RAN] + ran
+  ended, ran = 0, 0
   return count
 end
 
