@@ -114,6 +114,44 @@ describe.skipIf(redisUrl === "")("rows of tasks in Redis", () => {
     await fc.assert(keepsOrder(), { numRuns: 40 });
   });
 
+  describe("when there are no more turns", () => {
+    /** Of those of each priority, how many were claimed before one of the next. */
+    async function claimOrder(change: (lua: string) => string, tenant?: string): Promise<readonly number[]> {
+      const store = open(change);
+      const add = async (id: string, flow: Partial<Flow>): Promise<void> => {
+        const task = newTask(id, { priority: 0, tenant: undefined, weight: 1, ...flow });
+        await store.enqueue(QUEUE, [task], { limit: 100 });
+      };
+      await add("held", { priority: 9 });
+      await useUpTurns(`${keys.prefix}${made}:`);
+      for (let n = 0; n < 5; n += 1) await add(`mine-${n}`, { tenant });
+      for (let n = 0; n < 5; n += 1) await add(`less-${n}`, { priority: -1 });
+      const claimed = await store.claim(QUEUE, { worker: "w", max: 20, leaseMs: LEASE_MS });
+      await store.close();
+      return claimed.map(({ id }) => ["held", "mine", "less"].indexOf(id.slice(0, 4)));
+    }
+
+    /** The two turns of priority 0 are the sixth and the seventh counter. */
+    async function useUpTurns(prefix: string): Promise<void> {
+      const [name] = await redis.keys(`${prefix}*:meta`);
+      const counters = await redis.getBuffer(name!);
+      for (const at of [40, 48]) counters!.writeDoubleLE(2 ** 42 - 100, at);
+      await redis.set(name!, counters!);
+    }
+
+    it.each([undefined, "a"])("goes on by priority (tenant %s)", async (tenant) => {
+      const order = await claimOrder((lua) => lua, tenant);
+      expect(order).toEqual([0, ...Array<number>(5).fill(1), ...Array<number>(5).fill(2)]);
+    });
+
+    it.each([undefined, "a"])("finds out a script that lets turns grow (tenant %s)", async (tenant) => {
+      const grow = (lua: string): string =>
+        lua.replaceAll(/math\.min\((turn \+ (?:kind\.)?cost), 4398046511103\)/g, "$1");
+      const order = await claimOrder(grow, tenant);
+      expect(order).not.toEqual(order.toSorted());
+    });
+  });
+
   const mutants: Readonly<Record<string, readonly [guard: string, broken: string]>> = {
     "does not look who comes in between": ["place <= #members and score <= limit", "place <= #members"],
     "puts back what is left of a row under its old turn": [

@@ -56,7 +56,7 @@ local function add_plain(id, kind, body)
   local its_flow = kind.flow
   local turn, last = its_flow[NEXT], its_flow[LAST]
   if last > turn then turn = last end
-  its_flow[NEXT] = turn + kind.cost
+  its_flow[NEXT] = math.min(turn + kind.cost, LAST_TURN)
   order = order + 1
   if records[id] ~= nil then records[id], dirty[id] = nil, nil end
   write(id, kind.before .. spack('<ddI4', turn, order, #body) .. body .. kind.behind)

@@ -13,13 +13,13 @@ local function next_turn(priority, tenant, cost)
   local its_flow, rank = flow_of(priority), (1000 - priority) * RANK
   local turn = math.max(its_flow[LAST], its_flow[NEXT])
   if not tenant or tenant == '' then
-    its_flow[NEXT], its_flow[MOVED] = turn + cost, true
+    its_flow[NEXT], its_flow[MOVED] = math.min(turn + cost, LAST_TURN), true
     return turn
   end
   local member = priority .. ':' .. tenant
   local ahead = call('ZSCORE', FLOWS, member)
   turn = math.max(its_flow[LAST], ahead and tonumber(ahead) - rank or 0)
-  call('ZADD', FLOWS, whole(rank + turn + cost), member)
+  call('ZADD', FLOWS, whole(rank + math.min(turn + cost, LAST_TURN)), member)
   has_flows = 1
   if not ahead then limit_tenants(its_flow, rank) end
   return turn

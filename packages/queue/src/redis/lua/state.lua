@@ -56,9 +56,9 @@ local MAX_SWEEP = 1000
 local MAX_WORKERS, MAX_REVOKED, MAX_SCHEDULES, MAX_TENANTS = 1000, 1000, 1000, 10000
 -- Beyond all times; 2^52, since clients read larger numbers wrongly.
 local NEVER = 4503599627370496
--- The order of claims: priorities from -1000 to 1000, the highest first, and turns below 2^42: 7 * 10^10 tasks of one priority
--- before the queue is empty once.
-local RANK = 4398046511104
+-- The order of claims: priorities from -1000 to 1000, the highest first, and turns below 2^42. After 7 * 10^10 tasks of one
+-- priority without the queue being empty once, all have the last turn, and go in the order of their IDs.
+local RANK, LAST_TURN = 4398046511104, 4398046511103
 -- How far a task of weight 1 moves the next turn. How many IDs a row has at most, and how many of one time are put into rows.
 local STEP, MAX_ROW, MAX_IN_ROWS = 60, 32, 128
 -- Counters: order, fence, ends, when those who wait will look again, when something happens by itself next (or before that), the
