@@ -81,8 +81,8 @@ describe.skipIf(redisUrl === "")("the suite, on a Redis store that", () => {
       "tells the worker that ran it",
     ],
     "adds before it counts": [
-      "if fresh > 0 and alive + fresh > limit",
-      "if fresh > 0 and alive > limit",
+      "if fresh > 0 and before + fresh > limit",
+      "if fresh > 0 and before > limit",
       "adds all or none",
     ],
     "forgets whose turn it is in a group": [

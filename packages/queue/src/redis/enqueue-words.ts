@@ -26,7 +26,7 @@ export function enqueueWords(calls: readonly (readonly NewTask[])[], limit: numb
       words.push(toName(task.id), toStoredInput(task));
       if (kind.hasMore) words.push(moreOf(task));
     }
-  const sizes = calls.map(({ length }) => length);
+  const sizes = calls.every(({ length }) => length === 1) ? ["-"] : calls.map(({ length }) => length);
   return ["enqueue", limit, calls.length, ...sizes, kinds.count, ...kinds.words, runs].concat(words);
 }
 

@@ -68,13 +68,13 @@ end
 -- were, as mostly, else of each: 0 when it was added, 1 when its ID is taken, 2 when it has no parent, the ID of the live task
 -- that has its key.
 local function enqueue_some(first, last, limit)
-  local alive = counts[SCHEDULED] + counts[WAITING] + counts[IS_READY] + counts[RUNNING]
-  if alive + last - first + 1 > limit then
+  local before = alive()
+  if before + last - first + 1 > limit then
     -- Redrives may have gone beyond the limit: what adds nothing fits all the same.
     local fresh = rest().count_new(ids, said_of, first, last)
-    if fresh > 0 and alive + fresh > limit then return { -1, alive } end
+    if fresh > 0 and before + fresh > limit then return { -1, before } end
   end
-  if alive == 0 then forget_turns() end
+  if before == 0 then forget_turns() end
   local outcomes, plain = 0, 0
   for index = first, last do
     local id, kind, outcome = ids[index], kind_of[index], 0
@@ -92,7 +92,7 @@ local function enqueue_some(first, last, limit)
     end
     if outcome ~= 0 and outcomes == 0 then
       outcomes = {}
-      for before = 1, index - first do outcomes[before] = 0 end
+      for done = 1, index - first do outcomes[done] = 0 end
     end
     if outcomes ~= 0 then outcomes[index - first + 1] = outcome end
   end
@@ -104,16 +104,32 @@ local function enqueue_some(first, last, limit)
   return outcomes
 end
 
--- Of several callers: how many tasks each has, then all of them. Answers 0 when all were added.
-local function enqueue()
-  local limit, sizes = number(), {}
-  for index = 1, number() do sizes[index] = number() end
-  local first, answers, all_new = new_tasks(), {}, true
-  for index, size in ipairs(sizes) do
-    local answer = enqueue_some(first, first + size - 1, limit)
-    answers[index], first, all_new = answer, first + size, all_new and answer == 0
+-- As enqueue_some of each of several callers, whose tasks begin with `first`. Answers 0 when all were added.
+local function enqueue_each(sizes, callers, first, limit)
+  local answers, all_new = {}, true
+  for index = 1, callers do
+    local size = sizes[index] or 1
+    answers[index] = enqueue_some(first, first + size - 1, limit)
+    first, all_new = first + size, all_new and answers[index] == 0
   end
   return all_new and 0 or answers
+end
+
+-- Of several callers: how many tasks each has, or a dash if each has one, then all of them.
+local function enqueue()
+  local limit, callers, sizes = number(), number(), {}
+  if argv[cursor + 1] == '-' then
+    cursor = cursor + 1
+  else
+    for index = 1, callers do sizes[index] = number() end
+  end
+  local first = new_tasks()
+  -- Callers of a task each are mostly as one: where the limit is far, and nothing more is said.
+  if sizes[1] or #ids - first >= limit - alive() or next(said_of) then return enqueue_each(sizes, callers, first, limit) end
+  local outcomes = enqueue_some(first, #ids, limit)
+  if outcomes == 0 then return 0 end
+  for index, outcome in ipairs(outcomes) do outcomes[index] = { outcome } end
+  return outcomes
 end
 
 return enqueue

@@ -91,7 +91,8 @@ local function flush_flows()
   end
 end
 
-local function is_idle() return counts[SCHEDULED] + counts[WAITING] + counts[IS_READY] + counts[RUNNING] == 0 end
+-- How many tasks are live.
+local function alive() return counts[SCHEDULED] + counts[WAITING] + counts[IS_READY] + counts[RUNNING] end
 
 -- Without live tasks nobody remembers whose turn it was.
 local function forget_turns()

@@ -25,7 +25,7 @@ elseif made_working then
   made_working.flush_calendar(made_working.running)
   made_working.flush_calendar(made_working.completed)
 end
-if is_idle() then forget_turns() else flush_flows() end
+if alive() == 0 then forget_turns() else flush_flows() end
 
 if has_swept then rest().find_next_due() else next_due = math.min(next_due, soonest) end
 
