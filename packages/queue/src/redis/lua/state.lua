@@ -71,6 +71,7 @@ local max_events = tonumber(argv[4])
 
 local time = call('TIME')
 local now = tonumber(time[1]) * 1000 + floor(tonumber(time[2]) / 1000)
+local time_fence = tonumber(time[1]) * 1000000 + tonumber(time[2])
 
 -- A server that is full refuses the first write of a script if it needs room. Those that are there must be worked off all
 -- the same, so this write comes first, which needs none and does nothing. New tasks are to be refused.
@@ -84,8 +85,6 @@ if counters then
   order, fence, ends, told, next_due, flow[1], flow[2], is_watched, is_paused, has_flows = sunpack('<dddddddBBB', counters)
   counts = { sunpack('<ddddddddddddddd', counters, COUNTS_AT) }
 else
-  -- Fences rise even after the counter was lost with the server's data.
-  fence = tonumber(time[1]) * 1000000 + tonumber(time[2])
   counts = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 end
 is_watched = is_watched == 1
