@@ -1,11 +1,11 @@
 // One queue in Redis: its keys, its calls, sent together by tick, and who waits for it in this process.
 import type { Clock, Timer } from "@holdfast/core";
-import { channel } from "@holdfast/core";
 import type { RedisRunner, RedisScript, TickBatch } from "@holdfast/core/redis";
 import { redisScript, tickBatch } from "@holdfast/core/redis";
 import type { NewTask } from "../store/store.ts";
 import { Wakeups } from "../store/wakeups.ts";
 import { enqueueWords } from "./enqueue-words.ts";
+import { Happened } from "./lost-writes.ts";
 import { scriptText } from "./script-text.ts";
 import type { Subscription } from "./subscription.ts";
 import type { Word } from "./word.ts";
@@ -20,18 +20,6 @@ export interface LineSettings {
   readonly pollMs: number;
   readonly bounds: { readonly maxEnded: number; readonly maxDeadLetters: number; readonly maxEvents: number };
 }
-
-/** Fields of `holdfast:queue:writes_lost`. */
-export interface WritesLostEvent {
-  readonly queue: string;
-  readonly store: "redis";
-  /** Tasks added, started, ended and tried again, of which this process has been told. */
-  readonly known: number;
-  /** Those that the server knows of now. */
-  readonly left: number;
-}
-
-const writesLost = /* @__PURE__ */ channel<WritesLostEvent>("queue", "writes_lost");
 
 const KEYS = [
   "meta",
@@ -93,15 +81,15 @@ export class QueueLine {
   /** When all who wait have looked for themselves last. */
   #lookedAt = -Infinity;
   #isClosed = false;
-  /** How much has happened in the queue, as the server has said. */
-  #known = 0;
+  readonly #happened: Happened;
 
   /** @param place - What the names of its keys begin with, hash tag and all. */
   constructor(
-    private readonly name: string,
+    queue: string,
     place: string,
     private readonly settings: LineSettings,
   ) {
+    this.#happened = new Happened(queue);
     const { maxEnded, maxDeadLetters, maxEvents } = settings.bounds;
     this.#keys = KEYS.map((name) => `${place}:${name}`);
     this.#head = [`${place}:wake`, maxEnded, maxDeadLetters, maxEvents];
@@ -232,16 +220,6 @@ export class QueueLine {
     }
   }
 
-  /** What has happened has not, if the server knows of less than it did: a failover to a replica that had less, or a flush. */
-  #lookBack(known: number, left: number): void {
-    const isLess = left < known && left < this.#known;
-    this.#known = isLess ? left : Math.max(this.#known, left);
-    if (!isLess) return;
-    if (writesLost.hasSubscribers) writesLost.publish({ queue: this.name, store: "redis", known, left });
-    // Those who wait may wait for what is no more.
-    this.#wakeAll();
-  }
-
   /** Never rejects: each call is told. */
   async #send(calls: readonly Call[]): Promise<void> {
     const words: Word[] = [...this.#head];
@@ -249,10 +227,10 @@ export class QueueLine {
     try {
       const { fit, runner } = this.settings;
       await fit();
-      // Answers may overtake each other, so they are held against what was known when they were asked for.
-      const known = this.#known;
+      const { known } = this.#happened;
       const answers = (await runner.run(SCRIPT, this.#keys, words)) as readonly unknown[];
-      this.#lookBack(known, answers[calls.length] as number);
+      // Those who wait may wait for what is no more.
+      if (this.#happened.isLess(answers[calls.length] as number, known)) this.#wakeAll();
       for (const [index, call] of calls.entries()) call.resolve(answers[index]);
     } catch (error) {
       for (const call of calls) call.reject(error);
