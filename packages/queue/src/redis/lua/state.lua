@@ -45,7 +45,7 @@ local MAX_BODY = 1024
 -- redriven. PARENT_BORN: that of its parent, which no other task of the same ID has. COUNTED: its parent counts it among its OPEN
 -- children.
 local NAME, GROUP, SAID, KEY, TENANT, COST, BORN, PARENT, PARENT_BORN, COUNTED, OPEN = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
-local EXPIRES, EVENT, FOR_CHILDREN, RECORDED, PROGRESS, FAILURE, REASON = 12, 13, 14, 15, 16, 17, 18
+local EXPIRES, EVENTS, FOR_CHILDREN, RECORDED, PROGRESS, FAILURE, REASON = 12, 13, 14, 15, 16, 17, 18
 
 -- Words of a command at once: Lua's stack holds 8,000.
 local CHUNK = 2000
