@@ -2,7 +2,8 @@
 import type { OptionReader } from "@holdfast/core";
 import type { GpuPoolOptions } from "./contract.ts";
 import type { Device } from "./device.ts";
-import type { Model, ModelRegistry } from "./model.ts";
+import type { Model } from "./model.ts";
+import type { ModelList } from "./model-list.ts";
 import type { WorkerAdapter } from "./worker.ts";
 
 /**
@@ -12,7 +13,7 @@ import type { WorkerAdapter } from "./worker.ts";
  */
 export function devicesOf(
   workers: GpuPoolOptions["workers"],
-  registry: ModelRegistry,
+  models: ModelList,
   check: OptionReader,
   rented?: Omit<Device, "id">,
 ): readonly { readonly device: Device; readonly adapter: WorkerAdapter }[] {
@@ -30,7 +31,7 @@ export function devicesOf(
   }
   const places = [...all.map(({ device }) => device), ...(rented ? [{ ...rented, id: "the provider" }] : [])];
   const [largest] = places.sort((a, b) => roomOf(b) - roomOf(a));
-  for (const { key, memoryBytes } of registry.models)
+  for (const { key, memoryBytes } of models.all)
     if (memoryBytes > roomOf(largest!))
       check.refuse("models", key, `models that fit into the ${roomOf(largest!)} bytes of ${largest!.id}`);
   return all;

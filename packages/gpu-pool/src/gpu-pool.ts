@@ -23,8 +23,8 @@ import {
 } from "./errors.ts";
 import type { FleetListener } from "./fleet.ts";
 import { Fleet } from "./fleet.ts";
-import type { Model, ModelRegistry } from "./model.ts";
-import { modelRegistry } from "./model.ts";
+import type { Model } from "./model.ts";
+import { ModelList } from "./model-list.ts";
 import type { GpuPoolSnapshot, ModelEvent } from "./observe.ts";
 import { PoolLeases } from "./pool-leases.ts";
 import type { PoolRequest } from "./pool-requests.ts";
@@ -52,7 +52,7 @@ class Pool implements GpuPool {
   readonly #name: string;
   readonly #clock: Clock;
   readonly #cancelGraceMs: number;
-  readonly #models: ModelRegistry;
+  readonly #models: ModelList;
   readonly #leases: PoolLeases;
   readonly #scheduler: Scheduler<PoolRequest>;
   readonly #requests: PoolRequests;
@@ -66,7 +66,7 @@ class Pool implements GpuPool {
 
   constructor(options: GpuPoolOptions) {
     const check = optionsOf("gpuPool");
-    this.#models = modelRegistry(options.models);
+    this.#models = new ModelList(options.models);
     const { name, clock, cancelGraceMs, scheduling, supervision } = poolSettings(
       options,
       this.#models,
@@ -156,8 +156,8 @@ class Pool implements GpuPool {
       finished: this.#requests.finished,
       retryAfterMs: this.#scheduler.retryAfterMs,
       ended: this.#requests.ended,
-      models: this.#models.models.map(({ key }) => key),
-      modelStates: this.#models.models.map(({ key, memoryBytes }) => ({
+      models: this.#models.all.map(({ key }) => key),
+      modelStates: this.#models.all.map(({ key, memoryBytes }) => ({
         key,
         memoryBytes,
         ...this.#scheduler.modelCounts(key)!,
@@ -225,7 +225,7 @@ class Pool implements GpuPool {
   }
 
   #add(device: Device, workers: WorkerStarter): void {
-    this.#fleet.add(device, workers, preloadedOn(device, this.#models.models));
+    this.#fleet.add(device, workers, preloadedOn(device, this.#models.all));
   }
 
   #rent(options: AutoscaleOptions, otherSlots: number): RentedFleet<PoolRequest> {

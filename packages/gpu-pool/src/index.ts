@@ -25,8 +25,54 @@ export type {
 export { gpuPoolMetrics } from "./metrics.ts";
 export { classifyFailure } from "./health/classify-failure.ts";
 export type { FailureKind } from "./health/classify-failure.ts";
-export { defineModel, modelRegistry } from "./model.ts";
-export type { Model, ModelOptions, ModelRef, ModelRegistry } from "./model.ts";
+export { defineModel } from "./model.ts";
+export type { Model, ModelOptions, ModelRef } from "./model.ts";
+export type {
+  AliasMove,
+  AliasRemoval,
+  GuardedCallOptions,
+  JsonValue,
+  ListOptions,
+  MeasuredProfile,
+  ModelAlias,
+  ModelEntry,
+  ModelPage,
+  ModelRecord,
+  ModelRegistry,
+  ModelState,
+  ProfileRecording,
+  RecordedProfile,
+  RegisteredModel,
+  RegistryCallOptions,
+  RegistryChange,
+  WatchOptions,
+} from "./registry/contract.ts";
+export {
+  AliasTakenError,
+  ModelConflictError,
+  ModelDigestError,
+  ModelInUseError,
+  ModelNotAvailableError,
+  RegistryFullError,
+} from "./registry/errors.ts";
+export { REGISTRY_LIMITS } from "./registry/limits.ts";
+export { memoryModelStore } from "./registry/memory-store.ts";
+export type { MemoryModelStoreOptions } from "./registry/memory-store.ts";
+export { modelRegistry } from "./registry/model-registry.ts";
+export type { ModelRegistryOptions, RegistryEvent } from "./registry/model-registry.ts";
+export { rollBackAlias } from "./registry/roll-back.ts";
+export type {
+  AliasRow,
+  ModelRow,
+  ModelStore,
+  ModelStoreTraits,
+  PageRequest,
+  ProfileRow,
+  StoreAnswer,
+  StoreChanges,
+  StoreCommand,
+  StoreVerdict,
+} from "./registry/store.ts";
 export type {
   DeviceEvent,
   DeviceSnapshot,
