@@ -22,6 +22,16 @@ export type {
   PoolCloseReport,
   RunModelOptions,
 } from "./contract.ts";
+export type {
+  FollowedAlias,
+  FollowerSnapshot,
+  FollowingPool,
+  FollowRegistryOptions,
+  RegistryFollower,
+  RolloutEvent,
+} from "./following/contract.ts";
+export { WarmUpAnswerError } from "./following/errors.ts";
+export { followRegistry } from "./following/follow-registry.ts";
 export { gpuPoolMetrics } from "./metrics.ts";
 export { classifyFailure } from "./health/classify-failure.ts";
 export type { FailureKind } from "./health/classify-failure.ts";
@@ -86,6 +96,7 @@ export type {
 } from "./observe.ts";
 export { Autoscaler } from "./scheduler/autoscaler.ts";
 export type { AutoscalerOptions, ScaleCommand, ScaledWork } from "./scheduler/autoscaler.ts";
+export type { MeasuredTimes } from "./scheduler/batch-profile.ts";
 export type { ScaleCost } from "./scheduler/capacity-need.ts";
 export type { ModelCounts } from "./scheduler/model-counts.ts";
 export { Scheduler } from "./scheduler/scheduler.ts";

@@ -109,7 +109,7 @@ export class Estimates<Request extends ScheduledRequest> {
   profileOf(model: ModelState<Request>, type: string): BatchProfile {
     let profile = model.profiles.get(type);
     if (profile === undefined) {
-      profile = new BatchProfile(model.spec.times);
+      profile = new BatchProfile(model.spec.timesByType?.[type] ?? model.spec.times);
       model.profiles.set(type, profile);
     }
     return profile;
