@@ -1,7 +1,7 @@
 // Which model is loaded where: memory accounted for, references counted, loads single, evictions by what they cost.
 import { BitSet } from "./bit-set.ts";
 import type { SchedulerCommand, ScheduledRequest } from "./contract.ts";
-import { IndexedHeap } from "./indexed-heap.ts";
+import { RankHeap } from "./rank-heap.ts";
 import type { DeviceState, Held, ModelState } from "./state.ts";
 
 /** Use of its replicas above which a model is given one more. */
@@ -36,7 +36,7 @@ export class Placement<Request extends ScheduledRequest> {
   readonly #byIndex: (DeviceState<Request> | undefined)[] = [];
   readonly #unused: number[] = [];
   /** Devices by how much is free. */
-  readonly #emptiest = new IndexedHeap<DeviceState<Request>>(emptierThan, {
+  readonly #emptiest = new RankHeap<DeviceState<Request>>({
     of: ({ emptyPlace }) => emptyPlace,
     set: (device, at) => void (device.emptyPlace = at),
   });
@@ -66,14 +66,14 @@ export class Placement<Request extends ScheduledRequest> {
     this.capacity += device.capacity;
     this.kinds.set(device.kind, (this.kinds.get(device.kind) ?? 0) + 1);
     this.idle.add(device.index);
-    this.#emptiest.put(device);
+    this.#rank(device);
     for (const model of loaded) {
       device.freeBytes -= model.memoryBytes;
       const held: Held = { state: "resident", refs: 0, bytes: model.memoryBytes, since: now };
       device.holds.set(model.index, held);
       this.#becomeResident(device, model);
     }
-    this.#emptiest.put(device);
+    this.#rank(device);
   }
 
   /** The index of a device that is about to be added. */
@@ -112,16 +112,17 @@ export class Placement<Request extends ScheduledRequest> {
   measured(device: DeviceState<Request>, freeBytes: number): void {
     if (freeBytes >= device.freeBytes) return;
     device.freeBytes = freeBytes;
-    if (!device.isDraining) this.#emptiest.put(device);
+    if (!device.isDraining) this.#rank(device);
   }
 
   /** A batch or a lease uses a model on a device. */
-  retain(device: DeviceState<Request>, model: ModelState<Request>): void {
-    device.holds.get(model.index)!.refs += 1;
+  retain(device: DeviceState<Request>, model: ModelState<Request>): Held {
+    const held = device.holds.get(model.index)!;
+    held.refs += 1;
+    return held;
   }
 
-  letGo(device: DeviceState<Request>, model: ModelState<Request>, now: number): void {
-    const held = device.holds.get(model.index)!;
+  letGo(held: Held, now: number): void {
     held.refs -= 1;
     if (held.refs === 0 && this.#unplaced.size > 0) this.#tryUnplaced(now, 1);
   }
@@ -160,6 +161,7 @@ export class Placement<Request extends ScheduledRequest> {
     if (held?.state !== "loading") return false;
     model.coming -= 1;
     model.failedLoads = 0;
+    model.loads += 1;
     model.loadMs = now - held.since;
     held.state = "resident";
     held.since = now;
@@ -188,6 +190,24 @@ export class Placement<Request extends ScheduledRequest> {
     this.#free(device, model);
     this.#startPlanned(device, now);
     this.#tryUnplaced(now, this.#unplaced.size);
+  }
+
+  /** Frees what nothing refers to of a model. Answers whether no device has anything of it. */
+  vacate(model: ModelState<Request>, now: number): boolean {
+    let isGone = true;
+    for (const device of this.devices.values()) {
+      const held = device.holds.get(model.index);
+      if (held === undefined) continue;
+      isGone = false;
+      if (held.state === "resident" && held.refs === 0) this.#unload(device, model, now);
+    }
+    return isGone;
+  }
+
+  /** Nothing is left of a model, so that another may have its index. */
+  forget(model: ModelState<Request>): void {
+    this.#unplaced.delete(model);
+    for (const device of this.devices.values()) device.cooling.delete(model.index);
   }
 
   /** When a model that fits nowhere is to be tried again. */
@@ -290,14 +310,16 @@ export class Placement<Request extends ScheduledRequest> {
     model.coming += 1;
     device.holds.set(model.index, { state: "planned", refs: 0, bytes: model.memoryBytes, since: now });
     device.planned.push(model);
-    for (const victim of victims) {
-      const held = device.holds.get(victim.index)!;
-      held.state = "unloading";
-      held.since = now;
-      this.#leave(device, victim);
-      this.#emptiest.put(device);
-      this.emit({ type: "unload", device: device.id, model: victim.spec.key });
-    }
+    for (const victim of victims) this.#unload(device, victim, now);
+  }
+
+  #unload(device: DeviceState<Request>, victim: ModelState<Request>, now: number): void {
+    const held = device.holds.get(victim.index)!;
+    held.state = "unloading";
+    held.since = now;
+    this.#leave(device, victim);
+    if (!device.isDraining) this.#rank(device);
+    this.emit({ type: "unload", device: device.id, model: victim.spec.key });
   }
 
   /** Starts the loads that what has become free makes room for. */
@@ -318,22 +340,27 @@ export class Placement<Request extends ScheduledRequest> {
     model.coming += 1;
     device.freeBytes -= model.memoryBytes;
     device.holds.set(model.index, { state: "loading", refs: 0, bytes: model.memoryBytes, since: now });
-    this.#emptiest.put(device);
+    this.#rank(device);
     this.emit({ type: "load", device: device.id, model: model.spec.key });
   }
 
   #free(device: DeviceState<Request>, model: ModelState<Request>): void {
     device.holds.delete(model.index);
     device.freeBytes += model.memoryBytes;
-    if (!device.isDraining) this.#emptiest.put(device);
+    if (!device.isDraining) this.#rank(device);
   }
 
   #becomeResident(device: DeviceState<Request>, model: ModelState<Request>): void {
     if (device.isDraining) return;
     device.resident.add(model.index);
-    this.#emptiest.put(device);
+    this.#rank(device);
     model.replicas.add(device.index);
     model.replicaKinds.set(device.kind, (model.replicaKinds.get(device.kind) ?? 0) + 1);
+  }
+
+  /** The more is free the better, then the fewer models there are. */
+  #rank(device: DeviceState<Request>): void {
+    this.#emptiest.put(device, -device.freeBytes, device.resident.size, device.index);
   }
 
   /** The model can be run there no more. */
@@ -354,10 +381,4 @@ function fits<R extends ScheduledRequest>(device: DeviceState<R>, model: ModelSt
 /** What it would cost to have it gone: how long it takes to load, by how often that would be. */
 function worthOf<R extends ScheduledRequest>(model: ModelState<R>, now: number): number {
   return model.loadMs * model.rate.at(now);
-}
-
-function emptierThan<R extends ScheduledRequest>(a: DeviceState<R>, b: DeviceState<R>): boolean {
-  if (a.freeBytes !== b.freeBytes) return a.freeBytes > b.freeBytes;
-  if (a.resident.size !== b.resident.size) return a.resident.size < b.resident.size;
-  return a.index < b.index;
 }

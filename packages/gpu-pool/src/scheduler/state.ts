@@ -5,9 +5,9 @@ import { BitSet } from "./bit-set.ts";
 import type { ScheduledModel, ScheduledRequest } from "./contract.ts";
 import { DecayedRate } from "./decayed-rate.ts";
 import type { Place } from "./indexed-heap.ts";
-import { IndexedHeap } from "./indexed-heap.ts";
 import type { Queued } from "./model-queue.ts";
 import { ModelQueue } from "./model-queue.ts";
+import { OrderedQueue } from "./ordered-queue.ts";
 import type { TenantLedger } from "./tenants.ts";
 
 /** A request that waits or runs. */
@@ -33,9 +33,14 @@ export interface ModelState<Request extends ScheduledRequest> {
   readonly memoryBytes: number;
   readonly queue: ModelQueue<Entry<Request>>;
   /** Of these, those with a deadline, by when they become hopeless. */
-  readonly wakes: IndexedHeap<Entry<Request>>;
+  readonly wakes: OrderedQueue<Entry<Request>>;
   /** By kind of device. */
   readonly profiles: Map<string, BatchProfile>;
+  /** The one of these that was last asked for. */
+  lastType: string;
+  lastProfile: BatchProfile | undefined;
+  /** The least time that a request may need on any device. */
+  leastMs: number;
   /** Most units that fit into the memory of a kind of device, where that was found out. */
   readonly caps: Map<string, { units: number; good: number }>;
   /** Devices that have it loaded. */
@@ -54,7 +59,9 @@ export interface ModelState<Request extends ScheduledRequest> {
   sloMs: number;
   /** Devices that load it, or are about to. */
   coming: number;
+  /** How long a load takes, and how many were measured. */
   loadMs: number;
+  loads: number;
   failedLoads: number;
   /** When more replicas are thought about again. */
   nextLookAt: number;
@@ -106,6 +113,8 @@ export interface RunningBatch<Request extends ScheduledRequest> {
   readonly id: number;
   readonly device: DeviceState<Request>;
   readonly model: ModelState<Request>;
+  /** The model's place on the device. */
+  readonly held: Held;
   readonly units: number;
   readonly startedAt: number;
   readonly endsAt: number;
@@ -137,8 +146,11 @@ export function newModel<Request extends ScheduledRequest>(
     maxBatch: spec.maxBatch ?? 1,
     memoryBytes: spec.memoryBytes ?? 0,
     queue: new ModelQueue(ledger),
-    wakes: new IndexedHeap<Entry<Request>>(wakesBefore, WAKES),
+    wakes: new OrderedQueue<Entry<Request>>(wakesBefore, WAKES),
     profiles: new Map(),
+    lastType: "",
+    lastProfile: undefined,
+    leastMs: 0,
     caps: new Map(),
     replicas: new BitSet(),
     replicaKinds: new Map(),
@@ -150,6 +162,7 @@ export function newModel<Request extends ScheduledRequest>(
     sloMs: 0,
     coming: 0,
     loadMs: spec.loadMs ?? 1_000,
+    loads: 0,
     failedLoads: 0,
     nextLookAt: 0,
     wakeAt: 0,
@@ -184,6 +197,6 @@ export function newDevice<Request extends ScheduledRequest>(
 }
 
 /** Which request becomes hopeless first. */
-export function wakesBefore<R extends ScheduledRequest>(a: Entry<R>, b: Entry<R>): boolean {
+function wakesBefore<R extends ScheduledRequest>(a: Entry<R>, b: Entry<R>): boolean {
   return a.wakeAt === b.wakeAt ? a.order < b.order : a.wakeAt < b.wakeAt;
 }

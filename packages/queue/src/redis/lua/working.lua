@@ -144,6 +144,8 @@ local function claim(outcomes)
   local none = outcomes == 1 and 1 or { outcomes }
   local worker, max, lease_ms = word(), number(), number()
   if max <= 0 or is_paused == 1 or counts[IS_READY] == 0 then return none end
+  -- Not below the time: those that a failover has made us forget were drawn before.
+  fence = math.max(fence, time_fence)
   local due, claimed, taken, count, wanted, ids = now + lease_ms, { outcomes, fence + 1 }, {}, 0
   shared_keep = nil
   repeat
