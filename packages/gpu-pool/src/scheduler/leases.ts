@@ -36,6 +36,15 @@ export class Leases<Request extends ScheduledRequest> {
     model.wantedBy.clear();
   }
 
+  /** A model cannot be had: nobody waits for it any longer. */
+  deny(model: ModelState<Request>): void {
+    for (const id of model.wantedBy) {
+      this.#leases.delete(id);
+      this.emit({ type: "denied", lease: id });
+    }
+    model.wantedBy.clear();
+  }
+
   /** Given back, or not wanted any more. */
   release(id: number, now: number): void {
     const lease = this.#leases.get(id);

@@ -59,7 +59,9 @@ export interface ModelState<Request extends ScheduledRequest> {
   sloMs: number;
   /** Devices that load it, or are about to. */
   coming: number;
+  /** How long a load takes, and how many were measured. */
   loadMs: number;
+  loads: number;
   failedLoads: number;
   /** When more replicas are thought about again. */
   nextLookAt: number;
@@ -158,6 +160,7 @@ export function newModel<Request extends ScheduledRequest>(
     sloMs: 0,
     coming: 0,
     loadMs: spec.loadMs ?? 1_000,
+    loads: 0,
     failedLoads: 0,
     nextLookAt: 0,
     wakeAt: 0,

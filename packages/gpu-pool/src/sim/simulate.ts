@@ -216,6 +216,8 @@ class Simulation {
         break;
       case "stop":
       case "granted":
+      case "denied":
+      case "gone":
       case "revoked":
         break;
     }
