@@ -35,7 +35,7 @@ begin
   -- Those that are not ahead any more are there until somebody looks.
   perform holdfast_queue.forget_turns_over(the_queue);
   update holdfast_queue.levels set turn = greatest(turn, (select turn from holdfast_queue.turns
-      where queue = the_queue and rank = the_rank order by turn limit 1))
+      where queue = the_queue and rank = the_rank and turn > 0 order by turn limit 1))
     where queue = the_queue and rank = the_rank and tenants > 10000;
   if found then
     perform holdfast_queue.forget_turns_over(the_queue);
@@ -49,7 +49,8 @@ create function holdfast_queue.forget_turns_over(the_queue int) returns void lan
 begin
   with gone as (
     delete from holdfast_queue.turns f using holdfast_queue.levels l
-      where f.queue = the_queue and l.queue = the_queue and f.rank = l.rank and f.turn <= l.turn returning f.rank
+      where f.queue = the_queue and l.queue = the_queue and f.rank = l.rank and f.turn <= l.turn and f.turn > 0
+      returning f.rank
   )
   update holdfast_queue.levels l set tenants = l.tenants - g.tenants
     from (select rank, count(*) as tenants from gone group by rank) g where l.queue = the_queue and l.rank = g.rank;
@@ -208,24 +209,23 @@ declare
   g record;
 begin
   with kinds as materialized (
-    select k.*, (-k.priority)::smallint as rank from rows from (jsonb_to_recordset(the_kinds) as (
+    select k.*, (-k.priority)::smallint as rank, coalesce(k.tenant, '') as whose from rows from (jsonb_to_recordset(the_kinds) as (
       name text, delay bigint, priority int, attempts int, losses int, keep bigint, keep_failed bigint, expire bigint,
       grp text, "limit" jsonb, tenant text, cost int, parent text, waits boolean
     )) with ordinality k(name, delay, priority, attempts, losses, keep, keep_failed, expire, grp, said, tenant, cost, parent,
       waits, kind)
   ), starts as materialized (
-    select rank, tenant,
+    select rank, whose,
       coalesce((select l.turn from holdfast_queue.levels l where l.queue = q.queue and l.rank = k.rank), 0) as level,
-      (select f.turn from holdfast_queue.turns f where f.queue = q.queue and f.rank = k.rank and f.tenant = coalesce(k.tenant, ''))
-        as following
-      from (select distinct rank, tenant from kinds) k
+      (select f.turn from holdfast_queue.turns f where f.queue = q.queue and f.rank = k.rank and f.tenant = k.whose) as following
+      from (select distinct rank, whose from kinds) k
   ), given as materialized (
     -- Apart from what they bring, which is much to carry through two sorts.
     select u.place, k.kind, k.parent, coalesce(the_turns[u.place],
-        greatest(s.level, s.following) + sum(k.cost) over (partition by k.rank, k.tenant order by u.place) - k.cost) as turn,
+        greatest(s.level, s.following) + sum(k.cost) over (partition by k.rank, k.whose order by u.place) - k.cost) as turn,
       case when enters then nextval('holdfast_queue.entries') else q.num + row_number() over (order by u.place) end as num
     from unnest(the_kind) with ordinality u(number, place) join kinds k on k.kind = u.number
-      join starts s on s.rank = k.rank and s.tenant is not distinct from k.tenant
+      join starts s on s.rank = k.rank and s.whose = k.whose
     where answers is null or answers[u.place] = '0'
   ), families as (
     select parent, count(*) as children from given where parent is not null group by parent
@@ -252,11 +252,11 @@ begin
       select q.queue, rank, coalesce(tenant, ''), max(turn + cost) from added
         where state <> ENTERING and the_turns is null group by 2, 3
       on conflict (queue, rank, tenant) do update set turn = excluded.turn
-      returning rank, tenant
+      -- Rows that were there have been locked by then.
+      returning rank, xmax = 0 as is_new
   ), newcomers as (
     insert into holdfast_queue.levels as l (queue, rank, turn, tenants)
-      select q.queue, a.rank, 0, count(*) from ahead a join starts s on s.rank = a.rank and coalesce(s.tenant, '') = a.tenant
-        where s.following is null group by a.rank
+      select q.queue, rank, 0, count(*) from ahead where is_new group by rank
       on conflict (queue, rank) do update set tenants = l.tenants + excluded.tenants
   )
   select count(*) as tasks, count(*) filter (where state = SCHEDULED) as scheduled,
