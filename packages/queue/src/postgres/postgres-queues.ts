@@ -62,7 +62,10 @@ export abstract class PostgresQueues implements QueueStore {
   ): Promise<{ readonly outcomes: readonly WriteOutcome[]; readonly claimed: readonly ClaimedTask[] }> {
     const asked = settleWords(settlements, claim);
     const [completed, others, claimed] = await this.line(queue).ask<SettleAnswer>(...asked.words);
-    return { outcomes: settleOutcomes(asked, [completed, others]), claimed: inOrder(claimed.map(claimedTask)) };
+    return {
+      outcomes: settleOutcomes(asked, [completed, others]),
+      claimed: inOrder(claimed.map(claimedTask)),
+    };
   }
 
   async renew(queue: string, leases: readonly LeaseRef[], leaseMs: number): Promise<readonly WriteOutcome[]> {
