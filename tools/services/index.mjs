@@ -4,3 +4,4 @@ export { startPostgres } from "./postgres.mjs";
 export { startProxy } from "./proxy.mjs";
 export { startRedis } from "./redis.mjs";
 export { startRedisCluster } from "./redis-cluster.mjs";
+export { startReplicatedRedis } from "./redis-sentinel.mjs";

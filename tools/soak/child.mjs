@@ -1,8 +1,6 @@
 // A process of a soak from the outside: started, asked, killed, frozen.
 import { fork } from "node:child_process";
-import { fileURLToPath } from "node:url";
 
-const PROGRAM = fileURLToPath(new URL("process.mjs", import.meta.url));
 const ANSWER_MS = 20_000;
 
 export class Child {
@@ -12,11 +10,12 @@ export class Child {
   #process;
 
   /**
+   * @param {string} program
    * @param {readonly string[]} args
-   * @param {(id: string, fence: number) => void} onRun - Told of every run of a task.
+   * @param {(id: string, fence: number) => void} [onRun] - Told of every run of a task.
    */
-  constructor(args, onRun) {
-    this.#process = fork(PROGRAM, [...args], {
+  constructor(program, args, onRun = () => {}) {
+    this.#process = fork(program, [...args], {
       stdio: ["ignore", "inherit", "inherit", "ipc"],
       execArgv: ["--expose-gc"],
     });

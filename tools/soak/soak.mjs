@@ -1,10 +1,12 @@
 // A soak: tasks are added for minutes while processes are killed and frozen and the server is restarted.
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { Child } from "./child.mjs";
 import { judge, Ledger, look } from "./ledger.mjs";
 import { dist } from "./dist.mjs";
 import { openStore, SHARED } from "./stores.mjs";
 
+const PROCESS = fileURLToPath(new URL("process.mjs", import.meta.url));
 /** A lease, in milliseconds: those that are frozen are frozen for longer. */
 const LEASE_MS = 2_000;
 const WORKERS = 3;
@@ -47,7 +49,7 @@ export async function soak(options) {
   /** Tasks that have ended and that the store could not be told to forget. @type {readonly string[]} */
   let unforgotten = [];
   const start = () =>
-    new Child([kind, place, String(LEASE_MS)], (id) => {
+    new Child(PROCESS, [kind, place, String(LEASE_MS)], (id) => {
       runs += 1;
       runsOf.set(id, (runsOf.get(id) ?? 0) + 1);
     });

@@ -144,7 +144,7 @@ describe("children", () => {
       return [child.id, await step.children("all", { mustComplete: true })];
     });
     const id = await at.start();
-    for (let turn = 0; turn < 100 && (await at.queue.status(id)).state !== "scheduled"; turn += 1)
+    for (let turn = 0; turn < 10_000 && (await at.queue.status(id)).state !== "scheduled"; turn += 1)
       await new Promise((resolve) => setImmediate(resolve));
     await at.clock.advance("2s");
     const [child, outcomes] = (await at.queue.wait(parent, id)) as [string, unknown];

@@ -11,6 +11,8 @@ export interface RedisClient {
   readonly isCluster?: boolean;
   evalsha(sha1: string, keyCount: number, ...keysAndArguments: string[]): Promise<unknown>;
   eval(lua: string, keyCount: number, ...keysAndArguments: string[]): Promise<unknown>;
+  /** How many replicas have all that was written on this connection, at the latest after so many milliseconds. */
+  wait?(replicas: number, timeoutMs: number): Promise<number>;
   /** Starts a client that was made with `lazyConnect`. */
   connect?(): Promise<unknown>;
   on?(event: "ready" | "close" | "end", listener: () => void): unknown;

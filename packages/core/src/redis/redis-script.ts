@@ -32,6 +32,12 @@ export interface RedisRunnerOptions {
   readonly client: RedisClient;
   /** How long one call may take, from 1 ms. @defaultValue "2s" */
   readonly deadline?: Duration;
+  /**
+   * How many replicas must have what a script wrote before its answer counts, from 0: then no failover to one of them
+   * loses it. They have half of the deadline; a call that has waited for them in vain was made, and may yet get lost.
+   * Not with a Cluster client, which could not ask the right node. @defaultValue 0
+   */
+  readonly replicas?: number;
   /** @defaultValue systemClock */
   readonly clock?: Clock;
 }
@@ -101,9 +107,13 @@ export function redisRunner(options: RedisRunnerOptions): RedisRunner {
   const check = optionsOf("redisRunner");
   const client = check.object("client", options.client);
   if (typeof client.evalsha !== "function") check.refuse("client", client, "a Redis client such as ioredis");
+  const replicas = check.integer("replicas", options.replicas, { min: 0 }, 0);
+  if (replicas > 0 && (client.isCluster === true || client.wait === undefined))
+    check.refuse("replicas", replicas, "0 with this client: it cannot ask who has what was written");
   return new Runner(
     client,
     check.duration("deadline", options.deadline, { min: 1 }, REDIS_DEADLINE_MS),
+    replicas,
     options.clock ?? systemClock,
   );
 }
@@ -115,6 +125,7 @@ class Runner implements RedisRunner {
   constructor(
     private readonly client: RedisClient,
     private readonly deadlineMs: number,
+    private readonly replicas: number,
     private readonly clock: Clock,
   ) {}
 
@@ -147,17 +158,32 @@ class Runner implements RedisRunner {
     if (progress.over) return undefined;
     progress.sent = true;
     try {
-      return await this.client.evalsha(script.sha1, keyCount, ...words);
+      return await this.#kept(this.client.evalsha(script.sha1, keyCount, ...words));
     } catch (error) {
       if (!isUnknownScript(error)) throw redisFailure(error);
     }
     // It was not run; and whoever has been told of a timeout meanwhile does not want it to be.
     if (progress.over) return undefined;
     try {
-      return await this.client.eval(script.lua, keyCount, ...words);
+      return await this.#kept(this.client.eval(script.lua, keyCount, ...words));
     } catch (error) {
       throw redisFailure(error);
     }
+  }
+
+  /** The answer, once as many replicas as wanted have what was written. Asked for in the same round trip. */
+  #kept(answer: Promise<unknown>): Promise<unknown> {
+    return this.replicas === 0 ? answer : this.#replicated(answer);
+  }
+
+  async #replicated(answer: Promise<unknown>): Promise<unknown> {
+    const asked = this.client.wait!(this.replicas, Math.ceil(this.deadlineMs / 2));
+    asked.catch(() => {});
+    const answered = await answer;
+    const have = await asked;
+    if (have >= this.replicas) return answered;
+    const message = `${have} of ${this.replicas} replicas have what was written: a failover could lose it`;
+    throw new StoreUnavailableError("redis", message, { reason: "no_replicas", outcome: "unknown" });
   }
 
   // All who wait share one pair of listeners on the client.

@@ -28,6 +28,8 @@ export class BatchProfile {
   readonly #hasPrior: boolean;
   readonly #ratios = new Float64Array(REMEMBERED);
   #recorded = 0;
+  /** The second largest of these, and what is kept on top of the line for it. From 1. */
+  #second = 1;
   #margin = 1;
 
   constructor(prior?: BatchTimes) {
@@ -82,14 +84,22 @@ export class BatchProfile {
   record(units: number, ms: number): void {
     if (this.isKnown) {
       const expected = this.#perItemMs * units + this.#fixedMs;
-      this.#ratios[this.#recorded % REMEMBERED] = expected > 0 ? ms / expected : 1;
-      this.#recorded += 1;
+      this.#remember(expected > 0 ? ms / expected : 1);
     }
     this.#largest = Math.max(this.#largest, units);
     this.#fastestMs = Math.min(this.#fastestMs, ms);
     this.#learn(units, ms);
     this.#solve();
-    this.#margin = this.#percentile99();
+  }
+
+  #remember(ratio: number): void {
+    const at = this.#recorded % REMEMBERED;
+    const forgotten = this.#ratios[at]!;
+    this.#ratios[at] = ratio;
+    this.#recorded += 1;
+    // Most are none of the largest two, neither the new one nor the one it takes the place of.
+    if (ratio > this.#second || forgotten >= this.#second || this.#recorded === REMEMBERED)
+      this.#findLargest();
   }
 
   #learn(units: number, ms: number): void {
@@ -113,8 +123,8 @@ export class BatchProfile {
     this.#perItemMs = this.#timeUnits / this.#unitsSquared;
   }
 
-  /** The second largest of 100; the largest of fewer. */
-  #percentile99(): number {
+  /** The margin is the second largest of 100; the largest of fewer. */
+  #findLargest(): void {
     const count = Math.min(this.#recorded, REMEMBERED);
     let first = 1;
     let second = 1;
@@ -125,6 +135,7 @@ export class BatchProfile {
         first = ratio;
       } else if (ratio > second) second = ratio;
     }
-    return count === REMEMBERED ? second : first;
+    this.#second = second;
+    this.#margin = count === REMEMBERED ? second : first;
   }
 }

@@ -1,6 +1,6 @@
 // How large batches should be and how long they may fill: arithmetic over times, deadlines and load.
 import type { BatchTimes } from "./contract.ts";
-import { DecayedRate } from "./decayed-rate.ts";
+import { decay, TAU_MS, watched } from "./decayed-rate.ts";
 
 /** What the devices have to do, by what arrives. */
 export interface Load {
@@ -59,22 +59,29 @@ export function sizeToKeep(full: number, load: Load): number {
   return Math.min(load.scale, WINDOW_SHARE + (1 - WINDOW_SHARE) * overload) * full;
 }
 
-/** Measures the load: device time that what arrives will take. */
+/** Measures the load: device time that what arrives will take, as rates that decay together. */
 export class LoadGauge {
-  /** Of what is proportional to the units, in device milliseconds per millisecond. */
-  readonly #items = new DecayedRate();
+  /** Of what is proportional to the units, in device milliseconds. */
+  #items = 0;
   /** Of what every batch costs, if all were full. */
-  readonly #batches = new DecayedRate();
+  #batches = 0;
+  #at = 0;
+  #since = -1;
 
   arrived(now: number, units: number, times: BatchTimes, full: number): void {
-    this.#items.add(now, units * times.perItemMs);
-    this.#batches.add(now, (units * times.fixedMs) / full);
+    if (this.#since < 0) this.#since = now;
+    const kept = decay(now - this.#at, TAU_MS);
+    this.#items = this.#items * kept + units * times.perItemMs;
+    this.#batches = this.#batches * kept + (units * times.fixedMs) / full;
+    this.#at = now;
   }
 
   /** @param devices - That are up. */
   at(now: number, devices: number): Load {
-    const items = this.#items.at(now);
-    const batches = this.#batches.at(now);
+    const watchedMs = this.#since < 0 ? 1 : TAU_MS * watched(now - this.#since, TAU_MS);
+    const kept = decay(now - this.#at, TAU_MS);
+    const items = (this.#items * kept) / watchedMs;
+    const batches = (this.#batches * kept) / watchedMs;
     const spare = devices - items;
     return {
       use: (items + batches) / Math.max(1, devices),

@@ -3,7 +3,7 @@ import type { Device } from "../device.ts";
 
 /** A request as the scheduler sees it. */
 export interface ScheduledRequest {
-  /** Unique, and never used again. */
+  /** From 0. Unique, and never used again. */
   readonly id: number;
   /** `name@version`. */
   readonly model: string;

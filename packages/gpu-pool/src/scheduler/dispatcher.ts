@@ -3,8 +3,8 @@ import { MOST_FILLS, sizeToKeep, sizeToStart } from "./batching.ts";
 import { BitSet } from "./bit-set.ts";
 import type { ScheduledRequest, SchedulerCommand } from "./contract.ts";
 import type { Estimates } from "./estimates.ts";
-import { IndexedHeap } from "./indexed-heap.ts";
 import type { Placement } from "./placement.ts";
+import { RankHeap } from "./rank-heap.ts";
 import type { RequestBook } from "./request-book.ts";
 import type { DeviceState, Entry, ModelState, RunningBatch } from "./state.ts";
 import type { TenantLedger } from "./tenants.ts";
@@ -26,17 +26,17 @@ export interface DispatcherParts<Request extends ScheduledRequest> {
 export class Dispatcher<Request extends ScheduledRequest> {
   readonly batches: Map<number, RunningBatch<Request>> = new Map();
   /** Models whose batches fill, by when they are due. */
-  readonly #filling = new IndexedHeap<ModelState<Request>>(fillsBefore, {
+  readonly #filling = new RankHeap<ModelState<Request>>({
     of: ({ fillPlace }) => fillPlace,
     set: (model, at) => void (model.fillPlace = at),
   });
   /** Models that wait for a device. */
-  readonly #ready = new IndexedHeap<ModelState<Request>>(readyBefore, {
+  readonly #ready = new RankHeap<ModelState<Request>>({
     of: ({ readyPlace }) => readyPlace,
     set: (model, at) => void (model.readyPlace = at),
   });
   readonly #readySet = new BitSet();
-  readonly #ends = new IndexedHeap<RunningBatch<Request>>(endsBefore, {
+  readonly #ends = new RankHeap<RunningBatch<Request>>({
     of: ({ endPlace }) => endPlace,
     set: (batch, at) => void (batch.endPlace = at),
   });
@@ -63,12 +63,11 @@ export class Dispatcher<Request extends ScheduledRequest> {
 
   /** When the next batch has filled for long enough. */
   get nextDue(): number {
-    return this.#filling.first?.wakeAt ?? Infinity;
+    return this.#filling.firstAt;
   }
 
   startDue(now: number): void {
-    for (let due = this.#filling.first; due !== undefined && due.wakeAt <= now; due = this.#filling.first)
-      this.look(due, now);
+    while (this.#filling.firstAt <= now) this.look(this.#filling.first!, now);
   }
 
   /** Starts what of a model is to start now, and sets when it is to be looked at again. */
@@ -88,7 +87,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
         // Mostly the same moment as before: then it stays where it is.
         if (model.wakeAt === dueAt && this.#filling.has(model)) return;
         model.wakeAt = dueAt;
-        this.#filling.put(model);
+        this.#filling.put(model, 0, dueAt, model.index);
         return;
       }
       if (device === undefined) {
@@ -113,9 +112,9 @@ export class Dispatcher<Request extends ScheduledRequest> {
   #waitForDevice(model: ModelState<Request>, head: Entry<Request>, now: number): void {
     this.#filling.remove(model);
     model.readyLevel = head.level;
-    model.readyBy = head.request.deadline - this.#estimates.leastOf(model);
+    model.readyBy = head.request.deadline - model.leastMs;
     model.readyOrder = head.order;
-    this.#ready.put(model);
+    this.#ready.put(model, model.readyLevel, model.readyBy, model.readyOrder);
     this.#readySet.add(model.index);
     if (model.replicas.size === 0) this.#placement.want(model, now);
     else if (model.replicas.size < this.#placement.devices.size)
@@ -182,7 +181,8 @@ export class Dispatcher<Request extends ScheduledRequest> {
     const full = this.#estimates.fullBatchOf(model, profile, now);
     const load = this.#estimates.loadAt(now, this.#placement.capacity);
     const needed = (model.rate.at(now) * profile.timeOf(full)) / full;
-    const enough = sizeToStart(full, needed, load, this.#idleOf(model), this.#gap(model, full, now));
+    const idle = this.#idleOf(model);
+    const enough = sizeToStart(full, needed, load, idle, this.#gap(model, full, idle, now));
     if (queue.units >= enough) return now;
     const latest = head.request.deadline - profile.timeOf(Math.floor(queue.units) + 1);
     return Math.min(latest, head.arrivedAt + MOST_FILLS * profile.timeOf(full));
@@ -207,6 +207,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
       deadline = due;
       if (entry.alone) break;
     }
+    this.#book.settle(model);
     this.#run(model, device, entries, units, now);
   }
 
@@ -242,7 +243,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
     model.batched += entries.length;
     this.batches.set(batch.id, batch);
     this.#book.started(batch);
-    this.#ends.put(batch);
+    this.#ends.put(batch, 0, batch.endsAt, batch.id);
     device.batches.add(batch);
     this.#placement.retain(device, model);
     this.#placement.busy(device);
@@ -322,10 +323,10 @@ export class Dispatcher<Request extends ScheduledRequest> {
   }
 
   /** Time until the next device is free, as a multiple of the mean between two. */
-  #gap(model: ModelState<Request>, full: number, now: number): number {
+  #gap(model: ModelState<Request>, full: number, idle: number, now: number): number {
     const devices = this.#placement.devices.size;
     if (model.replicas.size < devices) return 1;
-    if (this.#idleOf(model) > 1) return 0;
+    if (idle > 1) return 0;
     const next = this.#ends.first;
     if (next === undefined) return 1;
     const between = this.#estimates.profileOf(model, this.#estimates.type).timeOf(full) / devices;
@@ -343,15 +344,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
   }
 }
 
-function fillsBefore<R extends ScheduledRequest>(a: ModelState<R>, b: ModelState<R>): boolean {
-  return a.wakeAt === b.wakeAt ? a.index < b.index : a.wakeAt < b.wakeAt;
-}
-
 function readyBefore<R extends ScheduledRequest>(a: ModelState<R>, b: ModelState<R>): boolean {
   if (a.readyLevel !== b.readyLevel) return a.readyLevel < b.readyLevel;
   return a.readyBy === b.readyBy ? a.readyOrder < b.readyOrder : a.readyBy < b.readyBy;
-}
-
-function endsBefore<R extends ScheduledRequest>(a: RunningBatch<R>, b: RunningBatch<R>): boolean {
-  return a.endsAt === b.endsAt ? a.id < b.id : a.endsAt < b.endsAt;
 }

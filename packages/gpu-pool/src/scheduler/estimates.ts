@@ -60,8 +60,9 @@ export class Estimates<Request extends ScheduledRequest> {
   /** A batch has ended as it should. */
   ended(model: ModelState<Request>, type: string, units: number, ms: number): void {
     this.profileOf(model, type).record(units, ms);
+    this.#noteLeast(model);
     this.#learn(model, ms / units);
-    const cap = model.caps.get(type);
+    const cap = model.caps.size === 0 ? undefined : model.caps.get(type);
     if (cap === undefined || units < cap.units) return;
     cap.good += 1;
     if (cap.good < CAP_DOUBLES_AFTER) return;
@@ -100,26 +101,30 @@ export class Estimates<Request extends ScheduledRequest> {
   /** Most units of a batch. */
   mostOf(model: ModelState<Request>, type: string): number {
     if (model.maxBatch === 1) return 1;
-    const cap = model.caps.get(type)?.units ?? Infinity;
+    const cap = model.caps.size === 0 ? Infinity : (model.caps.get(type)?.units ?? Infinity);
     // The simple mode finds nothing out: its size was given.
     const reach = model.spec.maxDelayMs === undefined ? this.profileOf(model, type).reach : Infinity;
     return Math.min(model.maxBatch, cap, reach);
   }
 
   profileOf(model: ModelState<Request>, type: string): BatchProfile {
+    // Mostly all devices are of one type.
+    if (model.lastType === type && model.lastProfile !== undefined) return model.lastProfile;
     let profile = model.profiles.get(type);
     if (profile === undefined) {
       profile = new BatchProfile(model.spec.times);
       model.profiles.set(type, profile);
+      this.#noteLeast(model);
     }
+    model.lastType = type;
+    model.lastProfile = profile;
     return profile;
   }
 
-  /** The least time that a request of the model may need on any device. */
-  leastOf(model: ModelState<Request>): number {
+  #noteLeast(model: ModelState<Request>): void {
     let least = Infinity;
     for (const profile of model.profiles.values()) least = Math.min(least, profile.leastMs);
-    return least === Infinity ? 0 : least;
+    model.leastMs = least;
   }
 
   #learn(model: ModelState<Request>, ms: number): void {

@@ -1,6 +1,7 @@
 // The requests that wait for one model: by priority, then deadline, then who came first, and fair between tenants.
 import type { Place } from "./indexed-heap.ts";
 import { IndexedHeap } from "./indexed-heap.ts";
+import { RankHeap } from "./rank-heap.ts";
 import type { Tenant, TenantLedger } from "./tenants.ts";
 
 /** What waits. */
@@ -19,7 +20,7 @@ export interface Queued {
 /** One tenant's requests for the model. */
 interface Lane<Item extends Queued> {
   readonly tenant: Tenant;
-  readonly entries: IndexedHeap<Item>;
+  readonly entries: RankHeap<Item>;
   /** What the tenant had used when the lane was put behind the others. */
   spentMs: number;
   turnPlace: number;
@@ -46,8 +47,8 @@ export class ModelQueue<Item extends Queued> {
   /** How many there are of each priority, while there are several; while there is one, it is the first. */
   readonly #priorities = new Map<number, number>();
   #onlyPriority = 0;
-  /** A lane that has run empty, to be used again: most models have one tenant's requests, and run empty all the time. */
-  #spare: Lane<Item> | undefined;
+  /** The lane used last, also once it has run empty: most models have one tenant's requests, and run empty all the time. */
+  #recent: Lane<Item> | undefined;
   #size = 0;
   #units = 0;
 
@@ -71,26 +72,15 @@ export class ModelQueue<Item extends Queued> {
   /** The request that goes before all others. */
   get first(): Item | undefined {
     if (this.#lanes.size > 1) this.#settle();
+    else if (this.#recent !== undefined && this.#recent.entries.size > 0) return this.#recent.entries.first;
     return (this.#inTurn.first ?? this.#ahead.first)?.entries.first;
   }
 
   add(entry: Item): void {
-    let lane = this.#lanes.get(entry.tenant);
-    if (lane === undefined) {
-      lane =
-        this.#spare?.tenant === entry.tenant
-          ? this.#spare
-          : {
-              tenant: entry.tenant,
-              entries: new IndexedHeap<Item>(goesBefore, IN_LANE),
-              spentMs: 0,
-              turnPlace: -1,
-              aheadPlace: -1,
-            };
-      this.#lanes.set(entry.tenant, lane);
-    }
+    const lane = this.#laneOf(entry.tenant);
+    if (lane.entries.size === 0) this.#lanes.set(lane.tenant, lane);
     const before = lane.entries.first;
-    lane.entries.put(entry);
+    lane.entries.put(entry, entry.level, entry.request.deadline, entry.order);
     if (lane.entries.first !== before && !this.#ahead.has(lane)) this.#inTurn.put(lane);
     this.#count(entry.request.priority, 1);
     this.#size += 1;
@@ -99,12 +89,11 @@ export class ModelQueue<Item extends Queued> {
   }
 
   remove(entry: Item): void {
-    const lane = this.#lanes.get(entry.tenant)!;
+    const lane = this.#laneOf(entry.tenant);
     const isFirst = lane.entries.first === entry;
     lane.entries.remove(entry);
     if (lane.entries.size === 0) {
       this.#lanes.delete(entry.tenant);
-      this.#spare = lane;
       this.#inTurn.remove(lane);
       this.#ahead.remove(lane);
     } else if (isFirst && !this.#ahead.has(lane)) this.#inTurn.put(lane);
@@ -112,6 +101,18 @@ export class ModelQueue<Item extends Queued> {
     this.#size -= 1;
     this.#units -= entry.size;
     this.ledger.wait(entry.tenant, -1);
+  }
+
+  #laneOf(tenant: Tenant): Lane<Item> {
+    if (this.#recent?.tenant === tenant) return this.#recent;
+    this.#recent = this.#lanes.get(tenant) ?? {
+      tenant,
+      entries: new RankHeap<Item>(IN_LANE),
+      spentMs: 0,
+      turnPlace: -1,
+      aheadPlace: -1,
+    };
+    return this.#recent;
   }
 
   /** Before the size changes. Counts only while priorities differ. */

@@ -1,7 +1,7 @@
 // Which model is loaded where: memory accounted for, references counted, loads single, evictions by what they cost.
 import { BitSet } from "./bit-set.ts";
 import type { SchedulerCommand, ScheduledRequest } from "./contract.ts";
-import { IndexedHeap } from "./indexed-heap.ts";
+import { RankHeap } from "./rank-heap.ts";
 import type { DeviceState, Held, ModelState } from "./state.ts";
 
 /** Use of its replicas above which a model is given one more. */
@@ -36,7 +36,7 @@ export class Placement<Request extends ScheduledRequest> {
   readonly #byIndex: (DeviceState<Request> | undefined)[] = [];
   readonly #unused: number[] = [];
   /** Devices by how much is free. */
-  readonly #emptiest = new IndexedHeap<DeviceState<Request>>(emptierThan, {
+  readonly #emptiest = new RankHeap<DeviceState<Request>>({
     of: ({ emptyPlace }) => emptyPlace,
     set: (device, at) => void (device.emptyPlace = at),
   });
@@ -66,14 +66,14 @@ export class Placement<Request extends ScheduledRequest> {
     this.capacity += device.capacity;
     this.kinds.set(device.kind, (this.kinds.get(device.kind) ?? 0) + 1);
     this.idle.add(device.index);
-    this.#emptiest.put(device);
+    this.#rank(device);
     for (const model of loaded) {
       device.freeBytes -= model.memoryBytes;
       const held: Held = { state: "resident", refs: 0, bytes: model.memoryBytes, since: now };
       device.holds.set(model.index, held);
       this.#becomeResident(device, model);
     }
-    this.#emptiest.put(device);
+    this.#rank(device);
   }
 
   /** The index of a device that is about to be added. */
@@ -112,7 +112,7 @@ export class Placement<Request extends ScheduledRequest> {
   measured(device: DeviceState<Request>, freeBytes: number): void {
     if (freeBytes >= device.freeBytes) return;
     device.freeBytes = freeBytes;
-    if (!device.isDraining) this.#emptiest.put(device);
+    if (!device.isDraining) this.#rank(device);
   }
 
   /** A batch or a lease uses a model on a device. */
@@ -295,7 +295,7 @@ export class Placement<Request extends ScheduledRequest> {
       held.state = "unloading";
       held.since = now;
       this.#leave(device, victim);
-      this.#emptiest.put(device);
+      this.#rank(device);
       this.emit({ type: "unload", device: device.id, model: victim.spec.key });
     }
   }
@@ -318,22 +318,27 @@ export class Placement<Request extends ScheduledRequest> {
     model.coming += 1;
     device.freeBytes -= model.memoryBytes;
     device.holds.set(model.index, { state: "loading", refs: 0, bytes: model.memoryBytes, since: now });
-    this.#emptiest.put(device);
+    this.#rank(device);
     this.emit({ type: "load", device: device.id, model: model.spec.key });
   }
 
   #free(device: DeviceState<Request>, model: ModelState<Request>): void {
     device.holds.delete(model.index);
     device.freeBytes += model.memoryBytes;
-    if (!device.isDraining) this.#emptiest.put(device);
+    if (!device.isDraining) this.#rank(device);
   }
 
   #becomeResident(device: DeviceState<Request>, model: ModelState<Request>): void {
     if (device.isDraining) return;
     device.resident.add(model.index);
-    this.#emptiest.put(device);
+    this.#rank(device);
     model.replicas.add(device.index);
     model.replicaKinds.set(device.kind, (model.replicaKinds.get(device.kind) ?? 0) + 1);
+  }
+
+  /** The more is free the better, then the fewer models there are. */
+  #rank(device: DeviceState<Request>): void {
+    this.#emptiest.put(device, -device.freeBytes, device.resident.size, device.index);
   }
 
   /** The model can be run there no more. */
@@ -354,10 +359,4 @@ function fits<R extends ScheduledRequest>(device: DeviceState<R>, model: ModelSt
 /** What it would cost to have it gone: how long it takes to load, by how often that would be. */
 function worthOf<R extends ScheduledRequest>(model: ModelState<R>, now: number): number {
   return model.loadMs * model.rate.at(now);
-}
-
-function emptierThan<R extends ScheduledRequest>(a: DeviceState<R>, b: DeviceState<R>): boolean {
-  if (a.freeBytes !== b.freeBytes) return a.freeBytes > b.freeBytes;
-  if (a.resident.size !== b.resident.size) return a.resident.size < b.resident.size;
-  return a.index < b.index;
 }

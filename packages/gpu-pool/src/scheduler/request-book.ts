@@ -1,21 +1,21 @@
 // The requests that wait or run, and when something is to be decided about each.
 import type { DropReason, ScheduledRequest, SchedulerCommand } from "./contract.ts";
 import type { Estimates } from "./estimates.ts";
-import { IndexedHeap } from "./indexed-heap.ts";
+import { IdMap } from "./id-map.ts";
+import { RankHeap } from "./rank-heap.ts";
 import type { Entry, ModelState, RunningBatch } from "./state.ts";
-import { wakesBefore } from "./state.ts";
 
 const NONE: readonly never[] = [];
 
 export class RequestBook<Request extends ScheduledRequest> {
-  readonly entries: Map<number, Entry<Request>> = new Map();
+  readonly entries: IdMap<Entry<Request>> = new IdMap();
   /** Models with waiting requests that have a deadline, by the first that becomes hopeless: many small heaps, not one. */
-  readonly #hopeless = new IndexedHeap<ModelState<Request>>(
-    (a, b) => a !== b && wakesBefore(a.wakes.first!, b.wakes.first!),
-    { of: ({ hopelessPlace }) => hopelessPlace, set: (model, at) => void (model.hopelessPlace = at) },
-  );
+  readonly #hopeless = new RankHeap<ModelState<Request>>({
+    of: ({ hopelessPlace }) => hopelessPlace,
+    set: (model, at) => void (model.hopelessPlace = at),
+  });
   /** Batches that run, by the first deadline of what they run. */
-  readonly #late = new IndexedHeap<RunningBatch<Request>>(lateBefore, {
+  readonly #late = new RankHeap<RunningBatch<Request>>({
     of: ({ latePlace }) => latePlace,
     set: (batch, at) => void (batch.latePlace = at),
   });
@@ -32,10 +32,7 @@ export class RequestBook<Request extends ScheduledRequest> {
 
   /** When the next deadline is to be looked at. */
   get nextWake(): number {
-    return Math.min(
-      this.#hopeless.first?.wakes.first?.wakeAt ?? Infinity,
-      this.#late.first?.stopsAt ?? Infinity,
-    );
+    return Math.min(this.#hopeless.firstAt, this.#late.firstAt);
   }
 
   /** From here on until it is forgotten a request is held; it waits. */
@@ -49,26 +46,32 @@ export class RequestBook<Request extends ScheduledRequest> {
     const { model } = entry;
     this.#waiting += 1;
     model.queue.add(entry);
-    if (entry.wakeAt === Infinity) return;
-    model.wakes.put(entry);
-    if (model.wakes.first === entry) this.#hopeless.put(model);
+    if (entry.wakeAt < Infinity) this.#wake(entry);
   }
 
+  /** Waits no more, such as to run. `settle` its model, once, when all that go with it are out. */
   dequeue(entry: Entry<Request>): void {
-    const { model } = entry;
     this.#waiting -= 1;
-    model.queue.remove(entry);
-    const wasFirst = model.wakes.first === entry;
-    model.wakes.remove(entry);
-    if (!wasFirst) return;
-    if (model.wakes.size > 0) this.#hopeless.put(model);
-    else this.#hopeless.remove(model);
+    entry.model.queue.remove(entry);
+    entry.model.wakes.remove(entry);
+  }
+
+  settle(model: ModelState<Request>): void {
+    const { first } = model.wakes;
+    if (first === undefined) this.#hopeless.remove(model);
+    else this.#hopeless.put(model, 0, first.wakeAt, first.order);
+  }
+
+  #wake(entry: Entry<Request>): void {
+    const { model } = entry;
+    model.wakes.put(entry, 0, entry.wakeAt, entry.order);
+    if (model.wakes.first === entry) this.#hopeless.put(model, 0, entry.wakeAt, entry.order);
   }
 
   /** Its deadlines count from here on until it has ended. */
   started(batch: RunningBatch<Request>): void {
     batch.stopsAt = nextDeadline(batch);
-    if (batch.stopsAt < Infinity) this.#late.put(batch);
+    if (batch.stopsAt < Infinity) this.#late.put(batch, 0, batch.stopsAt, batch.id);
   }
 
   ended(batch: RunningBatch<Request>): void {
@@ -76,12 +79,9 @@ export class RequestBook<Request extends ScheduledRequest> {
   }
 
   /** Drops what cannot end in time any more, stops what has not, and answers the models that have lost some. */
-  expire(now: number): Iterable<ModelState<Request>> {
-    for (
-      let batch = this.#late.first;
-      batch !== undefined && batch.stopsAt <= now;
-      batch = this.#late.first
-    ) {
+  expire(now: number): readonly ModelState<Request>[] {
+    while (this.#late.firstAt <= now) {
+      const batch = this.#late.first!;
       for (const entry of batch.entries)
         if (entry.batch === batch && entry.request.deadline <= now && !entry.stopped)
           this.stop(entry, batch, "deadline");
@@ -90,27 +90,28 @@ export class RequestBook<Request extends ScheduledRequest> {
     }
     // Made when there is one: mostly there is none, and this runs at every event.
     let thinned: Set<ModelState<Request>> | undefined;
-    for (let model = this.#hopeless.first; model !== undefined; model = this.#hopeless.first) {
+    while (this.#hopeless.firstAt <= now) {
+      const model = this.#hopeless.first!;
       const entry = model.wakes.first!;
-      if (entry.wakeAt > now) break;
-      const due = entry.request.deadline - this.estimates.leastOf(model);
+      const due = entry.request.deadline - model.leastMs;
       if (due > now) {
         // Its model has been faster since this moment was set.
         entry.wakeAt = due;
-        model.wakes.put(entry);
-        this.#hopeless.put(model);
+        model.wakes.put(entry, 0, due, entry.order);
+        this.settle(model);
       } else {
         this.drop(entry, "deadline");
         thinned ??= new Set();
         thinned.add(model);
       }
     }
-    return thinned ?? NONE;
+    return thinned === undefined ? NONE : [...thinned];
   }
 
   /** Takes a waiting request out. */
   drop(entry: Entry<Request>, why: DropReason): void {
     this.dequeue(entry);
+    this.settle(entry.model);
     this.forget(entry);
     this.emit({ type: "drop", request: entry.request, why });
   }
@@ -133,8 +134,4 @@ function nextDeadline<R extends ScheduledRequest>(running: RunningBatch<R>): num
   for (const { request, stopped, batch } of running.entries)
     if (batch === running && !stopped) first = Math.min(first, request.deadline);
   return first;
-}
-
-function lateBefore<R extends ScheduledRequest>(a: RunningBatch<R>, b: RunningBatch<R>): boolean {
-  return a.stopsAt === b.stopsAt ? a.id < b.id : a.stopsAt < b.stopsAt;
 }

@@ -204,7 +204,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
       this.#commands.push({ type: "refuse", request, waiting, retryAfterMs: this.retryAfterMs });
       return;
     }
-    const wakeAt = request.deadline - this.#estimates.leastOf(model);
+    const wakeAt = request.deadline - model.leastMs;
     if (wakeAt <= now) {
       this.#commands.push({ type: "drop", request, why: "deadline" });
       return;
@@ -282,7 +282,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
   #again(entry: Entry<Request>, alone: boolean): void {
     entry.batch = undefined;
     entry.alone ||= alone;
-    entry.wakeAt = entry.request.deadline - this.#estimates.leastOf(entry.model);
+    entry.wakeAt = entry.request.deadline - entry.model.leastMs;
     this.#book.enqueue(entry);
   }
 

@@ -5,9 +5,9 @@ import { BitSet } from "./bit-set.ts";
 import type { ScheduledModel, ScheduledRequest } from "./contract.ts";
 import { DecayedRate } from "./decayed-rate.ts";
 import type { Place } from "./indexed-heap.ts";
-import { IndexedHeap } from "./indexed-heap.ts";
 import type { Queued } from "./model-queue.ts";
 import { ModelQueue } from "./model-queue.ts";
+import { RankHeap } from "./rank-heap.ts";
 import type { TenantLedger } from "./tenants.ts";
 
 /** A request that waits or runs. */
@@ -33,9 +33,14 @@ export interface ModelState<Request extends ScheduledRequest> {
   readonly memoryBytes: number;
   readonly queue: ModelQueue<Entry<Request>>;
   /** Of these, those with a deadline, by when they become hopeless. */
-  readonly wakes: IndexedHeap<Entry<Request>>;
+  readonly wakes: RankHeap<Entry<Request>>;
   /** By kind of device. */
   readonly profiles: Map<string, BatchProfile>;
+  /** The one of these that was last asked for. */
+  lastType: string;
+  lastProfile: BatchProfile | undefined;
+  /** The least time that a request may need on any device. */
+  leastMs: number;
   /** Most units that fit into the memory of a kind of device, where that was found out. */
   readonly caps: Map<string, { units: number; good: number }>;
   /** Devices that have it loaded. */
@@ -137,8 +142,11 @@ export function newModel<Request extends ScheduledRequest>(
     maxBatch: spec.maxBatch ?? 1,
     memoryBytes: spec.memoryBytes ?? 0,
     queue: new ModelQueue(ledger),
-    wakes: new IndexedHeap<Entry<Request>>(wakesBefore, WAKES),
+    wakes: new RankHeap<Entry<Request>>(WAKES),
     profiles: new Map(),
+    lastType: "",
+    lastProfile: undefined,
+    leastMs: 0,
     caps: new Map(),
     replicas: new BitSet(),
     replicaKinds: new Map(),
@@ -181,9 +189,4 @@ export function newDevice<Request extends ScheduledRequest>(
     cooling: new Map(),
     emptyPlace: -1,
   };
-}
-
-/** Which request becomes hopeless first. */
-export function wakesBefore<R extends ScheduledRequest>(a: Entry<R>, b: Entry<R>): boolean {
-  return a.wakeAt === b.wakeAt ? a.order < b.order : a.wakeAt < b.wakeAt;
 }

@@ -18,7 +18,7 @@ import type {
 } from "../store/store.ts";
 import { EXPIRED } from "../store/store.ts";
 import type { Payload } from "../task/payload.ts";
-import type { TaskFailure } from "../task/task-status.ts";
+import type { TaskEventBody, TaskFailure } from "../task/task-status.ts";
 import { hasEnded } from "../task/task-status.ts";
 import { Revocations } from "./revocations.ts";
 import { Schedules } from "./schedules.ts";
@@ -29,6 +29,7 @@ import { Waiters } from "./waiters.ts";
 
 const WRITTEN: WriteOutcome = { written: true };
 const LEASE_LOST: WriteOutcome = { written: false, cause: "lease_lost" };
+const COMPLETED: TaskEventBody = { type: "completed" };
 const LOST_TOO_OFTEN: TaskFailure = {
   code: "LEASE_LOST",
   message: "its workers stopped renewing their leases: they died, hung, or could not reach the store",
@@ -249,7 +250,7 @@ export class QueueState {
       case "complete":
         entry.result = settlement.result;
         board.counters.ranMs += now - entry.startedAt;
-        return board.end(entry, "completed", now, { type: "completed" });
+        return board.end(entry, "completed", now, COMPLETED);
       case "fail":
         return this.#fail(entry, settlement, now);
       case "release":

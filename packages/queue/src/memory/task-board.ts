@@ -3,10 +3,11 @@ import type { NewTask, QueueMeter, QueueStats } from "../store/store.ts";
 import type { TaskEventBody, TaskState, TaskStatus } from "../task/task-status.ts";
 import { hasEnded } from "../task/task-status.ts";
 import { adopt, parted, released } from "./family.ts";
-import { IndexedHeap } from "./indexed-heap.ts";
+import type { Moment } from "./event-log.ts";
 import { LinkedList } from "./linked-list.ts";
 import type { Counters } from "./meter.ts";
 import { zeroes } from "./meter.ts";
+import { RowHeap } from "./row-heap.ts";
 import { dueOrder, readyOrder, TaskEntry } from "./task-entry.ts";
 import type { KeptGroup } from "./task-groups.ts";
 import { TaskGroups } from "./task-groups.ts";
@@ -35,6 +36,9 @@ export interface KeptBoard {
 /** Key of those who wait for work. */
 export const WORK = "";
 
+const ENQUEUED: TaskEventBody = { type: "enqueued" };
+const STARTED_FIRST: TaskEventBody = { type: "started", attempt: 1 };
+
 /** Moves tasks and keeps heaps, lists and counts in step. Which moves are allowed is for its user to know. */
 export class TaskBoard {
   readonly tasks: Map<string, TaskEntry> = new Map();
@@ -52,9 +56,9 @@ export class TaskBoard {
     cancelled: 0,
   };
   /** What can be claimed: ready, and of those of a group the one that it offers. */
-  readonly #claimable = new IndexedHeap(readyOrder);
+  readonly #claimable = new RowHeap(readyOrder);
   /** Everything that happens by itself to tasks: delays end, leases run out, ended ones go. */
-  readonly #due = new IndexedHeap(dueOrder);
+  readonly #due = new RowHeap(dueOrder);
   readonly #dedup = new Map<string, TaskEntry>();
   readonly #turns = new TaskTurns();
   readonly #groups = new TaskGroups({
@@ -69,6 +73,8 @@ export class TaskBoard {
   #fence = 0;
 
   #ends = 0;
+  /** The latest. */
+  #moment: Moment = { at: 0, body: ENQUEUED };
 
   constructor(private bounds: MemoryBounds) {}
 
@@ -122,7 +128,7 @@ export class TaskBoard {
     this.#counts[entry.state] += 1;
     this.counters.added += 1;
     this.#groups.join(entry, now);
-    this.happened(entry, now, { type: "enqueued" });
+    this.happened(entry, now, ENQUEUED);
     return entry;
   }
 
@@ -140,7 +146,8 @@ export class TaskBoard {
     entry.expiresAt = Infinity;
     this.lease(entry, now + leaseMs);
     if (entry.groupNode !== undefined) this.#groups.started(entry, now);
-    this.happened(entry, now, { type: "started", attempt: entry.attempt });
+    const { attempt } = entry;
+    this.happened(entry, now, attempt === 1 ? STARTED_FIRST : { type: "started", attempt });
     return entry;
   }
 
@@ -229,7 +236,9 @@ export class TaskBoard {
   }
 
   happened(entry: TaskEntry, now: number, body: TaskEventBody): void {
-    entry.events.add(now, body, this.bounds.maxEvents);
+    // What happens to many tasks in one call is told by the same body.
+    if (this.#moment.body !== body || this.#moment.at !== now) this.#moment = { at: now, body };
+    entry.events.add(this.#moment, this.bounds.maxEvents);
     this.eventWaiters.wake(entry.task.id);
   }
 
@@ -300,7 +309,7 @@ export class TaskBoard {
     if (state === "failed") return this.#failed.latest(max, isSo);
     if (state === "completed" || state === "cancelled") return this.#ended.latest(max, isSo);
     const found: TaskEntry[] = [];
-    for (const entry of (state === "ready" ? this.#claimable : this.#due).items) {
+    for (const entry of (state === "ready" ? this.#claimable : this.#due).items()) {
       if (found.length >= max) break;
       if (isSo(entry)) found.push(entry);
     }

@@ -19,6 +19,12 @@ export interface RedisTaskStoreOptions {
   /** How long one call may take, from 1 ms. @defaultValue "2s" */
   readonly deadline?: Duration;
   /**
+   * How many replicas must have what a call wrote before it is acknowledged, from 0. With at least one a failover to it
+   * loses nothing that was acknowledged. Calls that wait for replicas in vain reject with `STORE_UNAVAILABLE` after half
+   * of the deadline; a server with `min-replicas-to-write` refuses them at once. Not with a Cluster. @defaultValue 0
+   */
+  readonly replicas?: number;
+  /**
    * How often those who wait look for themselves, in case a wake-up was lost; without a second connection the only way
    * they hear of anything. From 10 ms. @defaultValue "5s"
    */
@@ -84,12 +90,13 @@ export function redisTaskStore(options: RedisTaskStoreOptions): QueueStore {
   const prefix = keyPrefix(owner, options.prefix, defaults.prefix);
   // The deadline runs on real time, as the server does.
   const deadline = options.deadline ?? defaults.deadlineMs;
-  const runner = redisRunner({ client: options.client, deadline });
+  const { client, replicas = 0 } = options;
+  const runner = redisRunner({ client, deadline, replicas });
   const allowsEviction = check.boolean("allowEviction", options.allowEviction, false);
   return new RedisQueues(prefix, {
     runner,
-    fit: fitness(options.client, deadline, allowsEviction),
-    subscription: new Subscription(options.client),
+    fit: fitness(client, deadline, allowsEviction),
+    subscription: new Subscription(client),
     clock: options.clock ?? systemClock,
     pollMs: check.duration("poll", options.poll, { min: 10 }, defaults.pollMs),
     bounds: {

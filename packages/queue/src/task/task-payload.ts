@@ -10,37 +10,60 @@ import type { TaskDefinition } from "./task.ts";
 type AnyTask = TaskDefinition<never, unknown, never, unknown>;
 
 /**
- * The input of a claimed task: opened, brought to the version of its definition, and checked by its schema.
+ * The input of a claimed task: opened, brought to the version of its definition, and checked by its schema. A promise of
+ * it only where something has to be waited for.
  *
  * @throws PayloadVersionError, InvalidPayloadError, what the codecs and the upcasters throw.
  */
-export async function inputOf(
-  { id, name, input, meta }: ClaimedTask,
+export function inputOf(
+  claimed: ClaimedTask,
   task: AnyTask,
   payloads: PayloadFormat,
   signal?: AbortSignal,
+): unknown {
+  const version = claimed.meta === undefined ? 1 : (readMeta(claimed.meta).v ?? 1);
+  if (payloads.plain && version === task.version && !task.checksInput) return decodePayload(claimed.input);
+  return preparedInput(claimed, version, task, payloads, signal);
+}
+
+async function preparedInput(
+  { id, name, input }: ClaimedTask,
+  version: number,
+  task: AnyTask,
+  payloads: PayloadFormat,
+  signal: AbortSignal | undefined,
 ): Promise<unknown> {
   const opened = payloads.plain ? input : await payloads.open(input, { id, part: "input", name }, signal);
   let value = decodePayload(opened);
-  const version = readMeta(meta).v ?? 1;
   if (version !== task.version) value = await task.upcast(value, version);
   return task.checksInput ? task.parseInput(value as never) : value;
 }
 
 /**
- * What a handler returned, as it is stored.
+ * What a handler returned, as it is stored. A promise of it only where something has to be waited for.
  *
  * @throws InvalidPayloadError, UnserializableError, PayloadTooLargeError, what the codecs throw.
  */
-export async function resultOf(
+export function resultOf(
   value: unknown,
   id: string,
   task: AnyTask,
   payloads: PayloadFormat,
   signal?: AbortSignal,
-): Promise<Payload> {
+): Payload | Promise<Payload> {
   const encoded = payloads.encode(value);
+  if (payloads.plain && !task.checksOutput) return encoded;
+  return checkedResult(encoded, id, task, payloads, signal);
+}
+
+async function checkedResult(
+  encoded: Payload,
+  id: string,
+  task: AnyTask,
+  payloads: PayloadFormat,
+  signal: AbortSignal | undefined,
+): Promise<Payload> {
   // As it will be read, so that what it does not survive is found out here.
   if (task.checksOutput) await task.parseOutput(decodePayload(encoded) as never);
-  return payloads.plain ? encoded : payloads.seal(encoded, { id, part: "result", name: "" }, signal);
+  return payloads.seal(encoded, { id, part: "result", name: "" }, signal);
 }

@@ -65,11 +65,14 @@ export class RunContext implements TaskContext<never> {
     if (this.#run.reason !== undefined) throw this.#run.reason;
   }
 
-  progress = (value: unknown): Promise<void> =>
-    quiet(this.#report(() => ({ kind: "progress", value: plain(value) })));
+  // Functions that stand for themselves, made when they are asked for.
+  get progress(): (value: unknown) => Promise<void> {
+    return (value) => quiet(this.#report(() => ({ kind: "progress", value: plain(value) })));
+  }
 
-  log = (line: string): Promise<void> =>
-    quiet(this.#report(() => ({ kind: "log", line: String(line).slice(0, MAX_LINE) })));
+  get log(): (line: string) => Promise<void> {
+    return (line) => quiet(this.#report(() => ({ kind: "log", line: String(line).slice(0, MAX_LINE) })));
+  }
 
   async #report(make: () => TaskReport): Promise<void> {
     await this.#run.report(make());

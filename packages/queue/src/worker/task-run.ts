@@ -87,7 +87,7 @@ export class TaskRun implements StepHost {
       this.#limit = this.settings.clock.setTimer(timeoutMs, () => {
         this.stop("timeout", new TimeoutError(`task "${this.claimed.name}"`, timeoutMs));
       });
-      void this.#handle().then((ending) => this.#end(ending));
+      void this.#handle();
     });
   }
 
@@ -207,27 +207,32 @@ export class TaskRun implements StepHost {
     await written;
   }
 
-  async #handle(): Promise<Ending> {
+  /** Whatever need not wait does not: a turn for each step of each task adds up. */
+  async #handle(): Promise<void> {
+    let ending: Ending;
     try {
       const { task } = this.handler;
       const { payloads, tracing } = this.settings.queue;
       // A signal is made only where something can wait for it.
       const signal = payloads.plain ? undefined : this.signal;
-      const input = await inputOf(this.claimed, task, payloads, signal);
+      let input = inputOf(this.claimed, task, payloads, signal);
+      if (input instanceof Promise) input = await input;
       // Told to stop before it began.
       if (this.#stop !== undefined) throw this.#stop.reason;
       const value = await (tracing === undefined ? this.#call(input) : this.#traced(tracing, input));
       this.#isOver = true;
       if (this.#steps !== undefined) await this.#steps.finish();
-      const result = await resultOf(value, this.claimed.id, task, payloads, signal);
+      let result = resultOf(value, this.claimed.id, task, payloads, signal);
+      if (result instanceof Promise) result = await result;
       if (this.#reported !== undefined) await this.#reported;
-      return { kind: "returned", result };
+      ending = { kind: "returned", result };
     } catch (thrown) {
       this.#isOver = true;
       if (this.#steps !== undefined) await this.#steps.finish(thrown);
       await this.#reported;
-      return { kind: "threw", thrown };
+      ending = { kind: "threw", thrown };
     }
+    this.#end(ending);
   }
 
   /** Ends the run and leaves its handler behind; what else that does is told to stop. */

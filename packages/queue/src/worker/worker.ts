@@ -55,8 +55,10 @@ class ClaimingWorker implements Worker {
   readonly #concurrency: number;
   readonly #leaseMs: number;
   readonly #clock: Clock;
-  /** Runs the handlers; what it holds never waits, since no more is claimed than it has room for. */
+  /** Runs the lanes: as many as there have been handlers at a time, which is never more than it has room for. */
   readonly #pool: PQueue;
+  /** Lanes without a handler to run; what they are given next, if anything. */
+  readonly #idleLanes: ((run: TaskRun | undefined) => void)[] = [];
   /** Runs whose handlers have not ended, or whose outcome the store has not taken. */
   readonly #held = new Set<TaskRun>();
   readonly #keeper: LeaseKeeper;
@@ -152,6 +154,7 @@ class ClaimingWorker implements Worker {
     this.#end.abort();
     this.#keeper.stop();
     this.#held.clear();
+    for (const lane of this.#idleLanes.splice(0)) lane(undefined);
     return { finished: this.#finished, givenBack: this.#givenBack };
   }
 
@@ -233,19 +236,31 @@ class ClaimingWorker implements Worker {
       this.#held.add(run);
       // Claimed on the way to the close: goes straight back.
       if (this.#stop.signal.aborted) run.stop("closing", new WorkerClosingError());
-      void this.#pool.add(() => this.#run(run));
+      const lane = this.#idleLanes.pop();
+      if (lane === undefined) void this.#pool.add(() => this.#runFrom(run));
+      else lane(run);
     }
   }
 
-  async #run(run: TaskRun): Promise<void> {
-    const settlement = await run.run();
+  /**
+   * A lane: runs one handler after the other until the worker has ended. One job of the pool for each task would cost
+   * as much as all the rest that is done for it.
+   */
+  async #runFrom(first: TaskRun): Promise<void> {
+    for (let run: TaskRun | undefined = first; run !== undefined;) {
+      this.#ended(run, await run.run());
+      run = await new Promise<TaskRun | undefined>((resolve) => this.#idleLanes.push(resolve));
+    }
+  }
+
+  #ended(run: TaskRun, settlement: Settlement | undefined): void {
     if (settlement === undefined) {
       this.#letGo(run, "abandoned", false);
       this.#changed();
-      return;
+    } else {
+      this.#settlements.push({ run, settlement });
+      this.#settleSoon();
     }
-    this.#settlements.push({ run, settlement });
-    this.#settleSoon();
   }
 
   /** While the store works on one batch, we work on the other: a second one goes when it is worth its call. */

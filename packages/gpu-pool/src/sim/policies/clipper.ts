@@ -9,16 +9,13 @@ const STEP = 1;
 /** And shrinks to this share when one took longer. */
 const BACKOFF = 0.9;
 
-/** How much of the objective a batch may take; the rest is for the batch before it. */
-const SHARE = 0.5;
-
 export class Clipper extends Uncoordinated {
   readonly #caps = new Map<string, number>();
 
   protected override ended({ device, startedAt, model, taken }: Running): void {
     const key = `${device} ${model.model.key}`;
     const cap = this.#caps.get(key) ?? 1;
-    if (this.now - startedAt > model.model.sloMs * SHARE) this.#caps.set(key, Math.max(1, cap * BACKOFF));
+    if (this.now - startedAt > model.model.sloMs) this.#caps.set(key, Math.max(1, cap * BACKOFF));
     // Only a batch that reached its cap says whether a larger one would do.
     else if (taken.length >= Math.floor(cap)) this.#caps.set(key, cap + STEP);
   }
