@@ -15,8 +15,8 @@ export interface GpuPoolOptions {
   readonly workers: WorkerAdapter | readonly WorkerAdapter[];
   /** Devices that come and go with the work, beside those of `workers`, which may then be an empty list. */
   readonly autoscale?: AutoscaleOptions;
-  /** The models that may be asked for. Each must fit into a device. */
-  readonly models: readonly (Model | ModelOptions)[];
+  /** The models that may be asked for. Each must fit into a device. @defaultValue those that are added later */
+  readonly models?: readonly (Model | ModelOptions)[];
   /** Most requests that wait; one more is refused with a `PoolSaturatedError`. @defaultValue 1_000 */
   readonly queueLimit?: number;
   /** How long a request that was told to stop may take before its worker is ended. @defaultValue "500ms" */
@@ -132,16 +132,39 @@ export interface GpuPool extends AsyncDisposable {
     input: Input,
     options?: RunModelOptions,
   ): Promise<Awaited<Output>>;
-  /** By `name@version`, or by name alone: then the version listed last. */
+  /** By `name@version`, by alias, or by name alone: then the version listed last. */
   run(model: string, input: unknown, options?: RunModelOptions): Promise<unknown>;
   /**
    * Waits until a device has the model loaded, and keeps it there. Rejects with the signal's reason, with an
-   * `UnknownModelError`, or with a `ClosedError`.
+   * `UnknownModelError`, with a `ModelUnavailableError` when no device could load it, or with a `ClosedError`.
    */
   acquire(
     model: Model | string,
     options?: { readonly signal?: AbortSignal | undefined },
   ): Promise<ModelLease>;
+  /**
+   * One more model may be asked for; it is loaded when it is. `followRegistry` does this by a registry.
+   *
+   * @throws InvalidOptionError when it is there already, or still on its way out, or fits into no device.
+   */
+  addModel(model: Model | ModelOptions): Model;
+  /**
+   * Takes no more requests for a model, by whatever name. Resolves once those it has have ended, all leases on it were
+   * released, and no device holds it. Rejects with an `UnknownModelError`.
+   */
+  removeModel(key: string): Promise<void>;
+  /**
+   * Frees a model's memory on all devices as soon as nothing refers to it: no request that waits or runs, no lease.
+   * Resolves then. It may still be asked for, and is loaded again. Rejects with an `UnknownModelError`.
+   */
+  unloadModel(key: string): Promise<void>;
+  /**
+   * From now on a name such as `llama@stable` means this model, `undefined` for none. Requests that were taken before
+   * keep the model that it meant then.
+   *
+   * @throws UnknownModelError; InvalidOptionError when the name is not `name@label`, or is that of a model.
+   */
+  setAlias(alias: string, key: string | undefined): void;
   /**
    * Takes a device out: it gets no more requests, ends those it has, and is then shut down. Resolves when it is.
    * Rejects with an `UnknownDeviceError`.

@@ -2,7 +2,7 @@
 import type { OptionReader } from "@holdfast/core";
 import type { GpuPoolOptions } from "./contract.ts";
 import type { Device } from "./device.ts";
-import type { Model, ModelRegistry } from "./model.ts";
+import type { Model } from "./model.ts";
 import type { WorkerAdapter } from "./worker.ts";
 
 /**
@@ -12,7 +12,6 @@ import type { WorkerAdapter } from "./worker.ts";
  */
 export function devicesOf(
   workers: GpuPoolOptions["workers"],
-  registry: ModelRegistry,
   check: OptionReader,
   rented?: Omit<Device, "id">,
 ): readonly { readonly device: Device; readonly adapter: WorkerAdapter }[] {
@@ -28,12 +27,14 @@ export function devicesOf(
     seen.add(device.id);
     check.integer(`workers: capacity of ${device.id}`, device.capacity, { min: 1 });
   }
-  const places = [...all.map(({ device }) => device), ...(rented ? [{ ...rented, id: "the provider" }] : [])];
-  const [largest] = places.sort((a, b) => roomOf(b) - roomOf(a));
-  for (const { key, memoryBytes } of registry.models)
-    if (memoryBytes > roomOf(largest!))
-      check.refuse("models", key, `models that fit into the ${roomOf(largest!)} bytes of ${largest!.id}`);
   return all;
+}
+
+/** Refuses a model that fits into none of the devices. */
+export function checkFits({ key, memoryBytes }: Model, places: readonly Device[], check: OptionReader): void {
+  const [largest] = places.toSorted((a, b) => roomOf(b) - roomOf(a));
+  if (memoryBytes > roomOf(largest!))
+    check.refuse("models", key, `models that fit into the ${roomOf(largest!)} bytes of ${largest!.id}`);
 }
 
 /** The models that a device loads at its start: as many as fit, in their order. */

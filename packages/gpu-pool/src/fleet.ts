@@ -52,7 +52,7 @@ export class Fleet {
   }
 
   /** Starts a device, in the background. */
-  add(device: Device, workers: WorkerStarter, preloaded: readonly Model[]): void {
+  add(device: Device, workers: WorkerStarter, preloaded: () => readonly Model[]): void {
     const { supervision } = this.settings;
     const supervised = new SupervisedDevice(device, workers, preloaded, supervision, this.#listener);
     this.#devices.set(device.id, supervised);

@@ -23,10 +23,10 @@ import {
 } from "./errors.ts";
 import type { FleetListener } from "./fleet.ts";
 import { Fleet } from "./fleet.ts";
-import type { Model, ModelRegistry } from "./model.ts";
-import { modelRegistry } from "./model.ts";
+import type { Model, ModelOptions } from "./model.ts";
 import type { GpuPoolSnapshot, ModelEvent } from "./observe.ts";
 import { PoolLeases } from "./pool-leases.ts";
+import { PoolModels } from "./pool-models.ts";
 import type { PoolRequest } from "./pool-requests.ts";
 import { PoolRequests, reasonText } from "./pool-requests.ts";
 import { poolSettings, scalingOf } from "./pool-settings.ts";
@@ -52,7 +52,7 @@ class Pool implements GpuPool {
   readonly #name: string;
   readonly #clock: Clock;
   readonly #cancelGraceMs: number;
-  readonly #models: ModelRegistry;
+  readonly #models: PoolModels;
   readonly #leases: PoolLeases;
   readonly #scheduler: Scheduler<PoolRequest>;
   readonly #requests: PoolRequests;
@@ -66,10 +66,10 @@ class Pool implements GpuPool {
 
   constructor(options: GpuPoolOptions) {
     const check = optionsOf("gpuPool");
-    this.#models = modelRegistry(options.models);
+    this.#models = new PoolModels(options.models, (news) => this.#apply(news));
     const { name, clock, cancelGraceMs, scheduling, supervision } = poolSettings(
       options,
-      this.#models,
+      this.#models.list,
       check,
     );
     this.#name = name;
@@ -82,7 +82,10 @@ class Pool implements GpuPool {
     const closeStepMs = Math.max(1, cancelGraceMs);
     this.#fleet = new Fleet({ pool: name, supervision, closeStepMs }, this.#listener());
     const { workers, autoscale } = options;
-    const devices = devicesOf(workers, this.#models, check, autoscale?.provider?.device);
+    const rented = autoscale?.provider?.device;
+    const devices = devicesOf(workers, check, rented);
+    const places = devices.map(({ device }) => device);
+    this.#models.fitInto(rented ? [...places, { ...rented, id: "the provider" }] : places, check);
     if (autoscale !== undefined)
       this.#rented = this.#rent(
         autoscale,
@@ -139,6 +142,22 @@ class Pool implements GpuPool {
     return this.#leases.acquire(key, signal);
   }
 
+  addModel(model: Model | ModelOptions): Model {
+    return this.#models.add(model);
+  }
+
+  removeModel(key: string): Promise<void> {
+    return this.#models.remove(key);
+  }
+
+  unloadModel(key: string): Promise<void> {
+    return this.#models.unload(key);
+  }
+
+  setAlias(alias: string, key: string | undefined): void {
+    this.#models.setAlias(alias, key);
+  }
+
   drainDevice(id: string): Promise<void> {
     return this.#fleet.drain(id, () => this.#apply({ type: "device-drain", device: id }));
   }
@@ -156,8 +175,8 @@ class Pool implements GpuPool {
       finished: this.#requests.finished,
       retryAfterMs: this.#scheduler.retryAfterMs,
       ended: this.#requests.ended,
-      models: this.#models.models.map(({ key }) => key),
-      modelStates: this.#models.models.map(({ key, memoryBytes }) => ({
+      models: this.#models.list.all.map(({ key }) => key),
+      modelStates: this.#models.list.all.map(({ key, memoryBytes }) => ({
         key,
         memoryBytes,
         ...this.#scheduler.modelCounts(key)!,
@@ -213,19 +232,20 @@ class Pool implements GpuPool {
     }
     this.#wake?.timer.cancel();
     await this.#fleet.close();
+    this.#models.close();
     await this.#rented?.close();
     return { finished, cut: rest.length };
   }
 
   #find(model: Model | string): Model {
     const key = typeof model === "string" ? model : model.key;
-    const found = this.#models.find(key);
+    const found = this.#models.list.find(key);
     if (found === undefined) throw new UnknownModelError(String(key).slice(0, 200));
     return found;
   }
 
   #add(device: Device, workers: WorkerStarter): void {
-    this.#fleet.add(device, workers, preloadedOn(device, this.#models.models));
+    this.#fleet.add(device, workers, () => preloadedOn(device, this.#models.list.preloaded));
   }
 
   #rent(options: AutoscaleOptions, otherSlots: number): RentedFleet<PoolRequest> {
@@ -313,13 +333,19 @@ class Pool implements GpuPool {
         break;
       }
       case "load":
-        void this.#fleet.get(command.device).load(this.#models.find(command.model)!);
+        void this.#fleet.get(command.device).load(this.#models.list.get(command.model)!);
         break;
       case "unload":
-        void this.#fleet.get(command.device).unload(this.#models.find(command.model)!);
+        void this.#fleet.get(command.device).unload(this.#models.list.get(command.model)!);
         break;
       case "granted":
         this.#leases.granted(command.lease, command.device);
+        break;
+      case "denied":
+        this.#leases.denied(command.lease);
+        break;
+      case "gone":
+        this.#models.gone(command.model);
         break;
       case "revoked":
         this.#leases.revoked(command.lease, command.device);
@@ -335,7 +361,7 @@ class Pool implements GpuPool {
       request.batch = batch;
       request.mates = requests;
     }
-    const { key, name, version } = this.#models.find(model)!;
+    const { key, name, version } = this.#models.list.get(model)!;
     this.#fleet.get(device).run({
       id: batch,
       model: { key, name, version },

@@ -1,5 +1,5 @@
-// A model: a name and a version, what it needs of a device, and the registry that finds it.
-import type { Duration } from "@holdfast/core";
+// A model: a name and a version, and what it needs of a device.
+import type { Duration, OptionReader } from "@holdfast/core";
 import { optionsOf } from "@holdfast/core";
 import { GPU_POOL_DEFAULTS } from "./defaults.ts";
 import type { BatchTimes } from "./scheduler/contract.ts";
@@ -20,6 +20,10 @@ export interface ModelOptions {
   readonly maxDelay?: Duration;
   /** What is known of its batches beforehand. @defaultValue measured from the first one on */
   readonly times?: BatchTimes;
+  /** The same by type of device, where it is known for each; at most 32. */
+  readonly timesByType?: Readonly<Record<string, BatchTimes>>;
+  /** How long it takes to load, until that was measured. @defaultValue "1s" */
+  readonly loadTime?: Duration;
   /** Longest a device may take to load it; then the device has failed. @defaultValue "60s" */
   readonly loadTimeout?: Duration;
 }
@@ -34,6 +38,8 @@ export interface Model<Input = unknown, Output = unknown> {
   readonly maxBatch: number;
   readonly maxDelayMs?: number;
   readonly times?: BatchTimes;
+  readonly timesByType?: Readonly<Record<string, BatchTimes>>;
+  readonly loadMs?: number;
   readonly loadTimeoutMs: number;
   /** Types alone; never present. */
   readonly types?: { readonly input: (input: Input) => void; readonly output: Output };
@@ -41,13 +47,6 @@ export interface Model<Input = unknown, Output = unknown> {
 
 /** What a worker needs to know of a model. */
 export type ModelRef = Pick<Model, "key" | "name" | "version">;
-
-/** The models of a pool. */
-export interface ModelRegistry {
-  readonly models: readonly Model[];
-  /** By `name@version`, or by name alone: then the version listed last. */
-  find(asked: string): Model | undefined;
-}
 
 /**
  * Defines a model. The same definition types the calls: `pool.run(upscale, input)`.
@@ -69,10 +68,12 @@ export function defineModel<Input = unknown, Output = unknown>(options: ModelOpt
   for (const [option, value] of Object.entries({ name, version }))
     if (!/^[\w.-]+$/.test(value))
       check.refuse(option, value, "letters, digits, dots, hyphens and underscores");
-  const { maxDelay, times } = options;
-  if (times !== undefined) {
-    check.number("times: perItemMs", times.perItemMs, { min: 0 });
-    check.number("times: fixedMs", times.fixedMs, { min: 0 });
+  const { maxDelay, times, timesByType, loadTime } = options;
+  if (times !== undefined) checkTimes("times", times, check);
+  if (timesByType !== undefined) {
+    const types = Object.entries(timesByType);
+    if (types.length > 32) check.refuse("timesByType", types.length, "at most 32 types of devices");
+    for (const [type, one] of types) checkTimes(`timesByType: ${type}`, one, check);
   }
   return {
     key: `${name}@${version}`,
@@ -82,6 +83,8 @@ export function defineModel<Input = unknown, Output = unknown>(options: ModelOpt
     maxBatch: check.integer("maxBatch", options.maxBatch, { min: 1, max: 10_000 }, 1),
     ...(maxDelay === undefined ? {} : { maxDelayMs: check.duration("maxDelay", maxDelay, {}) }),
     ...(times === undefined ? {} : { times }),
+    ...(timesByType === undefined ? {} : { timesByType }),
+    ...(loadTime === undefined ? {} : { loadMs: check.duration("loadTime", loadTime, {}) }),
     loadTimeoutMs: check.duration(
       "loadTimeout",
       options.loadTimeout,
@@ -91,19 +94,8 @@ export function defineModel<Input = unknown, Output = unknown>(options: ModelOpt
   };
 }
 
-/**
- * A registry of models, held in memory. At least one, each model and version once.
- *
- * @throws InvalidOptionError when it is empty, or a model is there twice.
- */
-export function modelRegistry(models: readonly (Model | ModelOptions)[]): ModelRegistry {
-  const check = optionsOf("modelRegistry");
-  const defined = models.map((one) => ("key" in one ? one : defineModel(one)));
-  if (defined.length === 0) check.refuse("models", models, "at least one model");
-  const byName = new Map<string, Model>();
-  for (const model of defined) {
-    if (byName.has(model.key)) check.refuse("models", model.key, "each model and version once");
-    byName.set(model.key, model).set(model.name, model);
-  }
-  return { models: defined, find: (asked) => byName.get(asked) };
+function checkTimes(option: string, times: BatchTimes, check: OptionReader): void {
+  const { perItemMs, fixedMs } = check.object(option, times);
+  check.number(`${option}: perItemMs`, perItemMs, { min: 0 });
+  check.number(`${option}: fixedMs`, fixedMs, { min: 0 });
 }

@@ -2,6 +2,7 @@
 import type { Clock } from "@holdfast/core";
 import { ClosedError, MAX_DURATION_MS } from "@holdfast/core";
 import type { ModelLease } from "./contract.ts";
+import { ModelUnavailableError } from "./errors.ts";
 
 interface Wanted {
   readonly model: string;
@@ -58,6 +59,11 @@ export class PoolLeases {
 
   granted(id: number, device: string): void {
     this.#wanted.get(id)?.grant(device);
+  }
+
+  denied(id: number): void {
+    const wanted = this.#wanted.get(id);
+    wanted?.reject(new ModelUnavailableError(wanted.model));
   }
 
   /** The device is gone, and the model with it. */

@@ -4,7 +4,7 @@ import { systemClock } from "@holdfast/core";
 import type { AutoscaleOptions, CanaryOptions, GpuPoolOptions } from "./contract.ts";
 import { GPU_POOL_DEFAULTS } from "./defaults.ts";
 import type { Canary } from "./health/canary.ts";
-import type { ModelRegistry } from "./model.ts";
+import type { ModelList } from "./model-list.ts";
 import type { AutoscalerOptions } from "./scheduler/autoscaler.ts";
 import type { SchedulerOptions } from "./scheduler/contract.ts";
 import type { SupervisionSettings } from "./supervised-device.ts";
@@ -17,11 +17,7 @@ export interface PoolSettings {
   readonly supervision: SupervisionSettings;
 }
 
-export function poolSettings(
-  options: GpuPoolOptions,
-  registry: ModelRegistry,
-  check: OptionReader,
-): PoolSettings {
+export function poolSettings(options: GpuPoolOptions, models: ModelList, check: OptionReader): PoolSettings {
   const defaults = GPU_POOL_DEFAULTS;
   const clock = options.clock ?? systemClock;
   const { startTimeoutMs, heartbeatMs, quarantineAfter } = defaults;
@@ -32,7 +28,7 @@ export function poolSettings(
     clock,
     cancelGraceMs: check.duration("cancelGrace", options.cancelGrace, {}, defaults.cancelGraceMs),
     scheduling: {
-      models: registry.models,
+      models: models.all,
       queueLimit: check.integer("queueLimit", options.queueLimit, { min: 0 }, defaults.queueLimit),
       agingMs: check.duration("aging", options.aging, { min: 1 }, defaults.agingMs),
       tenantShare: tenantShare === 0 ? check.refuse("tenantShare", tenantShare, "above 0") : tenantShare,
@@ -40,7 +36,7 @@ export function poolSettings(
     },
     supervision: {
       clock,
-      canary: options.canary ? canaryOf(options.canary, registry, check) : undefined,
+      canary: options.canary ? canaryOf(options.canary, models, check) : undefined,
       startTimeoutMs: check.duration("startTimeout", options.startTimeout, { min: 1 }, startTimeoutMs),
       heartbeatMs: check.duration("heartbeat", options.heartbeat, { min: 10 }, heartbeatMs),
       quarantineAfter: check.integer("quarantineAfter", options.quarantineAfter, { min: 1 }, quarantineAfter),
@@ -89,8 +85,8 @@ export function scalingOf(
   };
 }
 
-function canaryOf(options: CanaryOptions, registry: ModelRegistry, check: OptionReader): Canary {
-  const model = registry.find(options.model);
+function canaryOf(options: CanaryOptions, models: ModelList, check: OptionReader): Canary {
+  const model = models.find(options.model);
   if (model === undefined) return check.refuse("canary", options.model, "a model of the pool");
   const { key, name, version } = model;
   const { canaryTimeoutMs } = GPU_POOL_DEFAULTS;

@@ -61,8 +61,8 @@ export class SupervisedDevice {
   constructor(
     readonly device: Device,
     private readonly adapter: WorkerStarter,
-    /** Loaded before the device is up. */
-    private readonly preloaded: readonly Model[],
+    /** Loaded before the device is up: those of the moment. */
+    private readonly preloaded: () => readonly Model[],
     private readonly settings: SupervisionSettings,
     private readonly listener: DeviceListener,
   ) {
@@ -176,7 +176,7 @@ export class SupervisedDevice {
         return;
       }
       this.#worker = worker;
-      for (const model of this.preloaded) await this.#load(worker, model, life.signal);
+      for (const model of this.preloaded()) await this.#load(worker, model, life.signal);
       const { canary } = this.settings;
       // Somebody has to be the first to trust it again: not a caller.
       if (canary !== undefined && this.#status === "quarantined")

@@ -44,6 +44,14 @@ const step = fc.oneof(
   { weight: 6, arbitrary: fc.record({ type: fc.constant("moved" as const), pick, fails: fc.nat(5) }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant("acquire" as const), model: fc.nat(3) }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant("release" as const), pick }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      type: fc.constant("leave" as const),
+      model: fc.nat(3),
+      isForgotten: fc.boolean(),
+    }),
+  },
   { weight: 4, arbitrary: fc.record({ type: fc.constant("wait" as const), ms: fc.nat(120) }) },
 );
 
@@ -55,6 +63,10 @@ function replay(steps: readonly Step[]): WatchedScheduler {
   for (const one of steps) {
     next += 1;
     take(watched, one, next);
+    // What has been forgotten comes back, so that there is something to ask for.
+    for (const model of watched.gone.splice(0))
+      if (watched.forgotten.delete(model))
+        watched.tell({ type: "model-added", model: MODELS.find(({ key }) => key === model)! });
   }
   return watched;
 }
@@ -114,6 +126,11 @@ function take(watched: WatchedScheduler, one: Step, id: number): void {
       if (!watched.devices.delete(device)) break;
       for (const batch of watched.batches.values()) if (batch.device === device) watched.requeue(batch);
       tell({ type: "device-down", device });
+      break;
+    }
+    case "leave": {
+      const model = MODELS[one.model]!.key;
+      tell({ type: "model-leaves", model, isForgotten: one.isForgotten });
       break;
     }
     case "drain":

@@ -10,6 +10,15 @@ const REMEMBERED = 100;
 /** Two times this close, in milliseconds, are the same: sums of floating point numbers differ in their last digits. */
 export const EPSILON_MS = 1e-6;
 
+/** What was measured of batches; times in milliseconds. */
+export interface MeasuredTimes extends BatchTimes {
+  /** p99 of measured ÷ fitted, over the last 100 batches. From 1. */
+  readonly margin: number;
+  /** Largest batch. */
+  readonly maxBatch: number;
+  readonly batches: number;
+}
+
 /**
  * `time(units) = α × units + β` by exponentially forgetting least squares, as Clockwork and Nexus model it. Deadlines
  * are kept with the 99th percentile of the last 100 deviations on top, as a factor.
@@ -24,6 +33,8 @@ export class BatchProfile {
   #fixedMs = 0;
   /** Largest batch that was measured. */
   #largest = 0;
+  /** How many were. */
+  #batches = 0;
   #fastestMs = Infinity;
   readonly #hasPrior: boolean;
   readonly #ratios = new Float64Array(REMEMBERED);
@@ -64,6 +75,18 @@ export class BatchProfile {
     return this.#hasPrior ? Infinity : Math.max(1, this.#largest * 2);
   }
 
+  /** What was measured, the line without its margin; `undefined` before the first batch. */
+  get measured(): MeasuredTimes | undefined {
+    if (this.#batches === 0) return undefined;
+    return {
+      perItemMs: this.#perItemMs,
+      fixedMs: this.#fixedMs,
+      margin: this.#margin,
+      maxBatch: this.#largest,
+      batches: this.#batches,
+    };
+  }
+
   /** The least that a request may need: nothing can be promised within less. 0 while nothing is known. */
   get leastMs(): number {
     return this.isKnown ? Math.min(this.#fastestMs, this.#perItemMs + this.#fixedMs) : 0;
@@ -86,6 +109,7 @@ export class BatchProfile {
       const expected = this.#perItemMs * units + this.#fixedMs;
       this.#remember(expected > 0 ? ms / expected : 1);
     }
+    this.#batches += 1;
     this.#largest = Math.max(this.#largest, units);
     this.#fastestMs = Math.min(this.#fastestMs, ms);
     this.#learn(units, ms);

@@ -42,6 +42,8 @@ export interface ScheduledModel {
   readonly maxDelayMs?: number | undefined;
   /** What is known of its times before it has run here. They are measured from the first batch on. */
   readonly times?: BatchTimes | undefined;
+  /** The same by type of device, where it is known for each. */
+  readonly timesByType?: Readonly<Record<string, BatchTimes>> | undefined;
   /** How long it takes to load, in milliseconds; measured from the first load on. @defaultValue 1_000 */
   readonly loadMs?: number;
 }
@@ -87,6 +89,13 @@ export type SchedulerEvent<Request extends ScheduledRequest> =
   /** Somebody wants to hold a model on a device: it is not evicted before the `release`. */
   | { readonly type: "acquire"; readonly lease: number; readonly model: string }
   | { readonly type: "release"; readonly lease: number }
+  /** One more model may be asked for. */
+  | { readonly type: "model-added"; readonly model: ScheduledModel }
+  /**
+   * A model is to be unloaded everywhere once nothing refers to it: no request that waits or runs, no lease. One that is
+   * forgotten then is not asked for any more.
+   */
+  | { readonly type: "model-leaves"; readonly model: string; readonly isForgotten: boolean }
   /** The moment that `nextWake` named has come. */
   | { readonly type: "timer" };
 
@@ -131,6 +140,10 @@ export type SchedulerCommand<Request extends ScheduledRequest> =
   | { readonly type: "unload"; readonly device: string; readonly model: string }
   /** A lease is granted: the model stays loaded on the device until it is released. */
   | { readonly type: "granted"; readonly lease: number; readonly device: string }
+  /** A lease is not granted: the model could not be loaded on any device. */
+  | { readonly type: "denied"; readonly lease: number }
+  /** A model that was to leave is on no device any more. */
+  | { readonly type: "gone"; readonly model: string }
   /** The device under a lease has gone down. */
   | { readonly type: "revoked"; readonly lease: number; readonly device: string };
 

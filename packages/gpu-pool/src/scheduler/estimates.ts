@@ -112,7 +112,7 @@ export class Estimates<Request extends ScheduledRequest> {
     if (model.lastType === type && model.lastProfile !== undefined) return model.lastProfile;
     let profile = model.profiles.get(type);
     if (profile === undefined) {
-      profile = new BatchProfile(model.spec.times);
+      profile = new BatchProfile(model.spec.timesByType?.[type] ?? model.spec.times);
       model.profiles.set(type, profile);
       this.#noteLeast(model);
     }

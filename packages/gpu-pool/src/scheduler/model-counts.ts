@@ -1,4 +1,5 @@
 // What there is of a model, for those who look on.
+import type { MeasuredTimes } from "./batch-profile.ts";
 import type { ScheduledRequest } from "./contract.ts";
 import type { Placement } from "./placement.ts";
 import type { ModelState } from "./state.ts";
@@ -13,12 +14,26 @@ export interface ModelCounts {
   /** Batches that were started, and requests in them. */
   readonly batches: number;
   readonly batched: number;
+  /** What was measured of its batches, by type of device. */
+  readonly profiles: Readonly<Record<string, MeasuredTimes>>;
+  /** How long its last load took, in milliseconds; absent while none was measured. */
+  readonly loadMs?: number;
 }
 
 export function modelCounts<Request extends ScheduledRequest>(
-  { queue, coming, replicas, batches, batched }: ModelState<Request>,
+  { queue, coming, replicas, batches, batched, profiles, loads, loadMs }: ModelState<Request>,
   placement: Placement<Request>,
 ): ModelCounts {
   const devices = [...replicas].map((index) => placement.device(index).id);
-  return { waiting: queue.size, loading: coming, devices, batches, batched };
+  const measured: Record<string, MeasuredTimes> = {};
+  for (const [type, profile] of profiles) if (profile.measured) measured[type] = profile.measured;
+  return {
+    waiting: queue.size,
+    loading: coming,
+    devices,
+    batches,
+    batched,
+    profiles: measured,
+    ...(loads === 0 ? {} : { loadMs }),
+  };
 }

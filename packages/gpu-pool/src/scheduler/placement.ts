@@ -116,12 +116,13 @@ export class Placement<Request extends ScheduledRequest> {
   }
 
   /** A batch or a lease uses a model on a device. */
-  retain(device: DeviceState<Request>, model: ModelState<Request>): void {
-    device.holds.get(model.index)!.refs += 1;
+  retain(device: DeviceState<Request>, model: ModelState<Request>): Held {
+    const held = device.holds.get(model.index)!;
+    held.refs += 1;
+    return held;
   }
 
-  letGo(device: DeviceState<Request>, model: ModelState<Request>, now: number): void {
-    const held = device.holds.get(model.index)!;
+  letGo(held: Held, now: number): void {
     held.refs -= 1;
     if (held.refs === 0 && this.#unplaced.size > 0) this.#tryUnplaced(now, 1);
   }
@@ -160,6 +161,7 @@ export class Placement<Request extends ScheduledRequest> {
     if (held?.state !== "loading") return false;
     model.coming -= 1;
     model.failedLoads = 0;
+    model.loads += 1;
     model.loadMs = now - held.since;
     held.state = "resident";
     held.since = now;
@@ -188,6 +190,24 @@ export class Placement<Request extends ScheduledRequest> {
     this.#free(device, model);
     this.#startPlanned(device, now);
     this.#tryUnplaced(now, this.#unplaced.size);
+  }
+
+  /** Frees what nothing refers to of a model. Answers whether no device has anything of it. */
+  vacate(model: ModelState<Request>, now: number): boolean {
+    let isGone = true;
+    for (const device of this.devices.values()) {
+      const held = device.holds.get(model.index);
+      if (held === undefined) continue;
+      isGone = false;
+      if (held.state === "resident" && held.refs === 0) this.#unload(device, model, now);
+    }
+    return isGone;
+  }
+
+  /** Nothing is left of a model, so that another may have its index. */
+  forget(model: ModelState<Request>): void {
+    this.#unplaced.delete(model);
+    for (const device of this.devices.values()) device.cooling.delete(model.index);
   }
 
   /** When a model that fits nowhere is to be tried again. */
@@ -290,14 +310,16 @@ export class Placement<Request extends ScheduledRequest> {
     model.coming += 1;
     device.holds.set(model.index, { state: "planned", refs: 0, bytes: model.memoryBytes, since: now });
     device.planned.push(model);
-    for (const victim of victims) {
-      const held = device.holds.get(victim.index)!;
-      held.state = "unloading";
-      held.since = now;
-      this.#leave(device, victim);
-      this.#rank(device);
-      this.emit({ type: "unload", device: device.id, model: victim.spec.key });
-    }
+    for (const victim of victims) this.#unload(device, victim, now);
+  }
+
+  #unload(device: DeviceState<Request>, victim: ModelState<Request>, now: number): void {
+    const held = device.holds.get(victim.index)!;
+    held.state = "unloading";
+    held.since = now;
+    this.#leave(device, victim);
+    if (!device.isDraining) this.#rank(device);
+    this.emit({ type: "unload", device: device.id, model: victim.spec.key });
   }
 
   /** Starts the loads that what has become free makes room for. */

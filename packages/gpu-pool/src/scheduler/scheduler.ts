@@ -9,6 +9,7 @@ import type {
   SchedulerEvent,
   SchedulerOptions,
 } from "./contract.ts";
+import { Departures } from "./departures.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { Estimates } from "./estimates.ts";
 import { Leases } from "./leases.ts";
@@ -38,6 +39,9 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
   readonly #placement: Placement<Request>;
   readonly #dispatcher: Dispatcher<Request>;
   readonly #leases: Leases<Request>;
+  readonly #departures: Departures<Request>;
+  /** Places of models that were forgotten, for those to come. */
+  readonly #freeIndices: number[] = [];
   readonly #ledger: TenantLedger;
   readonly #queueLimit: number;
   readonly #agingMs: number;
@@ -66,6 +70,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
       next: () => this.#next(),
     });
     this.#leases = new Leases(placement, emit);
+    this.#departures = new Departures(placement, emit, (model) => this.#forget(model));
     for (const spec of options.models) this.#addModel(spec);
   }
 
@@ -142,6 +147,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
     if (this.#placement.nextRetry <= now) this.#placement.retry(now);
     this.#take(event, now);
     this.#dispatcher.startDue(now);
+    if (this.#departures.size > 0) this.#departures.look(now);
     return this.#commands;
   }
 
@@ -180,6 +186,14 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
       case "release":
         this.#lease(event, now);
         break;
+      case "model-added":
+        this.#addModel(event.model);
+        break;
+      case "model-leaves": {
+        const model = this.#models.get(event.model);
+        if (model !== undefined) this.#departures.add(model, event.isForgotten);
+        break;
+      }
       case "device-drain":
       case "memory":
       case "loaded":
@@ -296,9 +310,10 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
   #up(device: Device, loaded: readonly string[] | undefined, now: number): void {
     const state = newDevice<Request>(device, this.#placement.nextIndex());
     const models = loaded?.map((key) => this.#models.get(key)).filter((model) => model !== undefined);
-    this.#placement.add(state, models ?? this.#byIndex, now);
+    const all = models ?? [...this.#models.values()];
+    this.#placement.add(state, all, now);
     this.#estimates.chooseType(this.#placement.kinds);
-    for (const model of models ?? this.#byIndex) this.#leases.grant(model, state);
+    for (const model of all) this.#leases.grant(model, state);
     this.#dispatcher.serve(state, now);
     this.#placement.retry(now);
   }
@@ -345,6 +360,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
       } else if (this.#placement.loadFailed(device, model, now) && model.replicas.size === 0)
         this.#giveUpModel(model);
       else if (model.queue.size > 0) this.#dispatcher.look(model, now);
+      else if (model.wantedBy.size > 0) this.#placement.want(model, now);
     }
   }
 
@@ -362,6 +378,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
     for (let entry = model.queue.first; entry !== undefined; entry = model.queue.first)
       this.#book.drop(entry, "unloadable");
     this.#dispatcher.setAside(model);
+    this.#leases.deny(model);
   }
 
   #lease(event: SchedulerEvent<Request> & { readonly type: "acquire" | "release" }, now: number): void {
@@ -376,9 +393,16 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
   }
 
   #addModel(spec: ScheduledModel): void {
-    const model = newModel<Request>(spec, this.#byIndex.length, this.#ledger);
-    this.#byIndex.push(model);
+    const model = newModel<Request>(spec, this.#freeIndices.pop() ?? this.#byIndex.length, this.#ledger);
+    this.#byIndex[model.index] = model;
     this.#models.set(spec.key, model);
+  }
+
+  #forget(model: ModelState<Request>): void {
+    this.#models.delete(model.spec.key);
+    this.#placement.forget(model);
+    this.#dispatcher.setAside(model);
+    this.#freeIndices.push(model.index);
   }
 
   #next(): number {
