@@ -54,6 +54,21 @@ async function open(
   return { registry, pool, workers, follower, [Symbol.asyncDispose]: close };
 }
 
+/** A store that those who watch cannot ask while its plug is pulled. */
+function pluggable(): ModelStore & { isDown: boolean } {
+  const inner = memoryModelStore({ clock });
+  const plug = { isDown: false };
+  return new Proxy(inner, {
+    set: (_, name, value: boolean) => name === "isDown" && ((plug.isDown = value), true),
+    get: (target, name) => {
+      if (name === "changesAfter" && plug.isDown)
+        return () => Promise.reject(new StoreUnavailableError("memory", "pulled the plug"));
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === "function" ? (value.bind(target) as unknown) : value;
+    },
+  }) as ModelStore & { isDown: boolean };
+}
+
 function stoppable(): { readonly signal: AbortSignal; readonly abort: () => void } {
   const controller = new AbortController();
   return { signal: controller.signal, abort: () => controller.abort() };
@@ -246,6 +261,60 @@ describe("followRegistry", () => {
     expect(scene.follower.snapshot().aliases[0]).toMatchObject({ serving: "m@3", status: "serving" });
   });
 
+  it("does not move an alias back that somebody has moved on, although it has not heard of that", async () => {
+    const store = pluggable();
+    let fail = (_: Error): void => {};
+    const check = ({ key }: { readonly key: string }): Promise<void> =>
+      key === "m@2" ? new Promise((_, reject) => (fail = reject)) : Promise.resolve();
+    await using scene = await open([v1, v2, { name: "m", version: "3" }], {
+      stable: "1",
+      rollBack: true,
+      check,
+      store,
+    });
+    await scene.registry.moveAlias("m@stable", "2");
+    await settle();
+    store.isDown = true;
+    await scene.registry.moveAlias("m@stable", "3");
+    await settle();
+    fail(new Error("these are not its weights"));
+    await settle();
+    expect(scene.follower.snapshot()).toMatchObject({ isLost: true, aliases: [{ status: "broken" }] });
+    expect((await scene.registry.alias("m@stable"))?.version).toBe("3");
+    store.isDown = false;
+    await clock.advance(1_000);
+    expect(scene.follower.snapshot().aliases[0]).toMatchObject({ serving: "m@3", status: "serving" });
+  });
+
+  it("does not go to a version that an alias has been moved on from, when another alias wants it", async () => {
+    const passes = new Map<string, () => void>();
+    const check = ({ key }: { readonly key: string }): Promise<void> =>
+      key === "m@1" ? Promise.resolve() : new Promise((resolve) => passes.set(key, resolve));
+    await using scene = await open([v1, v2, { name: "m", version: "3" }], { stable: "1", check });
+    for (const [alias, version] of [
+      ["m@stable", "2"],
+      ["m@beta", "2"],
+      ["m@stable", "3"],
+    ] as const) {
+      await scene.registry.moveAlias(alias, version);
+      await settle();
+    }
+    passes.get("m@2")!();
+    await settle();
+    void scene.pool.run("m@stable", "stable").catch(() => {});
+    void scene.pool.run("m@beta", "beta").catch(() => {});
+    await settle();
+    expect(ran(scene)).toEqual([
+      ["stable", "m@1"],
+      ["beta", "m@2"],
+    ]);
+    passes.get("m@3")!();
+    await settle();
+    void scene.pool.run("m@stable", "later").catch(() => {});
+    await settle();
+    expect(ran(scene).at(-1)).toEqual(["later", "m@3"]);
+  });
+
   it.each([
     [
       "answers its warm-up with an error",
@@ -428,22 +497,13 @@ describe("followRegistry", () => {
   });
 
   it("goes on as it is while the registry cannot be asked, and catches up then", async () => {
-    let isDown = false;
-    const inner = memoryModelStore({ clock });
-    const store: ModelStore = new Proxy(inner, {
-      get: (target, name) => {
-        if (name === "changesAfter" && isDown)
-          return () => Promise.reject(new StoreUnavailableError("memory", "pulled the plug"));
-        const value: unknown = Reflect.get(target, name, target);
-        return typeof value === "function" ? (value.bind(target) as unknown) : value;
-      },
-    });
+    const store = pluggable();
     await using scene = await open([v1, v2], { stable: "1", store });
-    isDown = true;
+    store.isDown = true;
     await scene.registry.moveAlias("m@stable", "2");
     await clock.advance(5_000);
     expect(scene.follower.snapshot()).toMatchObject({ isLost: true, aliases: [{ serving: "m@1" }] });
-    isDown = false;
+    store.isDown = false;
     await clock.advance(1_000);
     expect(scene.follower.snapshot()).toMatchObject({ isLost: false, aliases: [{ serving: "m@2" }] });
   });
