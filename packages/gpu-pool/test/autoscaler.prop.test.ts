@@ -157,7 +157,7 @@ describe("an autoscaler", () => {
     );
   });
 
-  it("[ray#18925] never adds, takes away and adds again within the cooldown, whatever the load does", () => {
+  it("[ray#18925] [must-survive 41] never adds, takes away and adds again within the cooldown, whatever the load does", () => {
     fc.assert(
       fc.property(
         fc.array(

@@ -185,7 +185,7 @@ describe("Scheduler, batching", () => {
     expect(told(one.done(4))).toEqual(["run 5,6,7,8 on a"]);
   });
 
-  it("[server#4023] a request that does not fit even alone is tried once more, then fails by itself", () => {
+  it("[server#4023] [server#1140] a request that does not fit even alone is tried once more, then fails by itself", () => {
     const one = bench();
     const [first] = one.ask(1);
     const [second] = one.outOfMemory((first as { batch: number }).batch);

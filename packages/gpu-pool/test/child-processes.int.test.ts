@@ -47,7 +47,7 @@ describe.each([
     expect(answers).toEqual([1, 2, 3, 4].map((input) => ({ input, batch: 4 })));
   });
 
-  it("a bad item fails alone, whether the model names it or just throws", async () => {
+  it("[must-survive 39] a bad item fails alone, whether the model names it or just throws", async () => {
     const pool = open(workers());
     for (const model of ["exact", "picky"]) {
       const settled = await Promise.allSettled(["a", "bad", "c"].map((input) => pool.run(model, input)));
@@ -97,7 +97,7 @@ describe("child processes", () => {
     expect(answers[0]).toEqual({ input: 0, batch: 7 });
   });
 
-  it("that are killed under load cost only what they ran, and are replaced", async () => {
+  it("[must-survive 40] that are killed under load cost only what they ran, and are replaced", async () => {
     const pool = open(processes(2), { quarantineAfter: 100 });
     const pid = (await pool.run("pid", 0)) as number;
     const settled = Promise.allSettled(Array.from({ length: 20 }, () => pool.run("wait", 20)));
@@ -110,7 +110,7 @@ describe("child processes", () => {
     expect(gone(pid)).toBe(true);
   });
 
-  it("that are frozen are ended when their request's time is over, and replaced", async () => {
+  it("[must-survive 40] that are frozen are ended when their request's time is over, and replaced", async () => {
     const pool = open(processes(), { heartbeat: 200, cancelGrace: 100 });
     const pid = (await pool.run("pid", 0)) as number;
     await expect(pool.run("freeze", 0, { deadline: 500 })).rejects.toMatchObject({
@@ -120,7 +120,7 @@ describe("child processes", () => {
     expect(gone(pid)).toBe(true);
   });
 
-  it("that leak die alone, and their memory with them", async () => {
+  it("[must-survive 40] that leak die alone, and their memory with them", async () => {
     const pool = open(processes());
     await expect(pool.run("leak", 0)).rejects.toMatchObject({ code: "WORKER_CRASHED" });
     expect(await pool.run("wait", 1)).toBe(1);

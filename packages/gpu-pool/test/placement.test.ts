@@ -37,7 +37,7 @@ describe("Scheduler, placement", () => {
     expect(told(one.says("unloaded", "a", "m@1"))).toEqual(["load n on a"]);
   });
 
-  it("[server#3583] evicts what costs least to miss: reload time by rate by size, never what is in use", () => {
+  it("[server#3583] [must-survive 40] evicts what costs least to miss: reload time by rate by size, never what is in use", () => {
     const one = bench([model("m@1", 4, { loadMs: 500 }), model("rare"), model("used"), model("new", 4)]);
     one.up("a", { memoryBytes: 12, loaded: ["m@1", "rare", "used"], capacity: 4 });
     for (let id = 1; id <= 5; id += 1) {
@@ -83,7 +83,7 @@ describe("Scheduler, placement", () => {
     expect(told(one.ask(1))).toEqual(["load m@1 on a"]);
   });
 
-  it("[server#3320] a thousand loads and unloads leave the books as they were", () => {
+  it("[server#3320] [server#2023] a thousand loads and unloads leave the books as they were", () => {
     const one = bench([model("m@1"), model("n")]);
     one.up("a", { memoryBytes: 4, loaded: ["n"] });
     for (let turn = 0; turn < 1_000; turn += 1) {
@@ -202,7 +202,7 @@ describe("Scheduler, devices of different types", () => {
 });
 
 describe("Scheduler, leases", () => {
-  it("[server#3583] keeps a model loaded that somebody holds, and loads one that is not there", () => {
+  it("[server#3583] [server#7279] keeps a model loaded that somebody holds, and loads one that is not there", () => {
     const one = bench([model("m@1"), model("n")]);
     const tell = one.scheduler;
     one.up("a", { memoryBytes: 4, loaded: ["n"] });

@@ -231,7 +231,7 @@ describe("gpuPool, models that do not all fit", () => {
 });
 
 describe("gpuPool, sick devices", () => {
-  it("[server#3627] a broken context fails its request, and the worker is replaced before anything else runs on it", async () => {
+  it("[server#3627] [onnxruntime_backend PR#365] a broken context fails its request, and the worker is replaced before anything else runs on it", async () => {
     const { pool, workers } = await open();
     const first = watch(pool.run("m", 1));
     const second = watch(pool.run("m", 2));

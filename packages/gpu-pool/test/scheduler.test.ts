@@ -75,7 +75,7 @@ describe("Scheduler", () => {
     expect(told(bench.timer())).toEqual([]);
   });
 
-  it("[server#7512] stops a running request the moment its deadline passes, and keeps its place until it is done", () => {
+  it("[server#7512] [core PR#333] stops a running request the moment its deadline passes, and keeps its place until it is done", () => {
     const bench = new SchedulerBench();
     bench.up("a");
     bench.ask(1, { deadline: 90 });
@@ -100,7 +100,7 @@ describe("Scheduler", () => {
     expect([bench.scheduler.backlogMs, bench.scheduler.nextWake]).toEqual([0, 60]);
   });
 
-  it("[server#8030] lets a cancelled request leave the queue at once", () => {
+  it("[server#8030] [server#4618] lets a cancelled request leave the queue at once", () => {
     const bench = new SchedulerBench();
     bench.ask(1);
     expect(told(bench.cancel(1))).toEqual(["drop 1 cancelled"]);

@@ -150,7 +150,7 @@ describe("deadlines", () => {
     expect(long).toBeGreaterThan(0.99 * short);
   });
 
-  it("[pytorch/serve#1815] a caller that has given up leaves a worker that is as good as before", async () => {
+  it("[pytorch/serve#1815] [pytorch/serve#2357] a caller that has given up leaves a worker that is as good as before", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 50 }), { maxLength: 10 }), async (limits) => {
         const clock = manualClock();

@@ -115,7 +115,7 @@ describe("tenants", () => {
 });
 
 describe("aging", () => {
-  it("a low priority is served although higher ones never cease", () => {
+  it("[must-survive 42] a low priority is served although higher ones never cease", () => {
     const bench = new SchedulerBench({ agingMs: 100 });
     bench.up("a");
     bench.ask(0);

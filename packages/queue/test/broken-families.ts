@@ -59,16 +59,18 @@ export const impatient: Break = suspending(({ id, fence }) => ({ id, fence, kind
 export const stuck: Break = suspending((suspend) =>
   suspend.children === true || (suspend.delayMs ?? 0) > 0
     ? suspend
-    : { event: "never", ...suspend, delayMs: 1e9 },
+    : { events: ["never"], ...suspend, delayMs: 1e9 },
 );
 
 /** What a task was told before it began to wait has been told to nobody. */
 export const lostSignal: Break = (sound) => ({
   settle: async (queue, settlements, request) => {
     const late = settlements.map(async (each): Promise<Settlement> => {
-      if (each.kind !== "suspend" || each.event === undefined) return each;
+      if (each.kind !== "suspend" || each.events === undefined) return each;
       const known = await sound.checkpoints(queue, each.id);
-      return known.some(({ name }) => name === each.event) ? { ...each, event: "once more" } : each;
+      return known.some(({ name }) => each.events!.includes(name))
+        ? { ...each, events: ["once more"] }
+        : each;
     });
     return sound.settle(queue, await Promise.all(late), request);
   },
@@ -79,8 +81,8 @@ export const anySignal: Break = (sound) => ({
   signal: async (queue, id, checkpoint) => {
     const outcome = await sound.signal(queue, id, checkpoint);
     const [status] = await sound.get(queue, [id]);
-    if (status?.state === "waiting" && status.event !== undefined)
-      await sound.signal(queue, id, { ...checkpoint, name: status.event });
+    if (status?.state === "waiting" && status.events !== undefined)
+      await sound.signal(queue, id, { ...checkpoint, name: status.events[0]! });
     return outcome;
   },
 });
@@ -95,15 +97,15 @@ export const repeatedSignal: Break = (sound) => ({
 
 /** Who waits for an event does so for as long as it takes. */
 export const endlessWait: Break = suspending((suspend) => {
-  if (suspend.event === undefined || suspend.delayMs === 0) return suspend;
+  if (suspend.events === undefined || suspend.delayMs === 0) return suspend;
   const { delayMs: _, ...rest } = suspend;
   return rest;
 });
 
 /** Sleeping uses up a try. */
 export const costlySleep: Break = suspending((suspend) => {
-  const { id, fence, event, children, delayMs } = suspend;
-  if (event !== undefined || children === true || delayMs === undefined) return suspend;
+  const { id, fence, events, children, delayMs } = suspend;
+  if (events !== undefined || children === true || delayMs === undefined) return suspend;
   const error = { code: "ASLEEP", message: "" };
   return { id, fence, kind: "fail", error, retry: { delayMs, backoffState: 0 } };
 });
@@ -177,9 +179,14 @@ export const sortedChildren: Break = (sound) => ({
   children: async (...args) => [...(await sound.children(...args))].sort((a, b) => (a.id < b.id ? -1 : 1)),
 });
 
+/** Of some events, only the first is waited for. */
+export const firstEventOnly: Break = suspending((suspend) =>
+  suspend.events === undefined ? suspend : { ...suspend, events: suspend.events.slice(0, 1) },
+);
+
 /** Nobody waits for children while it waits for an event. */
 export const eventOnly: Break = suspending((suspend) =>
-  suspend.event === undefined ? suspend : { ...suspend, children: false },
+  suspend.events === undefined ? suspend : { ...suspend, children: false },
 );
 
 /** Children end with their parent, however that ends. */

@@ -23,7 +23,7 @@ describe("the timeline of a task", () => {
       { type: "started", attempt: 2 },
       { type: "lease_lost" },
       { type: "started", attempt: 2 },
-      { type: "suspended", event: "approved" },
+      { type: "suspended", events: ["approved"] },
       { type: "signalled", name: "approved" },
       { type: "started", attempt: 2 },
       { type: "released" },

@@ -72,7 +72,7 @@ describe("a store that is opened again", () => {
     await before.settle("q", [
       { ...ref(a!), kind: "complete", result: bytes },
       { ...ref(b!), kind: "fail", error: { code: "BROKEN", message: "it broke" } },
-      { ...ref(c!), kind: "suspend", event: "go" },
+      { ...ref(c!), kind: "suspend", events: ["go"] },
     ]);
     await before.report("q", [{ ...ref(d!), reports: [{ kind: "progress", value: { done: 1 } }] }]);
     await add(

@@ -186,6 +186,10 @@ const mutants: Readonly<Record<string, readonly [Break, string]>> = {
     "lists the children of a task in the order they were added",
   ],
   "lets no task wait for its children": [family.impatient, "lets a task that runs wait for its children"],
+  "waits for the first of some events alone": [
+    family.firstEventOnly,
+    "waits for whichever of some events comes first, and for none that has come",
+  ],
   "waits for an event alone": [family.eventOnly, "waits for an event or its children"],
   "ends children with their parent": [family.dyingTogether, "leaves children alone when their parent"],
   "cancels no children": [family.parentless, "cancels the live children of a task, and theirs"],

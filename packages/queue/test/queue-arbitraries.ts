@@ -70,7 +70,7 @@ export const aClaim: fc.Arbitrary<ClaimRequest> = fc.record({
 
 const aSuspension: fc.Arbitrary<(lease: LeaseRef) => Settlement> = fc
   .record({
-    event: fc.constantFrom(undefined, ...CHECKPOINTS),
+    events: fc.option(fc.uniqueArray(fc.constantFrom(...CHECKPOINTS), { minLength: 1 }), { nil: undefined }),
     children: fc.constantFrom(undefined, true, false),
     delayMs: fc.constantFrom(undefined, undefined, 0, 50),
   })

@@ -100,7 +100,7 @@ function phase(status: TaskStatus, since: number): Readonly<Record<string, unkno
       return {
         state: status.state,
         until: status.dueAt === undefined ? Infinity : status.dueAt - since,
-        event: status.event,
+        events: status.events,
         children: status.children,
       };
     case "running":
@@ -120,7 +120,7 @@ function expected(entry: ReferenceTask): unknown {
   return {
     state,
     ...(state === "scheduled" || state === "waiting" || state === "running" ? { until } : {}),
-    ...(state === "waiting" ? { event: waitsFor.event, children: waitsFor.children } : {}),
+    ...(state === "waiting" ? { events: waitsFor.events, children: waitsFor.children } : {}),
     ...(state === "cancelled" ? { reason } : {}),
     attempt,
     leaseLosses: losses,

@@ -43,6 +43,7 @@ describe("any history of a queue", () => {
     "tells a task twice": family.repeatedSignal,
     "waits for ever": family.endlessWait,
     "takes a try for sleeping": family.costlySleep,
+    "waits for the first of some events alone": family.firstEventOnly,
     "waits for an event alone": family.eventOnly,
     "adopts orphans": family.adoptedOrphans,
     "makes room for orphans": family.roomForOrphans,

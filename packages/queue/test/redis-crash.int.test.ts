@@ -1,6 +1,7 @@
 // Real processes on a real Redis that are killed and frozen in the middle of everything.
 import type { ChildProcess } from "node:child_process";
 import { spawn } from "node:child_process";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -47,8 +48,12 @@ describe.skipIf(!inject("startsRedis"))("a queue in Redis whose processes die", 
   let store: QueueStore;
   let tasks: Queue;
   const workers: ChildProcess[] = [];
+  let losses: unknown[];
+  const onLost = (event: unknown): void => void losses.push(event);
 
   beforeEach(async () => {
+    losses = [];
+    subscribe("holdfast:queue:writes_lost", onLost);
     server = await startRedis({ appendOnly: true });
     client = new Redis(server.url, { ...REDIS_CLIENT_OPTIONS, retryStrategy: () => 50 });
     effects = new Redis(server.url, { retryStrategy: () => 50 });
@@ -62,6 +67,8 @@ describe.skipIf(!inject("startsRedis"))("a queue in Redis whose processes die", 
     client.disconnect();
     effects.disconnect();
     await server.stop();
+    unsubscribe("holdfast:queue:writes_lost", onLost);
+    expect(losses).toEqual([]);
   });
 
   function startWorker(): ChildProcess {

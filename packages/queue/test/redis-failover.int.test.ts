@@ -1,4 +1,5 @@
 // A queue on a real Redis that dies, and goes on where a Sentinel has put a replica in its place.
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { setTimeout as sleep } from "node:timers/promises";
 import { REDIS_CLIENT_OPTIONS } from "@holdfast/core/redis";
 import type { QueueStore, Worker } from "@holdfast/queue";
@@ -80,4 +81,34 @@ describe.skipIf(!inject("startsRedis"))("a queue in Redis with replicas", () => 
       console.log(`${ids.length} tasks acknowledged around a failover, ${refused} calls refused, none lost`);
     },
   );
+
+  it("[must-survive 35] says so when a failover has lost what was acknowledged, and gives no fence twice", async () => {
+    const store = open(0);
+    const tasks = queue({ name: "lost", store });
+    const told: unknown[] = [];
+    const onLost = (event: unknown): void => void told.push(event);
+    subscribe("holdfast:queue:writes_lost", onLost);
+    await tasks.enqueue(work, 1, { id: "kept" });
+    await client.wait(2, 5_000);
+
+    for (const replica of servers.replicas) replica.pause();
+    // What is on its way to them would still arrive.
+    await client.call("CLIENT", "KILL", "TYPE", "replica");
+    await tasks.enqueue(work, 2, { id: "lost" });
+    const before = await store.claim("lost", { worker: "w", max: 2, leaseMs: 60_000 });
+    expect(before.map(({ id }) => id)).toEqual(["kept", "lost"]);
+    const waiting = tasks.wait(work, "lost").catch((error: unknown) => error);
+    await servers.master.kill();
+    for (const replica of servers.replicas) replica.resume();
+
+    const stats = (): Promise<unknown> => tasks.stats().catch(() => undefined);
+    await expect.poll(stats, { timeout: 20_000 }).toMatchObject({ ready: 1, running: 0 });
+    expect(told).toEqual([{ queue: "lost", store: "redis", known: 4, left: 1 }]);
+    unsubscribe("holdfast:queue:writes_lost", onLost);
+    expect(await waiting).toMatchObject({ code: "STORE_UNAVAILABLE" });
+    await expect(tasks.wait(work, "lost")).rejects.toMatchObject({ code: "TASK_NOT_FOUND" });
+    const [after] = await store.claim("lost", { worker: "w", max: 2, leaseMs: 60_000 });
+    expect(after).toMatchObject({ id: "kept" });
+    expect(after!.fence).toBeGreaterThan(Math.max(...before.map(({ fence }) => fence)));
+  });
 });

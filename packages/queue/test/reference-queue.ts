@@ -32,7 +32,7 @@ export interface ReferenceTask {
   expiresAt: number;
   startableAt: number;
   startedAt: number;
-  waitsFor: { readonly event?: string; readonly children?: boolean };
+  waitsFor: { readonly events?: readonly string[]; readonly children?: boolean };
   /** Whether its parent would wait for it. */
   isAwaited: boolean;
   failures: number;
@@ -340,11 +340,11 @@ export class ReferenceQueue {
 
   #suspend(
     entry: ReferenceTask,
-    { event, children = false, delayMs }: Settlement & { kind: "suspend" },
+    { events, children = false, delayMs }: Settlement & { kind: "suspend" },
   ): void {
     entry.lastSeq += 1;
-    if (delayMs === 0 || (event === undefined && !children)) return this.#sleep(entry, delayMs ?? 0);
-    const waitsFor = { ...(event === undefined ? {} : { event }), ...(children ? { children } : {}) };
+    if (delayMs === 0 || (events === undefined && !children)) return this.#sleep(entry, delayMs ?? 0);
+    const waitsFor = { ...(events === undefined ? {} : { events }), ...(children ? { children } : {}) };
     this.#wait(entry, waitsFor, this.now + (delayMs ?? Infinity));
     this.#goOn(entry);
   }
@@ -355,8 +355,8 @@ export class ReferenceQueue {
 
   /** Ends a wait for what has happened. */
   #goOn(entry: ReferenceTask): void {
-    const { event, children } = entry.waitsFor;
-    const isTold = entry.checkpoints.some(({ name }) => name === event);
+    const { events, children } = entry.waitsFor;
+    const isTold = entry.checkpoints.some(({ name }) => events?.includes(name));
     const isAlone = !this.live.some(({ parent, isAwaited }) => parent === entry && isAwaited);
     if (entry.state === "waiting" && (isTold || (children === true && isAlone))) this.#wake(entry);
   }

@@ -437,7 +437,7 @@ describe("a deadline", () => {
     );
     const id = await at.start();
     await at.settle();
-    expect(await at.queue.status(id)).toMatchObject({ state: "waiting", event: "event:credited" });
+    expect(await at.queue.status(id)).toMatchObject({ state: "waiting", events: ["event:credited"] });
     await at.clock.advance("23h");
     expect(undone).toEqual([]);
     await at.clock.advance("1h");
@@ -472,13 +472,9 @@ describe("a deadline", () => {
 
 describe("an event that cancels", () => {
   it.each([
-    ["a sleep", ({ step }: TaskContext<string>) => step.sleep("pause", "1h"), 0],
-    [
-      "a wait for another event, within 15 seconds",
-      ({ step }: TaskContext<string>) => step.waitFor("other"),
-      15_000,
-    ],
-  ])("undoes the saga in %s", async (_, wait, withinMs) => {
+    ["a sleep", ({ step }: TaskContext<string>) => step.sleep("pause", "1h")],
+    ["a wait for another event", ({ step }: TaskContext<string>) => step.waitFor("other")],
+  ])("undoes the saga in %s", async (_, wait) => {
     const undone: string[] = [];
     const at = stage((context) =>
       context.step.saga(
@@ -493,7 +489,7 @@ describe("an event that cancels", () => {
     const id = await at.start();
     await at.settle();
     await at.queue.signal(id, "cancel");
-    await at.clock.advance(withinMs + 10);
+    await at.clock.advance(10);
     expect(undone).toEqual(["a"]);
     expect(await at.queue.status(id)).toMatchObject({
       error: { message: expect.stringContaining("SAGA_CANCELLED") as string },

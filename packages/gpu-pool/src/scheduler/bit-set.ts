@@ -32,6 +32,7 @@ export class BitSet {
 
   /** The lowest member from `from` on that is in `other` too; -1 when there is none. */
   firstShared(other: BitSet, from = 0): number {
+    if (this.#size === 0 || other.#size === 0) return -1;
     const words = this.#words;
     const others = other.#words;
     const length = Math.min(words.length, others.length);

@@ -223,6 +223,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
       id: this.#next(),
       device,
       model,
+      held: this.#placement.retain(device, model),
       units,
       startedAt: now,
       endsAt: now + ms,
@@ -245,7 +246,6 @@ export class Dispatcher<Request extends ScheduledRequest> {
     this.#book.started(batch);
     this.#ends.put(batch, 0, batch.endsAt, batch.id);
     device.batches.add(batch);
-    this.#placement.retain(device, model);
     this.#placement.busy(device);
     const requests = entries.map(({ request }) => request);
     this.#emit({ type: "run", batch: batch.id, device: device.id, model: model.spec.key, requests });
@@ -253,13 +253,13 @@ export class Dispatcher<Request extends ScheduledRequest> {
 
   /** Its place is free. */
   end(batch: RunningBatch<Request>, now: number): void {
-    const { device, model } = batch;
+    const { device, held } = batch;
     this.batches.delete(batch.id);
     this.#ends.remove(batch);
     this.#book.ended(batch);
     device.batches.delete(batch);
     this.#placement.busy(device);
-    this.#placement.letGo(device, model, now);
+    this.#placement.letGo(held, now);
   }
 
   /** A device that has the model loaded and room for a batch: the one that served the affinity key, if it can. */

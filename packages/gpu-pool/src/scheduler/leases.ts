@@ -1,11 +1,12 @@
 // Leases on loaded models: whoever holds one finds the model where it was until the lease is released.
 import type { SchedulerCommand, ScheduledRequest } from "./contract.ts";
 import type { Placement } from "./placement.ts";
-import type { DeviceState, ModelState } from "./state.ts";
+import type { DeviceState, Held, ModelState } from "./state.ts";
 
 interface Lease<Request extends ScheduledRequest> {
   readonly model: ModelState<Request>;
   device: DeviceState<Request> | undefined;
+  held: Held | undefined;
 }
 
 export class Leases<Request extends ScheduledRequest> {
@@ -18,7 +19,7 @@ export class Leases<Request extends ScheduledRequest> {
 
   /** Granted at once where the model is loaded, on an idle device if there is one; later otherwise. */
   acquire(id: number, model: ModelState<Request>): void {
-    this.#leases.set(id, { model, device: undefined });
+    this.#leases.set(id, { model, device: undefined, held: undefined });
     model.wantedBy.add(id);
     const idle = model.replicas.firstShared(this.placement.idle);
     const index = idle < 0 ? model.replicas.firstShared(model.replicas) : idle;
@@ -30,7 +31,7 @@ export class Leases<Request extends ScheduledRequest> {
     for (const id of model.wantedBy) {
       const lease = this.#leases.get(id)!;
       lease.device = device;
-      this.placement.retain(device, model);
+      lease.held = this.placement.retain(device, model);
       this.emit({ type: "granted", lease: id, device: device.id });
     }
     model.wantedBy.clear();
@@ -51,7 +52,7 @@ export class Leases<Request extends ScheduledRequest> {
     if (lease === undefined) return;
     this.#leases.delete(id);
     lease.model.wantedBy.delete(id);
-    if (lease.device !== undefined) this.placement.letGo(lease.device, lease.model, now);
+    if (lease.held !== undefined) this.placement.letGo(lease.held, now);
   }
 
   /** A device is gone, and the leases on it. */

@@ -1,7 +1,7 @@
 // The requests that wait for one model: by priority, then deadline, then who came first, and fair between tenants.
 import type { Place } from "./indexed-heap.ts";
 import { IndexedHeap } from "./indexed-heap.ts";
-import { RankHeap } from "./rank-heap.ts";
+import { OrderedQueue } from "./ordered-queue.ts";
 import type { Tenant, TenantLedger } from "./tenants.ts";
 
 /** What waits. */
@@ -20,7 +20,7 @@ export interface Queued {
 /** One tenant's requests for the model. */
 interface Lane<Item extends Queued> {
   readonly tenant: Tenant;
-  readonly entries: RankHeap<Item>;
+  readonly entries: OrderedQueue<Item>;
   /** What the tenant had used when the lane was put behind the others. */
   spentMs: number;
   turnPlace: number;
@@ -80,7 +80,7 @@ export class ModelQueue<Item extends Queued> {
     const lane = this.#laneOf(entry.tenant);
     if (lane.entries.size === 0) this.#lanes.set(lane.tenant, lane);
     const before = lane.entries.first;
-    lane.entries.put(entry, entry.level, entry.request.deadline, entry.order);
+    lane.entries.put(entry);
     if (lane.entries.first !== before && !this.#ahead.has(lane)) this.#inTurn.put(lane);
     this.#count(entry.request.priority, 1);
     this.#size += 1;
@@ -107,7 +107,7 @@ export class ModelQueue<Item extends Queued> {
     if (this.#recent?.tenant === tenant) return this.#recent;
     this.#recent = this.#lanes.get(tenant) ?? {
       tenant,
-      entries: new RankHeap<Item>(IN_LANE),
+      entries: new OrderedQueue<Item>(goesBefore, IN_LANE),
       spentMs: 0,
       turnPlace: -1,
       aheadPlace: -1,

@@ -116,12 +116,13 @@ export class Placement<Request extends ScheduledRequest> {
   }
 
   /** A batch or a lease uses a model on a device. */
-  retain(device: DeviceState<Request>, model: ModelState<Request>): void {
-    device.holds.get(model.index)!.refs += 1;
+  retain(device: DeviceState<Request>, model: ModelState<Request>): Held {
+    const held = device.holds.get(model.index)!;
+    held.refs += 1;
+    return held;
   }
 
-  letGo(device: DeviceState<Request>, model: ModelState<Request>, now: number): void {
-    const held = device.holds.get(model.index)!;
+  letGo(held: Held, now: number): void {
     held.refs -= 1;
     if (held.refs === 0 && this.#unplaced.size > 0) this.#tryUnplaced(now, 1);
   }

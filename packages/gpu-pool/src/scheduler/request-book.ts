@@ -64,7 +64,7 @@ export class RequestBook<Request extends ScheduledRequest> {
 
   #wake(entry: Entry<Request>): void {
     const { model } = entry;
-    model.wakes.put(entry, 0, entry.wakeAt, entry.order);
+    model.wakes.put(entry);
     if (model.wakes.first === entry) this.#hopeless.put(model, 0, entry.wakeAt, entry.order);
   }
 
@@ -97,7 +97,7 @@ export class RequestBook<Request extends ScheduledRequest> {
       if (due > now) {
         // Its model has been faster since this moment was set.
         entry.wakeAt = due;
-        model.wakes.put(entry, 0, due, entry.order);
+        model.wakes.put(entry);
         this.settle(model);
       } else {
         this.drop(entry, "deadline");

@@ -7,7 +7,7 @@ import { DecayedRate } from "./decayed-rate.ts";
 import type { Place } from "./indexed-heap.ts";
 import type { Queued } from "./model-queue.ts";
 import { ModelQueue } from "./model-queue.ts";
-import { RankHeap } from "./rank-heap.ts";
+import { OrderedQueue } from "./ordered-queue.ts";
 import type { TenantLedger } from "./tenants.ts";
 
 /** A request that waits or runs. */
@@ -33,7 +33,7 @@ export interface ModelState<Request extends ScheduledRequest> {
   readonly memoryBytes: number;
   readonly queue: ModelQueue<Entry<Request>>;
   /** Of these, those with a deadline, by when they become hopeless. */
-  readonly wakes: RankHeap<Entry<Request>>;
+  readonly wakes: OrderedQueue<Entry<Request>>;
   /** By kind of device. */
   readonly profiles: Map<string, BatchProfile>;
   /** The one of these that was last asked for. */
@@ -113,6 +113,8 @@ export interface RunningBatch<Request extends ScheduledRequest> {
   readonly id: number;
   readonly device: DeviceState<Request>;
   readonly model: ModelState<Request>;
+  /** The model's place on the device. */
+  readonly held: Held;
   readonly units: number;
   readonly startedAt: number;
   readonly endsAt: number;
@@ -144,7 +146,7 @@ export function newModel<Request extends ScheduledRequest>(
     maxBatch: spec.maxBatch ?? 1,
     memoryBytes: spec.memoryBytes ?? 0,
     queue: new ModelQueue(ledger),
-    wakes: new RankHeap<Entry<Request>>(WAKES),
+    wakes: new OrderedQueue<Entry<Request>>(wakesBefore, WAKES),
     profiles: new Map(),
     lastType: "",
     lastProfile: undefined,
@@ -192,4 +194,9 @@ export function newDevice<Request extends ScheduledRequest>(
     cooling: new Map(),
     emptyPlace: -1,
   };
+}
+
+/** Which request becomes hopeless first. */
+function wakesBefore<R extends ScheduledRequest>(a: Entry<R>, b: Entry<R>): boolean {
+  return a.wakeAt === b.wakeAt ? a.order < b.order : a.wakeAt < b.wakeAt;
 }

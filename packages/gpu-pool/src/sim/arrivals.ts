@@ -1,7 +1,7 @@
 // When requests come, and for which model: drawn from a seed, or replayed from a file.
 import { optionsOf, seededRandom } from "@holdfast/core";
 import type { OptionReader, Random } from "@holdfast/core";
-import { IndexedHeap } from "../scheduler/indexed-heap.ts";
+import { RankHeap } from "../scheduler/rank-heap.ts";
 
 /** Requests in the order they come. */
 export interface Trace {
@@ -57,26 +57,23 @@ export function drawTrace(options: TraceOptions): Trace {
   const times = new Float64Array(count);
   const models = new Uint16Array(count);
   // Each model's requests come by themselves: what is bursty is each, not all at once.
-  const next = new IndexedHeap<{
-    at: number;
-    readonly model: number;
-    readonly gap: number;
-    place: number;
-  }>((a, b) => (a.at === b.at ? a.model < b.model : a.at < b.at), {
+  const next = new RankHeap<{ at: number; readonly model: number; readonly gap: number; place: number }>({
     of: ({ place }) => place,
     set: (one, at) => void (one.place = at),
   });
   for (const [model, share] of shares.entries()) {
     check.number(`shares: of model ${model}`, share, { min: 0 });
     const gap = 1 / share;
-    if (share > 0) next.put({ at: gap * draw(random), model, gap, place: -1 });
+    if (share === 0) continue;
+    const at = gap * draw(random);
+    next.put({ at, model, gap, place: -1 }, 0, at, model);
   }
   for (let index = 0; index < count; index += 1) {
     const first = next.first!;
     times[index] = first.at;
     models[index] = first.model;
     first.at += first.gap * draw(random);
-    next.put(first);
+    next.put(first, 0, first.at, first.model);
   }
   const spanMs = (count / rate) * 1_000;
   const stretch = spanMs / times[count - 1]!;

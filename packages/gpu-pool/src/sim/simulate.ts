@@ -3,7 +3,7 @@ import type { Random } from "@holdfast/core";
 import { seededRandom } from "@holdfast/core";
 import type { Device } from "../device.ts";
 import type { ScheduledRequest, SchedulerCommand, SchedulerEvent } from "../scheduler/contract.ts";
-import { IndexedHeap } from "../scheduler/indexed-heap.ts";
+import { RankHeap } from "../scheduler/rank-heap.ts";
 import type { Trace } from "./arrivals.ts";
 import type { SimulatedModel } from "./model.ts";
 import type { Policy, PolicyCommand } from "./policies/baseline.ts";
@@ -76,8 +76,6 @@ interface Request extends ScheduledRequest {
 
 /** Something that will happen. */
 interface Coming {
-  readonly at: number;
-  readonly order: number;
   readonly happen: () => void;
   /** Not any more. */
   cancelled: boolean;
@@ -109,14 +107,14 @@ export function simulate(options: SimulationOptions): SimulationResult {
 
 class Simulation {
   readonly #models: ReadonlyMap<string, SimulatedModel>;
-  readonly #coming = new IndexedHeap<Coming>(comesBefore, {
+  readonly #coming = new RankHeap<Coming>({
     of: ({ place }) => place,
     set: (coming, at) => void (coming.place = at),
   });
   readonly #running = new Map<number, { readonly batch: TimelineBatch; readonly end: Coming }>();
   readonly #loading = new Map<string, Coming>();
   readonly #random: Random;
-  readonly #latencies: number[] = [];
+  readonly #latencies: Float64Array;
   readonly #timeline: TimelineBatch[] = [];
   #now = 0;
   #order = 0;
@@ -133,6 +131,7 @@ class Simulation {
 
   constructor(private readonly options: SimulationOptions) {
     this.#models = new Map(options.models.map((model) => [model.key, model]));
+    this.#latencies = new Float64Array(options.trace.times.length);
     this.#random = seededRandom(options.seed ?? 1);
     const { autoscale } = options;
     if (autoscale !== undefined)
@@ -154,13 +153,13 @@ class Simulation {
       const arrival = times[this.#nextArrival] ?? Infinity;
       const isOver = arrival === Infinity && this.#open === 0;
       if (isOver) break;
-      const coming = this.#coming.first;
       const wake = Math.min(scheduler.nextWake, this.#rented?.nextWake ?? Infinity);
-      const next = Math.min(arrival, coming?.at ?? Infinity, wake);
+      const next = Math.min(arrival, this.#coming.firstAt, wake);
       if (next === Infinity) break;
       this.#now = Math.max(this.#now, next);
       // What has ended makes room for what comes; a timer is the last word.
-      if (coming !== undefined && coming.at <= next) {
+      if (this.#coming.firstAt <= next) {
+        const coming = this.#coming.first!;
         this.#coming.remove(coming);
         if (!coming.cancelled) coming.happen();
       } else if (arrival <= next) this.#arrive();
@@ -255,8 +254,8 @@ class Simulation {
     this.#batches += 1;
     for (const { deadline, arrivedAt } of requests) {
       this.#open -= 1;
+      this.#latencies[this.#inBatches] = this.#now - arrivedAt;
       this.#inBatches += 1;
-      this.#latencies.push(this.#now - arrivedAt);
       // The last digit of a sum of times is no reason to call it late.
       if (this.#now <= deadline + 1e-6) this.#good += 1;
       else this.#late += 1;
@@ -303,8 +302,8 @@ class Simulation {
 
   #later(ms: number, happen: () => void): Coming {
     this.#order += 1;
-    const coming = { at: this.#now + ms, order: this.#order, happen, cancelled: false, place: -1 };
-    this.#coming.put(coming);
+    const coming = { happen, cancelled: false, place: -1 };
+    this.#coming.put(coming, 0, this.#now + ms, this.#order);
     return coming;
   }
 
@@ -321,14 +320,10 @@ class Simulation {
       busyDevices: this.#busyMs / spanMs,
       batches: this.#batches,
       meanBatch: this.#inBatches / Math.max(1, this.#batches),
-      latencies: Float64Array.from(this.#latencies).sort(),
+      latencies: this.#latencies.slice(0, this.#inBatches).sort(),
       timeline: this.#timeline,
       scaling: this.#rented?.points ?? [],
       paidMs: this.options.devices.length * spanMs + (this.#rented?.paidMs(this.#now) ?? 0),
     };
   }
-}
-
-function comesBefore(a: Coming, b: Coming): boolean {
-  return a.at === b.at ? a.order < b.order : a.at < b.at;
 }

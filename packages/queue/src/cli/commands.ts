@@ -2,7 +2,7 @@
 import { hasCode } from "@holdfast/core";
 import { TaskNotFoundError } from "../errors.ts";
 import { discardAll, redriveAll } from "../operate/every-dead-letter.ts";
-import { duration, fromNow } from "../operate/format.ts";
+import { duration, fromNow, waitingFor } from "../operate/format.ts";
 import type { Queue } from "../queue/queue-contract.ts";
 import type { TaskEvent, TaskStatus } from "../task/task-status.ts";
 import type { ExitCode } from "./cli-errors.ts";
@@ -187,7 +187,7 @@ function remarkOf(task: TaskStatus, now: number): string {
     case "scheduled":
       return `due ${fromNow(task.dueAt, now)}`;
     case "waiting":
-      return task.event === undefined ? "waits" : `waits for "${task.event}"`;
+      return waitingFor(task);
     case "ready":
       return `added ${fromNow(task.enqueuedAt, now)}`;
     case "running":

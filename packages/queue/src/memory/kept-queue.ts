@@ -35,7 +35,7 @@ const PLAIN = [
   "progress",
   "error",
   "cancelReason",
-  "waitsForEvent",
+  "waitsForEvents",
   "waitsForChildren",
   "endedAs",
   "isAwaited",

@@ -275,14 +275,14 @@ export class QueueState {
 
   #suspend(entry: TaskEntry, settlement: Settlement & { readonly kind: "suspend" }, now: number): void {
     const { board } = this;
-    const { event, children, delayMs } = settlement;
+    const { events, children, delayMs } = settlement;
     const waitsFor = {
-      ...(event === undefined ? {} : { event }),
+      ...(events === undefined ? {} : { events }),
       ...(children === true ? { children } : {}),
     };
     const delay = delayMs === undefined ? {} : { delayMs };
     board.happened(entry, now, { type: "suspended", ...waitsFor, ...delay });
-    if ((event === undefined && children !== true) || delayMs === 0)
+    if ((events === undefined && children !== true) || delayMs === 0)
       return board.makeReadyIn(delayMs ?? 0, entry, now);
     board.wait(entry, waitsFor, delayMs === undefined ? Infinity : now + delayMs);
     board.unlessItWaits(entry, now);

@@ -170,10 +170,10 @@ export class TaskBoard {
 
   wait(
     entry: TaskEntry,
-    { event, children = false }: { readonly event?: string; readonly children?: boolean },
+    { events, children = false }: { readonly events?: readonly string[]; readonly children?: boolean },
     until: number = Infinity,
   ): void {
-    entry.waitsForEvent = event;
+    entry.waitsForEvents = events;
     entry.waitsForChildren = children;
     this.#move(entry, "waiting", until);
   }
@@ -181,8 +181,8 @@ export class TaskBoard {
   /** Makes a task ready if it waits, and what it waits for has happened. */
   unlessItWaits(entry: TaskEntry, now: number): void {
     if (entry.state !== "waiting") return;
-    const { waitsForEvent: event, waitsForChildren, openChildren } = entry;
-    const isTold = event !== undefined && entry.checkpoints?.has(event) === true;
+    const { waitsForEvents, waitsForChildren, openChildren, checkpoints } = entry;
+    const isTold = waitsForEvents?.some((event) => checkpoints?.has(event) === true) === true;
     if (isTold || (waitsForChildren && openChildren === 0)) this.makeReady(entry, now);
   }
 

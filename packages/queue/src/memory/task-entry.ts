@@ -32,7 +32,7 @@ export class TaskEntry {
   result: Payload | undefined = undefined;
   checkpoints: Map<string, Payload> | undefined = undefined;
   /** While it is `waiting`. */
-  waitsForEvent: string | undefined = undefined;
+  waitsForEvents: readonly string[] | undefined = undefined;
   waitsForChildren = false;
   readonly events: EventLog = new EventLog();
   readyPlace = -1;
@@ -93,7 +93,7 @@ export class TaskEntry {
       case "waiting":
         return {
           state,
-          ...(this.waitsForEvent === undefined ? {} : { event: this.waitsForEvent }),
+          ...(this.waitsForEvents === undefined ? {} : { events: this.waitsForEvents }),
           ...(this.waitsForChildren ? { children: true } : {}),
           ...(stateEndsAt === Infinity ? {} : { dueAt: stateEndsAt }),
         };

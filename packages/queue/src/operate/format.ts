@@ -37,6 +37,16 @@ export function count(value: number, what: string): string {
   return `${value.toLocaleString("en")} ${what}${value === 1 ? "" : "s"}`;
 }
 
+/** What a task waits for: `for “paid” or “cancelled”`. */
+export function waitingFor(wait: {
+  readonly events?: readonly string[];
+  readonly children?: boolean;
+}): string {
+  const names = (wait.events ?? []).map((event) => `“${event}”`);
+  const all = wait.children === true ? [...names, "its children"] : names;
+  return all.length === 0 ? "asleep" : `for ${all.join(" or ")}`;
+}
+
 function two(large: number, unit: string, small: number, smallUnit: string): string {
   return small === 0 ? `${large} ${unit}` : `${large} ${unit} ${small} ${smallUnit}`;
 }

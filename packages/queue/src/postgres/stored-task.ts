@@ -88,7 +88,7 @@ export type StatusRow = readonly [
   reason: string | null,
   tenant: string | null,
   parent: string | null,
-  waitEvent: string | null,
+  waitEvents: readonly string[] | null,
   waitChildren: boolean | null,
   wakeAt: number | null,
 ];
@@ -134,7 +134,7 @@ function phaseOf(row: StatusRow, error: TaskFailure | undefined): TaskPhase {
     case "WAITING":
       return {
         state: "waiting",
-        ...(row[19] === null ? {} : { event: fromStoredText(row[19]) }),
+        ...(row[19] === null ? {} : { events: row[19].map(fromStoredText) }),
         ...(row[20] === true ? { children: true } : {}),
         ...(wakeAt === null ? {} : { dueAt: wakeAt }),
       };

@@ -153,17 +153,17 @@ function settlementWords(settlement: Settlement): Words {
       return [...lease, JSON.stringify(error), event, whole(delayMs), backoffState];
     }
     case "suspend": {
-      const { event, children, delayMs } = settlement;
+      const { events, children, delayMs } = settlement;
       const body = {
         type: "suspended",
-        ...(event === undefined ? {} : { event }),
+        ...(events === undefined ? {} : { events }),
         ...(children === true ? { children } : {}),
         ...(delayMs === undefined ? {} : { delayMs }),
       } as const;
       return [
         ...lease,
         eventText(body),
-        stored(event),
+        events?.map(toStoredText) ?? null,
         children === true,
         delayMs === undefined ? null : whole(delayMs),
       ];

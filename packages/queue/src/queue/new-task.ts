@@ -6,7 +6,10 @@ import { MAX_WEIGHT } from "../store/store.ts";
 import type { PayloadFormat } from "../task/payload-format.ts";
 import { decodePayload } from "../task/payload.ts";
 import type { TaskIdMaker } from "../task/task-id.ts";
+import { writeMeta } from "../task/task-meta.ts";
 import type { Enqueued, EnqueuedTask, EnqueueItem, GroupOptions } from "./enqueue-options.ts";
+
+const check: ReturnType<typeof optionsOf> = /* @__PURE__ */ optionsOf("enqueue");
 
 /** What all tasks of a queue share. */
 export interface NewTaskSettings {
@@ -25,21 +28,36 @@ export function newTask<Input>(
   item: EnqueueItem<Input>,
   settings: NewTaskSettings,
 ): NewTask {
-  const check = optionsOf("enqueue");
-  const { id, dedupKey, group, parent, tenant } = item;
-  const expiresIn = item.expiresIn ?? settings.defaults.expiresIn;
-  return {
+  const { id, delay, priority } = item;
+  const made: NewTask = {
     id: id === undefined ? settings.taskId(settings.now()) : checkId(id),
     name: task.name,
     input: settings.payloads.encode(item.input),
-    delayMs: item.delay === undefined ? 0 : check.duration("delay", item.delay),
-    priority:
-      item.priority === undefined ? 0 : check.integer("priority", item.priority, { min: -1_000, max: 1_000 }),
+    delayMs: delay === undefined ? 0 : check.duration("delay", delay),
+    priority: priority === undefined ? 0 : check.integer("priority", priority, { min: -1_000, max: 1_000 }),
     maxAttempts: task.attempts,
     maxLeaseLosses: task.leaseLosses,
     keepMs: task.keepMs,
     keepFailedMs: task.keepFailedMs,
+  };
+  const more = moreOf(task, item, settings);
+  return more === undefined ? made : { ...made, ...more };
+}
+
+/** What most tasks do not say. */
+function moreOf(
+  { version }: EnqueuedTask<never>,
+  item: EnqueueItem<unknown>,
+  settings: NewTaskSettings,
+): Partial<NewTask> | undefined {
+  const { dedupKey, group, parent, tenant, weight } = item;
+  const expiresIn = item.expiresIn ?? settings.defaults.expiresIn;
+  const said = [expiresIn, dedupKey, group, parent, tenant, weight];
+  if (version === 1 && said.every((one) => one === undefined)) return undefined;
+  const meta = writeMeta(version, undefined);
+  return {
     ...(expiresIn === undefined ? {} : { expireMs: check.duration("expiresIn", expiresIn) }),
+    ...(meta === undefined ? {} : { meta }),
     ...(dedupKey === undefined ? {} : { dedupKey: check.string("dedupKey", dedupKey) }),
     ...(group === undefined ? {} : groupOf(group, settings)),
     ...(parent === undefined ? {} : { parent: checkId(parent) }),
@@ -68,7 +86,6 @@ export function enqueuedOf({ outcome, id }: EnqueueOutcome): Enqueued {
 }
 
 function checkId(id: string): string {
-  const check = optionsOf("enqueue");
   const text = check.string("id", id, 100);
   if (/^[\w.:-]+$/.test(text)) return text;
   return check.refuse("id", id, "letters, digits, dots, colons, hyphens and underscores");
@@ -78,7 +95,6 @@ function groupOf(
   given: string | GroupOptions,
   settings: NewTaskSettings,
 ): { readonly group: string; readonly groupLimit?: GroupLimit } {
-  const check = optionsOf("enqueue");
   const group = check.string("group", typeof given === "object" ? given?.key : given);
   const limit = typeof given === "object" ? given : settings.groupLimit?.(group);
   if (limit === undefined || (limit.concurrency === undefined && limit.rate === undefined)) return { group };
@@ -94,7 +110,6 @@ function tenantOf(
   item: EnqueueItem<unknown>,
   settings: NewTaskSettings,
 ): { readonly tenant: string; readonly weight?: number } {
-  const check = optionsOf("enqueue");
   const tenant = check.string("tenant", given);
   const weight = item.weight ?? settings.weightOf?.(tenant);
   if (weight === undefined) return { tenant };
@@ -102,6 +117,6 @@ function tenantOf(
 }
 
 function noTenant({ weight }: EnqueueItem<unknown>): object {
-  if (weight !== undefined) optionsOf("enqueue").refuse("weight", weight, "given with a tenant");
+  if (weight !== undefined) check.refuse("weight", weight, "given with a tenant");
   return {};
 }

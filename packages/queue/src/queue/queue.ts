@@ -4,6 +4,7 @@ import { ClosedError, optionsOf, systemClock, systemRandom, toMs } from "@holdfa
 import { QueueFullError, TaskCancelledError, TaskFailedError, TaskNotFoundError } from "../errors.ts";
 import { eventCheckpoint } from "../steps/step-names.ts";
 import type {
+  EnqueueOutcome,
   EnqueueResult,
   FireOutcome,
   NewTask,
@@ -153,9 +154,8 @@ class StoredQueue implements Queue {
       made.push(node.children.length > 0 ? { ...one!, waitsForChildren: true } : one!);
     }
     const versionOf = (at: number): number => flat[at]!.node.task.version;
-    const result = await this.#send(root.task.name, made, versionOf, (tasks) => this.#add(tasks, options));
-    if (result.full) throw new QueueFullError(this.name, result.live, this.#retryAfterMs);
-    result.outcomes.forEach(enqueuedOf);
+    const place = (tasks: readonly NewTask[]): Promise<EnqueueResult> => this.#place(tasks, options);
+    this.#added(made, await this.#send(root.task.name, made, versionOf, place)).forEach(enqueuedOf);
     return treeOf(flat);
   }
 
@@ -295,54 +295,56 @@ class StoredQueue implements Queue {
     options: EnqueueCallOptions,
   ): Promise<readonly Enqueued[]> {
     const made = await this.#ready(task, items, options.signal);
-    const result = await this.#send(
-      task.name,
-      made,
-      () => task.version,
-      (tasks) => this.#add(tasks, options),
-    );
-    if (result.full) throw new QueueFullError(this.name, result.live, this.#retryAfterMs);
-    return result.outcomes.map(enqueuedOf);
+    const place = (tasks: readonly NewTask[]): Promise<EnqueueResult> => this.#place(tasks, options);
+    return this.#added(made, await this.#send(task.name, made, () => task.version, place)).map(enqueuedOf);
   }
 
-  /** Tasks as they are stored; nothing has been sent. */
-  async #ready<Input>(
+  /** @throws QueueFullError */
+  #added(tasks: readonly NewTask[], result: EnqueueResult): readonly EnqueueOutcome[] {
+    if (result.full) throw new QueueFullError(this.name, result.live, this.#retryAfterMs);
+    publishAdded(this.name, tasks, result.outcomes);
+    return result.outcomes;
+  }
+
+  /** Tasks as they are stored; nothing has been sent. A promise of them only where something has to be waited for. */
+  #ready<Input>(
     task: EnqueuedTask<Input>,
     items: readonly EnqueueItem<Input>[],
     signal: AbortSignal | undefined,
-  ): Promise<readonly NewTask[]> {
+  ): readonly NewTask[] | Promise<readonly NewTask[]> {
     signal?.throwIfAborted();
     if (this.#closed) throw new ClosedError(`queue "${this.name}"`);
     const made = items.map((item) => newTask(task, item, this.#settings));
-    if (!task.checksInput && this.payloads.plain) return made;
+    return !task.checksInput && this.payloads.plain ? made : this.#prepared(task, made, signal);
+  }
+
+  async #prepared<Input>(
+    task: EnqueuedTask<Input>,
+    made: readonly NewTask[],
+    signal: AbortSignal | undefined,
+  ): Promise<readonly NewTask[]> {
     const ready = [];
     for (const one of made) ready.push(await readyTask(task, one, this.#settings, signal));
     signal?.throwIfAborted();
     return ready;
   }
 
-  /** Sends tasks with what travels beside their inputs. */
+  /** Sends tasks with the trace of whoever adds them. */
   #send<T>(
     task: string,
     made: readonly NewTask[],
     versionOf: (at: number) => number,
     send: (tasks: readonly NewTask[]) => Promise<T>,
   ): Promise<T> {
-    const withMeta = (trace: TraceCarrier | undefined): readonly NewTask[] =>
+    if (this.tracing === undefined) return send(made);
+    const withTrace = (trace: TraceCarrier | undefined): readonly NewTask[] =>
       made.map((one, at) => {
         const meta = writeMeta(versionOf(at), trace);
         return meta === undefined ? one : { ...one, meta };
       });
-    if (this.tracing === undefined) return send(withMeta(undefined));
     const only = made.length === 1 ? { id: made[0]!.id } : {};
     const about = { queue: this.name, task, count: made.length, ...only };
-    return this.tracing.sending(about, (trace) => send(withMeta(trace)));
-  }
-
-  async #add(tasks: readonly NewTask[], options: EnqueueCallOptions): Promise<EnqueueResult> {
-    const result = await this.#place(tasks, options);
-    if (!result.full) publishAdded(this.name, tasks, result.outcomes);
-    return result;
+    return this.tracing.sending(about, (trace) => send(withTrace(trace)));
   }
 
   #place(tasks: readonly NewTask[], options: EnqueueCallOptions): Promise<EnqueueResult> {

@@ -5,6 +5,7 @@ import { redisScript, tickBatch } from "@holdfast/core/redis";
 import type { NewTask } from "../store/store.ts";
 import { Wakeups } from "../store/wakeups.ts";
 import { enqueueWords } from "./enqueue-words.ts";
+import { Happened } from "./lost-writes.ts";
 import { scriptText } from "./script-text.ts";
 import type { Subscription } from "./subscription.ts";
 import type { Word } from "./word.ts";
@@ -80,12 +81,15 @@ export class QueueLine {
   /** When all who wait have looked for themselves last. */
   #lookedAt = -Infinity;
   #isClosed = false;
+  readonly #happened: Happened;
 
   /** @param place - What the names of its keys begin with, hash tag and all. */
   constructor(
+    queue: string,
     place: string,
     private readonly settings: LineSettings,
   ) {
+    this.#happened = new Happened(queue);
     const { maxEnded, maxDeadLetters, maxEvents } = settings.bounds;
     this.#keys = KEYS.map((name) => `${place}:${name}`);
     this.#head = [`${place}:wake`, maxEnded, maxDeadLetters, maxEvents];
@@ -223,7 +227,10 @@ export class QueueLine {
     try {
       const { fit, runner } = this.settings;
       await fit();
+      const { known } = this.#happened;
       const answers = (await runner.run(SCRIPT, this.#keys, words)) as readonly unknown[];
+      // Those who wait may wait for what is no more.
+      if (this.#happened.isLess(answers[calls.length] as number, known)) this.#wakeAll();
       for (const [index, call] of calls.entries()) call.resolve(answers[index]);
     } catch (error) {
       for (const call of calls) call.reject(error);

@@ -261,7 +261,7 @@ export class RedisQueues implements QueueStore {
     let line = this.#lines.get(queue);
     if (line === undefined) {
       const name = `${this.prefix}${queue}`;
-      line = new QueueLine(this.prefix + hashTagOf(name, TAGS) + queue, this.settings);
+      line = new QueueLine(queue, this.prefix + hashTagOf(name, TAGS) + queue, this.settings);
       this.#lines.set(queue, line);
     }
     return line;

@@ -51,14 +51,14 @@ function pushOther(words: Word[], settlement: Exclude<Settlement, { readonly kin
   const { fence, kind } = settlement;
   if (kind === "release") words.push("r", id, fence);
   else if (kind === "suspend") {
-    const { event, children, delayMs } = settlement;
+    const { events, children, delayMs } = settlement;
     const until = {
-      ...(event === undefined ? {} : { e: toName(event) }),
+      ...(events === undefined ? {} : { e: events.map(toName) }),
       ...(children === true ? { c: 1 } : {}),
       ...(delayMs === undefined ? {} : { d: whole(delayMs) }),
     };
     const happened = {
-      ...(event === undefined ? {} : { event }),
+      ...(events === undefined ? {} : { events }),
       ...(children === true ? { children } : {}),
       ...(delayMs === undefined ? {} : { delayMs }),
     };

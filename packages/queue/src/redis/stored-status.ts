@@ -69,7 +69,7 @@ interface PhaseParts {
 function phaseOf(
   state: (typeof STATES)[number],
   { due, startedAt, finishedAt, worker, error }: PhaseParts,
-  [reason, event, children]: PhaseTexts,
+  [reason, events, children]: PhaseTexts,
 ): TaskPhase {
   switch (state) {
     case "scheduled":
@@ -77,7 +77,7 @@ function phaseOf(
     case "waiting":
       return {
         state,
-        ...(event === null ? {} : { event: fromName(event) }),
+        ...(events === null ? {} : { events: events.map(fromName) }),
         ...(children === null ? {} : { children: true }),
         ...(due === NEVER ? {} : { dueAt: due }),
       };
@@ -94,7 +94,7 @@ function phaseOf(
   }
 }
 
-type PhaseTexts = readonly [reason: string | null, event: string | null, children: number | null];
+type PhaseTexts = readonly [reason: string | null, events: readonly string[] | null, children: number | null];
 
 /** As the script's `status_of` answers. */
 type StatusWords = readonly [

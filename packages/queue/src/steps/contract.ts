@@ -73,7 +73,7 @@ export interface Steps {
    * came before the wait counts. An event happens once for a task: whoever waits again gets the same. With a `timeout`,
    * answers `undefined` when that is over first, and does so for ever.
    *
-   * Of several events that are waited for at a time, the first is heard of at once and the others within 15 seconds.
+   * Of several events that are waited for at a time, in a `Promise.race`, whichever comes first is heard of at once.
    *
    * @param event - 1 to 100 letters, digits, dots, hyphens and underscores.
    * @throws InvalidPayloadError when the value does not fit the schema, EventTimeoutError if that was asked for.

@@ -9,8 +9,8 @@ export interface SagaOptions {
    */
   readonly deadline?: Duration;
   /**
-   * An event that asks for compensation: heard before each step of the saga, in its waits (at once, or within 15 seconds
-   * where another event is waited for), and not after the pivot. @defaultValue none
+   * An event that asks for compensation: heard before each step of the saga and at once in its waits, and not after
+   * the pivot. @defaultValue none
    */
   readonly cancelOn?: string;
   /** How often each compensation may begin before the task is parked. From 1 to 1,000. @defaultValue 10 */

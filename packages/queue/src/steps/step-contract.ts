@@ -49,6 +49,4 @@ export const STEP_LIMITS: {
   readonly maxSteps: number;
   /** Waits up to this long keep their slot, in milliseconds. */
   readonly stayMs: number;
-  /** How late an event may be heard of that is not the first waited for, in milliseconds. */
-  readonly lookMs: number;
-} = { maxSteps: 10_000, stayMs: 1_000, lookMs: 15_000 };
+} = { maxSteps: 10_000, stayMs: 1_000 };

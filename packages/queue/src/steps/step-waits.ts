@@ -129,13 +129,10 @@ export class StepWaits {
   }
 }
 
-function suspensionOf(waits: readonly Wait[], dueMs: number): Suspension {
+function suspensionOf(waits: readonly Wait[], delayMs: number): Suspension {
   const events = new Set(waits.map(({ event }) => event).filter((event) => event !== undefined));
-  const [event] = events;
-  // A store listens for one event: for the others we look now and then.
-  const delayMs = events.size > 1 ? Math.min(dueMs, STEP_LIMITS.lookMs) : dueMs;
   return {
-    ...(event === undefined ? {} : { event }),
+    ...(events.size === 0 ? {} : { events: [...events] }),
     ...(waits.some(({ children }) => children === true) ? { children: true } : {}),
     ...(delayMs === Infinity ? {} : { delayMs }),
   };

@@ -160,14 +160,14 @@ export type Settlement = LeaseRef &
     /** Given back unfinished: ready again at once in its old place, and no try is used up. */
     | { readonly kind: "release" }
     /**
-     * Given back until something happens; no try is used up and its place is kept. With an `event`: until a checkpoint
-     * of that name is there. With `children`: until no child is live, but for redriven ones. Until either, with both.
+     * Given back until something happens; no try is used up and its place is kept. With `events`: until a checkpoint of
+     * one of these names is there. With `children`: until no child is live, but for redriven ones. Until either, with both.
      * With `delayMs`: no longer than that; alone, it is `scheduled`. What has happened already makes it ready at once,
      * and so does a wait for nothing.
      */
     | {
         readonly kind: "suspend";
-        readonly event?: string;
+        readonly events?: readonly string[];
         readonly children?: boolean;
         readonly delayMs?: number;
       }

@@ -4,10 +4,10 @@
 export type TaskPhase =
   /** Waits for its time: a delay, or the wait before another try. */
   | { readonly state: "scheduled"; readonly dueAt: number }
-  /** For an event (a checkpoint of that name), its children, or whichever is first; not for longer than `dueAt`. */
+  /** For one of some events (checkpoints of these names), its children, or whichever is first; no longer than `dueAt`. */
   | {
       readonly state: "waiting";
-      readonly event?: string;
+      readonly events?: readonly string[];
       readonly children?: boolean;
       readonly dueAt?: number;
     }
@@ -68,7 +68,7 @@ export type TaskEventBody =
   /** Given back until something happens. */
   | {
       readonly type: "suspended";
-      readonly event?: string;
+      readonly events?: readonly string[];
       readonly children?: boolean;
       readonly delayMs?: number;
     }

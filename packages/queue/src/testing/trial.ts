@@ -35,7 +35,7 @@ export interface Clause {
 
 /** What a suspended task waits for. */
 export interface Suspension {
-  readonly event?: string;
+  readonly events?: readonly string[];
   readonly children?: boolean;
   readonly delayMs?: number;
 }

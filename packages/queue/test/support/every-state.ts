@@ -66,7 +66,9 @@ export async function fill(queue: Queue): Promise<Filled> {
   await store.enqueue(name, [child], { limit: 1_000 });
   await store.settle(name, [{ kind: "suspend", ...ref(parent), children: true }]);
   const listening = await take(thumbnail, "worker-3");
-  await store.settle(name, [{ kind: "suspend", ...ref(listening), event: "approved", delayMs: 86_400_000 }]);
+  await store.settle(name, [
+    { kind: "suspend", ...ref(listening), events: ["approved"], delayMs: 86_400_000 },
+  ]);
   const retried = await take(thumbnail, "worker-3");
   const error = { code: "RATE_LIMITED", message: "come back later" };
   const retry = { delayMs: 90_000, backoffState: 1 };

@@ -1,5 +1,5 @@
 // One queue: its state, its charts, its tasks by state, its schedules.
-import { clockTime, count, duration, fromNow } from "../../operate/format.ts";
+import { clockTime, count, duration, fromNow, waitingFor } from "../../operate/format.ts";
 import type { TaskStatus } from "../../task/task-status.ts";
 import type { Point, QueueView, TaskList } from "../views.ts";
 import { chart } from "./chart.ts";
@@ -248,12 +248,6 @@ function remarkOf(task: TaskStatus, now: number): string {
     case "completed":
       return `${fromNow(task.finishedAt, now)}, ${duration(Math.max(0, task.finishedAt - task.enqueuedAt))} after it was added`;
   }
-}
-
-/** What a waiting task waits for. */
-export function waitingFor(task: { readonly event?: string; readonly children?: boolean }): string {
-  if (task.event !== undefined) return `for “${task.event}”`;
-  return task.children === true ? "for its children" : "asleep";
 }
 
 function triesOf({ attempt, maxAttempts, leaseLosses }: TaskStatus): string {

@@ -1,4 +1,5 @@
 // A task's life as stretches of waiting and running, made from its events.
+import { waitingFor } from "../../operate/format.ts";
 import type { TaskEvent } from "../../task/task-status.ts";
 
 /** Something a task did for a while. */
@@ -77,7 +78,7 @@ function nextOf(event: TaskEvent): Pick<Stretch, "kind" | "what"> | undefined {
     case "lease_lost":
       return { kind: "wait", what: "for another worker" };
     case "suspended":
-      return { kind: "wait", what: waitOf(event) };
+      return { kind: "wait", what: waitingFor(event) };
     case "completed":
     case "failed":
     case "cancelled":
@@ -87,9 +88,4 @@ function nextOf(event: TaskEvent): Pick<Stretch, "kind" | "what"> | undefined {
     case "log":
       return undefined;
   }
-}
-
-function waitOf({ event, children }: { readonly event?: string; readonly children?: boolean }): string {
-  if (event !== undefined) return `for “${event}”`;
-  return children === true ? "for its children" : "asleep";
 }

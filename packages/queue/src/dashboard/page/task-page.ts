@@ -1,12 +1,11 @@
 // One task: what it is, its life as a timeline, its steps, its children, and all that has happened to it.
-import { clockTime, count, duration, fromNow } from "../../operate/format.ts";
+import { clockTime, count, duration, fromNow, waitingFor } from "../../operate/format.ts";
 import type { TaskEvent, TaskStatus } from "../../task/task-status.ts";
 import { hasEnded } from "../../task/task-status.ts";
 import type { TaskView } from "../views.ts";
 import type { Child, Shape } from "./dom.ts";
 import { h } from "./dom.ts";
 import { button, progressOf, stateBadge } from "./parts.ts";
-import { waitingFor } from "./queue-page.ts";
 import type { PageState } from "./state.ts";
 import { linkTo } from "./state.ts";
 import type { Stretch } from "./stretches.ts";

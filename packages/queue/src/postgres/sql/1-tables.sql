@@ -81,7 +81,7 @@ create table holdfast_queue.tasks (
   grp text collate "C",
   tenant text collate "C",
   parent text collate "C",
-  wait_event text collate "C",
+  wait_events text[],
   meta text,
   reason text,
   error text,

@@ -7,7 +7,7 @@ begin
     fence = t.fence, attempt = t.attempt, failures = t.failures, losses = t.losses, started_at = t.started_at,
     finished_at = t.finished_at, ended = t.ended, seq = t.seq, flat = t.flat, checkpoints = t.checkpoints,
     open_children = t.open_children, parent_born = t.parent_born, awaited = t.awaited, since = t.since, wait_children = t.wait_children, by_tx = t.by_tx,
-    backoff = t.backoff, worker = t.worker, wait_event = t.wait_event, reason = t.reason, error = t.error,
+    backoff = t.backoff, worker = t.worker, wait_events = t.wait_events, reason = t.reason, error = t.error,
     progress = t.progress, input = t.input, input_bytes = t.input_bytes, result = t.result, result_bytes = t.result_bytes
   where queue = t.queue and id = t.id;
 end
@@ -48,7 +48,7 @@ begin
   end if;
   t := holdfast_queue.move(t, case when t.grp is null then READY else HELD_BACK end, t.expires_at);
   t.wake_at := null;
-  t.wait_event := null;
+  t.wait_events := null;
   t.wait_children := null;
   perform holdfast_queue.save(t);
   if t.grp is not null then
@@ -86,7 +86,7 @@ begin
   t := holdfast_queue.move(t, after, the_at + case after when FAILED then t.keep_failed_ms else t.keep_ms end);
   t.wake_at := null;
   t.expires_at := null;
-  t.wait_event := null;
+  t.wait_events := null;
   t.wait_children := null;
   t.awaited := false;
   if after = FAILED then
@@ -174,7 +174,7 @@ begin
   ) m;
   with ended as (
     update holdfast_queue.tasks set state = CANCELLED, seq = seq + 1, flat = false, finished_at = the_at, due = the_at + keep_ms,
-      reason = the_reason, wake_at = null, expires_at = null, wait_event = null, wait_children = null, awaited = false,
+      reason = the_reason, wake_at = null, expires_at = null, wait_events = null, wait_children = null, awaited = false,
       worker = null, input = null, input_bytes = null
       where queue = root.queue and id = any(doomed)
       returning id, seq, grp

@@ -170,7 +170,8 @@ begin
   elsif kind = 'fail' then
     perform holdfast_queue.fail(t, now, s ->> 3, s ->> 4, (s ->> 5)::bigint, (s ->> 6)::double precision);
   else
-    perform holdfast_queue.suspend(t, now, s ->> 3, s ->> 4, (s ->> 5)::boolean, (s ->> 6)::bigint);
+    perform holdfast_queue.suspend(t, now, s ->> 3, case when s ->> 4 is not null then array(select jsonb_array_elements_text(s -> 4)) end,
+      (s ->> 5)::boolean, (s ->> 6)::bigint);
   end if;
   return '1';
 end
@@ -201,19 +202,19 @@ $$;
 
 -- Gives a task back until something happens, which may be the case already.
 create function holdfast_queue.suspend(
-  t holdfast_queue.tasks, now bigint, the_body text, the_event text, the_children boolean, the_delay bigint
+  t holdfast_queue.tasks, now bigint, the_body text, the_events text[], the_children boolean, the_delay bigint
 ) returns void language plpgsql as $$
 #variable_conflict use_column
 begin
   t := holdfast_queue.noted(t, now, the_body);
-  if the_delay <= 0 or (the_delay is null and the_event is null and the_children is not true) or (the_children and t.open_children = 0) or (the_event is not null and exists (
-    select from holdfast_queue.checkpoints where queue = t.queue and id = t.id and name = the_event))
+  if the_delay <= 0 or (the_delay is null and the_events is null and the_children is not true) or (the_children and t.open_children = 0) or exists (
+    select from holdfast_queue.checkpoints where queue = t.queue and id = t.id and name = any(the_events))
   then
     perform holdfast_queue.make_ready(t, now);
-  elsif the_event is null and the_children is not true and the_delay > 0 then
+  elsif the_events is null and the_children is not true and the_delay > 0 then
     perform holdfast_queue.put_off(t, SCHEDULED, now + the_delay, now);
   else
-    t.wait_event := the_event;
+    t.wait_events := the_events;
     t.wait_children := the_children;
     perform holdfast_queue.put_off(t, WAITING, now + the_delay, now);
   end if;

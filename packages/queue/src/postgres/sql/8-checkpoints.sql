@@ -48,7 +48,7 @@ begin
     return '"duplicate"';
   end if;
   t := holdfast_queue.put_checkpoint(t, now, c ->> 0, c ->> 1, c ->> 2, c ->> 3);
-  if t.state = WAITING and t.wait_event = c ->> 0 then
+  if t.state = WAITING and c ->> 0 = any(t.wait_events) then
     perform holdfast_queue.make_ready(t, now);
   else
     perform holdfast_queue.save(t);

@@ -4,7 +4,7 @@
 create function holdfast_queue.status(t holdfast_queue.tasks) returns json language sql stable as $$
   select case when t.id is not null then json_build_array(t.id, t.state, t.due, t.added_at, t.started_at, t.finished_at, t.attempt,
     t.max_attempts, t.losses, t.seq, -t.rank, t.worker, t.name, t.grp, t.progress, t.error, t.reason, t.tenant, t.parent,
-    t.wait_event, t.wait_children, t.wake_at) end
+    t.wait_events, t.wait_children, t.wake_at) end
 $$;
 
 create function holdfast_queue.get(the_queue int, the_ids jsonb) returns text language plpgsql as $$

@@ -86,7 +86,7 @@ local function status_of(id)
   local numbers = { t[STATE], t[DUE], t[STARTED], t[FINISHED], t[PRIORITY], t[ENQUEUED], t[ATTEMPT], t[MAX_ATTEMPTS], t[LOSSES],
     t[SEQ] }
   return { numbers, t[WORKER], fields[NAME], fields[GROUP] or false, fields[TENANT] or false, fields[PARENT] or false,
-    fields[PROGRESS] or false, fields[FAILURE] or false, fields[REASON] or false, fields[EVENT] or false,
+    fields[PROGRESS] or false, fields[FAILURE] or false, fields[REASON] or false, fields[EVENTS] or false,
     fields[FOR_CHILDREN] or false }
 end
 

@@ -29,7 +29,7 @@ end
 
 local function make_ready(id, t, at_ms)
   if t[STATE] == WAITING then
-    set_rest(t, EVENT, nil)
+    set_rest(t, EVENTS, nil)
     set_rest(t, FOR_CHILDREN, nil)
     -- Before its first start it could not have been started until now.
     if t[FENCE] == 0 then t[STARTED] = at_ms end
@@ -42,18 +42,24 @@ local function make_ready_in(delay, id, t)
   if delay > 0 then move(id, t, SCHEDULED, now + delay) else make_ready(id, t, now) end
 end
 
-local function wait(id, t, event, for_children, due)
-  set_rest(t, EVENT, event)
+local function wait(id, t, events, for_children, due)
+  set_rest(t, EVENTS, events)
   set_rest(t, FOR_CHILDREN, for_children)
   move(id, t, WAITING, due)
+end
+
+local function has_one_of(id, events)
+  for _, event in ipairs(events or {}) do
+    if part(checkpoint_field(id, event)) then return true end
+  end
+  return false
 end
 
 -- Makes a task ready if it waits and what it waits for has happened.
 local function unless_it_waits(id, t, at_ms)
   if t[STATE] ~= WAITING then return end
   local fields = rest_of(t)
-  local is_told = fields[EVENT] and part(checkpoint_field(id, fields[EVENT]))
-  if is_told or (fields[FOR_CHILDREN] and (fields[OPEN] or 0) == 0) then make_ready(id, t, at_ms) end
+  if has_one_of(id, fields[EVENTS]) or (fields[FOR_CHILDREN] and (fields[OPEN] or 0) == 0) then make_ready(id, t, at_ms) end
 end
 
 -- Families.

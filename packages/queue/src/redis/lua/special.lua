@@ -146,7 +146,7 @@ local function fail(id, t, failure, is_final, delay, delay_text, backoff)
   make_ready_in(delay, id, t)
 end
 
--- Waits for what is said in JSON: an event, children, no longer than a delay.
+-- Waits for what is said in JSON: one of some events, children, no longer than a delay.
 local function suspend(id, t, said, event_body)
   happened(id, t, now, event_body)
   if said.d == 0 or not (said.e or said.c) then return make_ready_in(said.d or 0, id, t) end

@@ -45,7 +45,7 @@ local MAX_BODY = 1024
 -- redriven. PARENT_BORN: that of its parent, which no other task of the same ID has. COUNTED: its parent counts it among its OPEN
 -- children.
 local NAME, GROUP, SAID, KEY, TENANT, COST, BORN, PARENT, PARENT_BORN, COUNTED, OPEN = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
-local EXPIRES, EVENT, FOR_CHILDREN, RECORDED, PROGRESS, FAILURE, REASON = 12, 13, 14, 15, 16, 17, 18
+local EXPIRES, EVENTS, FOR_CHILDREN, RECORDED, PROGRESS, FAILURE, REASON = 12, 13, 14, 15, 16, 17, 18
 
 -- Words of a command at once: Lua's stack holds 8,000.
 local CHUNK = 2000
@@ -71,6 +71,7 @@ local max_events = tonumber(argv[4])
 
 local time = call('TIME')
 local now = tonumber(time[1]) * 1000 + floor(tonumber(time[2]) / 1000)
+local time_fence = tonumber(time[1]) * 1000000 + tonumber(time[2])
 
 -- A server that is full refuses the first write of a script if it needs room. Those that are there must be worked off all
 -- the same, so this write comes first, which needs none and does nothing. New tasks are to be refused.
@@ -84,8 +85,6 @@ if counters then
   order, fence, ends, told, next_due, flow[1], flow[2], is_watched, is_paused, has_flows = sunpack('<dddddddBBB', counters)
   counts = { sunpack('<ddddddddddddddd', counters, COUNTS_AT) }
 else
-  -- Fences rise even after the counter was lost with the server's data.
-  fence = tonumber(time[1]) * 1000000 + tonumber(time[2])
   counts = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 end
 is_watched = is_watched == 1

@@ -182,6 +182,8 @@ end
 local function claim()
   local worker, max, lease_ms = word(), number(), number()
   if max <= 0 or is_paused == 1 or counts[IS_READY] == 0 then return {} end
+  -- Not below the time: those that a failover has made us forget were drawn before.
+  fence = math.max(fence, time_fence)
   local due, claimed, taken, count, wanted, ids = now + lease_ms, { fence + 1 }, {}, 0
   repeat
     flush_ready()

@@ -145,7 +145,7 @@ export const childClauses: readonly Clause[] = [
   {
     title: "waits for an event or its children, whichever is first, and no longer than it is to",
     check: async (t) => {
-      const until = { event: "go", children: true, delayMs: 1_000 };
+      const until = { events: ["go"], children: true, delayMs: 1_000 };
       const wait = async (): Promise<string> => {
         const id = await t.add({ priority: 1 });
         const held = await t.claimOne();
@@ -153,7 +153,7 @@ export const childClauses: readonly Clause[] = [
         await t.settle(suspended(held, until));
         const status = await t.status(id);
         ensure(status.state === "waiting", `it is to wait, and is ${status.state}`);
-        same([status.event, status.children], ["go", true], "for what");
+        same([status.events, status.children], [["go"], true], "for what");
         return id;
       };
       const told = await wait();

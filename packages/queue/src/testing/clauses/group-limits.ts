@@ -54,7 +54,7 @@ export const groupLimitClauses: readonly Clause[] = [
         "what can run at first",
       );
       const [waits, fails] = started;
-      await t.settle(suspended(waits!, { event: "go" }), failed(fails!, 50));
+      await t.settle(suspended(waits!, { events: ["go"] }), failed(fails!, 50));
       same(await t.claimIds(), [], "what can run while three are kept a place");
       await t.signal("waits", "go");
       await t.advance(100);

@@ -125,7 +125,7 @@ export const oversightClauses: readonly Clause[] = [
     check: async (t) => {
       for (const id of ["runs", "waits", "done", "dead"]) await t.add({ id });
       const [, waits, done, dead] = await t.claim(4);
-      await t.settle(suspended(waits!, { event: "go" }), completed(done!), failed(dead!));
+      await t.settle(suspended(waits!, { events: ["go"] }), completed(done!), failed(dead!));
       await t.add({ id: "gone" });
       await t.cancel("gone");
       await t.add({ id: "delayed", delayMs: 1_000 });

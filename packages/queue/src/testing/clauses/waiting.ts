@@ -8,12 +8,12 @@ export const waitingClauses: readonly Clause[] = [
     title: "lets a task wait for an event, and makes it ready when it is told",
     check: async (t) => {
       const id = await t.add({ maxAttempts: 1, maxLeaseLosses: 0 });
-      same(await t.end(suspended(await t.claimOne(), { event: "paid" })), WRITTEN, "the outcome");
+      same(await t.end(suspended(await t.claimOne(), { events: ["paid"] })), WRITTEN, "the outcome");
       const { state, attempt, leaseLosses, ...rest } = await t.status(id);
       same({ state, attempt, leaseLosses }, { state: "waiting", attempt: 1, leaseLosses: 0 }, "its status");
       same(
-        ["event", "children", "dueAt"].map((key) => (rest as Readonly<Record<string, unknown>>)[key]),
-        ["paid", undefined, undefined],
+        ["events", "children", "dueAt"].map((key) => (rest as Readonly<Record<string, unknown>>)[key]),
+        [["paid"], undefined, undefined],
         "what it waits for",
       );
       await t.advance(LEASE_MS * 10);
@@ -31,7 +31,7 @@ export const waitingClauses: readonly Clause[] = [
       same(
         (await t.page(id)).events.slice(2, 4).map(({ at: _, ...event }) => event),
         [
-          { type: "suspended", event: "paid", seq: 3 },
+          { type: "suspended", events: ["paid"], seq: 3 },
           { type: "signalled", name: "paid", seq: 4 },
         ],
         "events",
@@ -44,10 +44,10 @@ export const waitingClauses: readonly Clause[] = [
       const id = await t.add();
       same(await t.signal(id, "early"), "delivered", "telling a task that is not yet started");
       const held = await t.claimOne();
-      await t.settle(suspended(held, { event: "early" }));
+      await t.settle(suspended(held, { events: ["early"] }));
       const again = await t.claimOne();
       await t.checkpoint(again, "own");
-      await t.settle(suspended(again, { event: "own", delayMs: 50 }));
+      await t.settle(suspended(again, { events: ["own"], delayMs: 50 }));
       await t.expectState(id, "ready");
       same(
         await t.happened(id),
@@ -60,7 +60,7 @@ export const waitingClauses: readonly Clause[] = [
     title: "goes on waiting when it is told something else",
     check: async (t) => {
       const id = await t.add();
-      await t.settle(suspended(await t.claimOne(), { event: "paid" }));
+      await t.settle(suspended(await t.claimOne(), { events: ["paid"] }));
       same(await t.signal(id, "shipped"), "delivered", "the outcome");
       await t.expectState(id, "waiting");
       await t.signal(id, "paid");
@@ -99,10 +99,14 @@ export const waitingClauses: readonly Clause[] = [
     title: "waits for an event no longer than it is to",
     check: async (t) => {
       const id = await t.add();
-      await t.settle(suspended(await t.claimOne(), { event: "paid", delayMs: 500 }));
+      await t.settle(suspended(await t.claimOne(), { events: ["paid"], delayMs: 500 }));
       const status = await t.status(id);
       ensure(status.state === "waiting", `it is to wait, and is ${status.state}`);
-      same([status.event, (status.dueAt ?? 0) - status.enqueuedAt], ["paid", 500], "for what, and how long");
+      same(
+        [status.events, (status.dueAt ?? 0) - status.enqueuedAt],
+        [["paid"], 500],
+        "for what, and how long",
+      );
       await t.advance(499);
       same(await t.claimIds(), [], "what can be claimed a millisecond before");
       await t.advance(1);
@@ -110,6 +114,24 @@ export const waitingClauses: readonly Clause[] = [
       same([again.attempt, again.checkpoints], [1, 0], "its try, and its checkpoints");
       same(await t.signal(id, "paid"), "delivered", "telling it later");
       await t.settle(completed(again));
+    },
+  },
+  {
+    title: "waits for whichever of some events comes first, and for none that has come",
+    check: async (t) => {
+      const id = await t.add();
+      const events = ["paid", "refused"];
+      await t.settle(suspended(await t.claimOne(), { events }));
+      const status = await t.status(id);
+      same(status.state === "waiting" && status.events, events, "what it waits for");
+      await t.signal(id, "refused");
+      await t.expectState(id, "ready");
+      await t.settle(suspended(await t.claimOne(), { events: ["paid", "withdrawn"] }));
+      await t.expectState(id, "waiting");
+      await t.signal(id, "paid");
+      await t.expectState(id, "ready");
+      await t.settle(suspended(await t.claimOne(), { events: ["withdrawn", "refused"] }));
+      await t.expectState(id, "ready");
     },
   },
   {
@@ -132,7 +154,7 @@ export const waitingClauses: readonly Clause[] = [
     title: "is ready at once when it waits for nothing, or not at all",
     check: async (t) => {
       const id = await t.add();
-      for (const until of [{}, { delayMs: 0 }, { event: "never", delayMs: 0 }, { children: false }]) {
+      for (const until of [{}, { delayMs: 0 }, { events: ["never"], delayMs: 0 }, { children: false }]) {
         same(await t.end(suspended(await t.claimOne(), until)), WRITTEN, "the outcome");
         await t.expectState(id, "ready");
       }
@@ -143,7 +165,7 @@ export const waitingClauses: readonly Clause[] = [
     check: async (t) => {
       await t.add({ id: "first", group: "g" });
       await t.add({ id: "second", group: "g" });
-      await t.settle(suspended(await t.claimOne(), { event: "go" }));
+      await t.settle(suspended(await t.claimOne(), { events: ["go"] }));
       await t.add({ id: "free" });
       same(await t.claimIds(), ["free"], "what can be claimed while the first of the group waits");
       await t.add({ id: "last" });
@@ -155,7 +177,7 @@ export const waitingClauses: readonly Clause[] = [
     title: "is alive while it waits: it has its dedup key, takes room, is counted, and can be cancelled",
     check: async (t) => {
       const id = await t.add({ dedupKey: "k" });
-      await t.settle(suspended(await t.claimOne(), { event: "go" }));
+      await t.settle(suspended(await t.claimOne(), { events: ["go"] }));
       const again = t.task({ dedupKey: "k" });
       same(await t.enqueue(again), [{ outcome: "duplicate", id }], "another with its key");
       same(
@@ -175,12 +197,12 @@ export const waitingClauses: readonly Clause[] = [
     check: async (t) => {
       const id = await t.add();
       const { signal } = new AbortController();
-      await t.settle(suspended(await t.claimOne(), { event: "go" }));
+      await t.settle(suspended(await t.claimOne(), { events: ["go"] }));
       const told = t.store.waitForWork(t.queue, signal);
       await t.goesOn(told, "waiting for work before it is told");
       await t.signal(id, "go");
       await t.ends(told, "waiting for work once it is told");
-      await t.settle(suspended(await t.claimOne(), { event: "more", delayMs: 1_000 }));
+      await t.settle(suspended(await t.claimOne(), { events: ["more"], delayMs: 1_000 }));
       const late = t.store.waitForWork(t.queue, signal);
       await t.goesOn(late, "waiting for work before its time");
       await t.advance(800);
@@ -195,13 +217,13 @@ export const waitingClauses: readonly Clause[] = [
       const held = await t.claimOne();
       await t.checkpoint(held, "done");
       const request = { worker: "me", max: 1, leaseMs: LEASE_MS };
-      const { claimed } = await t.store.settle(t.queue, [suspended(held, { event: "done" })], request);
+      const { claimed } = await t.store.settle(t.queue, [suspended(held, { events: ["done"] })], request);
       same(
         claimed.map((task) => task.id),
         [id],
         "what is claimed",
       );
-      const then = await t.store.settle(t.queue, [suspended(claimed[0]!, { event: "more" })], request);
+      const then = await t.store.settle(t.queue, [suspended(claimed[0]!, { events: ["more"] })], request);
       same(
         then.claimed.map((task) => task.id),
         ["next"],

@@ -18,7 +18,7 @@ async function refusesAll(t: Trial, lease: LeaseRef, refusal: WriteOutcome, when
   same(await t.end(failed(lease)), refusal, `a failure ${when}`);
   same(await t.end(failed(lease, 0)), refusal, `a failed try ${when}`);
   same(await t.end(released(lease)), refusal, `giving back ${when}`);
-  same(await t.end(suspended(lease, { event: "zombie" })), refusal, `a suspension ${when}`);
+  same(await t.end(suspended(lease, { events: ["zombie"] })), refusal, `a suspension ${when}`);
   same(await t.checkpoint(lease, "zombie"), refusal, `a checkpoint ${when}`);
   same(await t.find(lease.id), before, `the task after late writes ${when}`);
   same(await t.checkpointNames(lease.id), [], `its checkpoints after late writes ${when}`);
@@ -69,7 +69,7 @@ export const zombieClauses: readonly Clause[] = [
       await refusesAll(t, held, LOST, "while it waits for another try");
       await t.add();
       const sleeper = await t.claimOne();
-      await t.settle(suspended(sleeper, { event: "go" }));
+      await t.settle(suspended(sleeper, { events: ["go"] }));
       await refusesAll(t, sleeper, LOST, "while it waits for an event");
     },
   },
