@@ -55,8 +55,14 @@ export function writeResult(folder, suite, rows) {
   return `benchmarks/results/${suite}.json`;
 }
 
-/** `min`, `notBelow` and `notAbove` are for rows that are no times: a figure, or so many times a peer's. */
-function shortfalls({ maxNs, minRatio = {}, min, notBelow = {}, notAbove = {} }, { ours, ratio, peers }) {
+/**
+ * `min`, `notBelow` and `notAbove` are for rows that are no times: a figure, or so many times a peer's. `near` has what
+ * others found for peers, from the lowest to the highest, of which they may be 3 % apart.
+ */
+function shortfalls(
+  { maxNs, minRatio = {}, min, notBelow = {}, notAbove = {}, near = {} },
+  { ours, ratio, peers },
+) {
   const short = Object.entries(minRatio)
     .filter(([peer, least]) => ratio[peer] < least)
     .map(([peer, least]) => `${ratio[peer].toFixed(2)} × ${peer}, the target is ${least} ×`);
@@ -68,6 +74,12 @@ function shortfalls({ maxNs, minRatio = {}, min, notBelow = {}, notAbove = {} },
   for (const [peer, times] of Object.entries(notAbove))
     if (ours > peers[peer] * times)
       short.push(`${ours.toFixed(0)} is above ${peer}, ${peers[peer].toFixed(0)}`);
+  for (const [peer, [low, high]] of Object.entries(near)) {
+    const found = Math.min(Math.max(peers[peer], low), high);
+    const apart = Math.abs(peers[peer] / found - 1);
+    if (apart > 0.03)
+      short.push(`${peer} is ${(apart * 100).toFixed(1)} % from the ${found} that others found`);
+  }
   return short;
 }
 

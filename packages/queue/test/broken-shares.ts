@@ -8,6 +8,11 @@ export const tenantless: Break = enqueueing(({ tenant: _, ...task }) => task);
 
 export const weightless: Break = enqueueing(({ weight: _, ...task }) => task);
 
+/** Tenants have turns only for tasks that are ready. */
+export const turnsOfTheReady: Break = enqueueing(({ tenant, ...task }) =>
+  tenant === undefined || task.delayMs > 0 ? task : { ...task, tenant },
+);
+
 /** Tasks without a tenant have each one of their own. */
 export const manyNobodies: Break = enqueueing((task) => ({ tenant: `nobody ${task.id}`, ...task }));
 

@@ -217,6 +217,10 @@ const mutants: Readonly<Record<string, readonly [Break, string]>> = {
     "takes the live children of an expired task along",
   ],
   "knows no tenants": [shares.tenantless, "lets tenants take turns"],
+  "gives turns to tenants only for what is ready": [
+    shares.turnsOfTheReady,
+    "remembers the next turns of so many tenants",
+  ],
   "knows no weights": [shares.weightless, "gives a tenant as many turns as it weighs"],
   "takes tasks without a tenant for strangers": [shares.manyNobodies, "takes all tasks without a tenant"],
   "forgets a tenant that has nothing to do": [

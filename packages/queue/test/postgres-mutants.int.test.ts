@@ -55,7 +55,7 @@ describe.skipIf(databaseUrl === "")("the suite, on a PostgreSQL store that", () 
       "refuses every write of a worker whose lease has ended",
     ],
     "starts its fences anew": [
-      "fence = fence + c.tasks",
+      "fence = fence + n.tasks",
       "fence = fence",
       "gives each lease on a task a higher fence",
     ],
@@ -102,13 +102,18 @@ describe.skipIf(databaseUrl === "")("the suite, on a PostgreSQL store that", () 
       "leaves a checkpoint as it is",
     ],
     "takes no notice of turns": [
-      "order by rank, turn, num limit greatest",
-      "order by rank, num limit greatest",
+      "order by rank, turn, num limit the_max",
+      "order by rank, num limit the_max",
       "lets tenants take turns",
     ],
+    "remembers all tenants": [
+      "and rank = the_rank and tenants > 10000",
+      "and false",
+      "remembers the next turns of so many tenants",
+    ],
     "claims while it is paused": [
-      "select paused or ready = 0",
-      "select ready = 0",
+      "if q.paused or q.ready = 0",
+      "if q.ready = 0",
       "claims nothing while a queue is paused",
     ],
   };

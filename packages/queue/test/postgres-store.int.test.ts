@@ -3,12 +3,17 @@ import { afterAll, beforeAll, describe, inject, it } from "vitest";
 import type { PostgresOnAClock } from "./support/postgres-on-a-clock.ts";
 import { postgresOnAClock, timedSchema } from "./support/postgres-on-a-clock.ts";
 import type { Session } from "./support/postgres-sessions.ts";
-import { pgliteSession, serverSession } from "./support/postgres-sessions.ts";
+import { pgliteSession, postgresJsSession, serverSession } from "./support/postgres-sessions.ts";
 
 const databaseUrl = inject("databaseUrl");
 const SCHEMA = "holdfast_queue";
 const SESSIONS: Readonly<Record<string, () => Promise<Session>>> = {
-  ...(databaseUrl === "" ? {} : { "a server": () => serverSession(databaseUrl) }),
+  ...(databaseUrl === ""
+    ? {}
+    : {
+        "a server": () => serverSession(databaseUrl),
+        "a server, through postgres.js": () => postgresJsSession(databaseUrl),
+      }),
   PGlite: pgliteSession,
 };
 

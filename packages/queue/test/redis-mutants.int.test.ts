@@ -81,8 +81,8 @@ describe.skipIf(redisUrl === "")("the suite, on a Redis store that", () => {
       "tells the worker that ran it",
     ],
     "adds before it counts": [
-      "if fresh > 0 and alive + fresh > limit",
-      "if fresh > 0 and alive > limit",
+      "if fresh > 0 and before + fresh > limit",
+      "if fresh > 0 and before > limit",
       "adds all or none",
     ],
     "forgets whose turn it is in a group": [
@@ -136,8 +136,8 @@ describe.skipIf(redisUrl === "")("the suite, on a Redis store that", () => {
       "cancels the live children of a task",
     ],
     "lets one more of a group run": [
-      "member_of(prefix, t[22], id)) < limit[1]",
-      "member_of(prefix, t[22], id)) <= limit[1]",
+      "member_of(prefix, t[14], id)) < limit[1]",
+      "member_of(prefix, t[14], id)) <= limit[1]",
       "lets as many tasks of a group run",
     ],
     "takes no tokens": [
@@ -161,7 +161,7 @@ describe.skipIf(redisUrl === "")("the suite, on a Redis store that", () => {
       "forgets a group that has no task and a full bucket",
     ],
     "forgets the next turn of tenants": [
-      "call('ZADD', KEYS[15], whole(rank + turn + cost), member)",
+      "call('ZADD', KEYS[15], whole(rank + math.min(turn + cost, 4398046511103)), member)",
       "",
       "lets tenants take turns",
     ],
@@ -205,7 +205,7 @@ describe.skipIf(redisUrl === "")("the suite, on a Redis store that", () => {
       "",
       "lists tasks by state",
     ],
-    "keeps the input of none": ["short(task[2])", "short('')", "gives workers inputs"],
+    "keeps the input of none": ["short(bodies[index])", "short('')", "gives workers inputs"],
   };
   it.each(Object.entries(mutants))("%s, fails", { timeout: 120_000 }, async (_, [guard, broken, clause]) => {
     const change = (lua: string): string => {

@@ -137,7 +137,8 @@ class Runner implements RedisRunner {
   ): Promise<unknown> {
     if (this.#closed) throw new ClosedError("a client of redis");
     const call = { store: "redis", deadlineMs: this.deadlineMs, clock: this.clock, signal };
-    const words = [...keys, ...parameters.map(String)];
+    const words = [...keys];
+    for (const parameter of parameters) words.push(String(parameter));
     return callStore(call, async (progress) => {
       const { status } = this.client;
       if (status !== undefined && status !== "ready") await this.#untilReady(status);

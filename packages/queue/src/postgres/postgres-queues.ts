@@ -62,7 +62,10 @@ export abstract class PostgresQueues implements QueueStore {
   ): Promise<{ readonly outcomes: readonly WriteOutcome[]; readonly claimed: readonly ClaimedTask[] }> {
     const asked = settleWords(settlements, claim);
     const [completed, others, claimed] = await this.line(queue).ask<SettleAnswer>(...asked.words);
-    return { outcomes: settleOutcomes(asked, [completed, others]), claimed: claimed.map(claimedTask) };
+    return {
+      outcomes: settleOutcomes(asked, [completed, others]),
+      claimed: inOrder(claimed.map(claimedTask)),
+    };
   }
 
   async renew(queue: string, leases: readonly LeaseRef[], leaseMs: number): Promise<readonly WriteOutcome[]> {
@@ -201,6 +204,11 @@ export abstract class PostgresQueues implements QueueStore {
     const words = [toStoredText(key), toStoredText(text), nextAt, next];
     return (await this.line(queue).fire(words, task, limit)) as FireOutcome;
   }
+}
+
+/** Fences rise in the order of claims; sorted here, where it costs nothing when they are in order already. */
+function inOrder(claimed: ClaimedTask[]): readonly ClaimedTask[] {
+  return claimed.sort((one, other) => one.fence - other.fence);
 }
 
 type Writes = readonly (0 | 1 | string)[];

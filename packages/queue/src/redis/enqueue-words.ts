@@ -26,7 +26,7 @@ export function enqueueWords(calls: readonly (readonly NewTask[])[], limit: numb
       words.push(toName(task.id), toStoredInput(task));
       if (kind.hasMore) words.push(moreOf(task));
     }
-  const sizes = calls.map(({ length }) => length);
+  const sizes = calls.every(({ length }) => length === 1) ? ["-"] : calls.map(({ length }) => length);
   return ["enqueue", limit, calls.length, ...sizes, kinds.count, ...kinds.words, runs].concat(words);
 }
 
@@ -54,8 +54,8 @@ class Kinds {
   #add(task: NewTask, hasMore: boolean): Kind {
     const { name, delayMs, priority, maxAttempts, maxLeaseLosses, keepMs, keepFailedMs, weight } = task;
     const cost = turnCost(weight ?? 1);
-    this.words.push(toName(name), whole(delayMs), priority, maxAttempts, maxLeaseLosses);
-    this.words.push(whole(keepMs), whole(keepFailedMs), cost, hasMore ? 1 : 0);
+    const times = [whole(delayMs), priority, maxAttempts, maxLeaseLosses, whole(keepMs), whole(keepFailedMs)];
+    this.words.push(JSON.stringify([toName(name), ...times, cost, hasMore ? 1 : 0]));
     const kind = { place: this.#kinds.length + 1, like: task, hasMore };
     this.#kinds.push(kind);
     return kind;

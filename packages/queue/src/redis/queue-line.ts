@@ -57,6 +57,8 @@ const WORTH_TWO_RUNS = 128;
 const WORK = "w";
 /** Answered to a wait that has not begun because what it waits for is there. */
 const IS_THERE = 1;
+/** Answered to those who add tasks, alone or together, when all are new. */
+const ALL_ADDED = 0;
 
 interface Call {
   readonly words: readonly Word[];
@@ -211,7 +213,8 @@ export class QueueLine {
         limit,
       );
       const resolve = (answers: unknown): void => {
-        for (const [index, add] of some.entries()) add.resolve((answers as readonly unknown[])[index]);
+        for (const [index, add] of some.entries())
+          add.resolve(answers === ALL_ADDED ? ALL_ADDED : (answers as readonly unknown[])[index]);
       };
       const reject = (error: unknown): void => {
         for (const add of some) add.reject(error);

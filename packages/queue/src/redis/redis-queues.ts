@@ -75,7 +75,7 @@ export class RedisQueues implements QueueStore {
   }
 
   async claim(queue: string, request: ClaimRequest): Promise<readonly ClaimedTask[]> {
-    return claimedTasks(list(await this.#line(queue).ask("claim", ...claimWords(request))));
+    return claimedTasks(await this.#line(queue).ask("claim", ...claimWords(request)));
   }
 
   async settle(
@@ -86,10 +86,11 @@ export class RedisQueues implements QueueStore {
     const words = settlementWords(settlements);
     if (claim === undefined) words.push(0);
     else words.push(1, ...claimWords(claim));
-    const [outcomes, claimed] = list(await this.#line(queue).askWith(words));
+    const answer = await this.#line(queue).askWith(words);
+    const outcomes = answer === 1 ? 1 : list(answer)[0];
     return {
       outcomes: outcomes === 1 ? settlements.map(() => WRITTEN) : list(outcomes).map(writeOutcome),
-      claimed: claimedTasks(list(claimed)),
+      claimed: claimedTasks(answer),
     };
   }
 

@@ -1,4 +1,5 @@
 // The script as it is sent: its parts as functions inside one another, and constants in the place of their names.
+import ADDING from "./lua/adding.lua";
 import CORE from "./lua/core.lua";
 import GROUPS from "./lua/groups.lua";
 import OTHER_VERBS from "./lua/other-verbs.lua";
@@ -9,7 +10,7 @@ import RULES from "./lua/rules.lua";
 import RUN from "./lua/run.lua";
 import SPECIAL from "./lua/special.lua";
 import STATE from "./lua/state.lua";
-import VERBS from "./lua/verbs.lua";
+import WORKING from "./lua/working.lua";
 
 /** Lines such as `local DUE, ORDER = 11, 16`. */
 const CONSTANTS = /^local ([A-Z][A-Z_, ]*) = (.+)$/gm;
@@ -24,7 +25,12 @@ export function scriptText(): string {
   const text = `${STATE}
 local function run()
 ${CORE}
-${VERBS}
+make_adding = function()
+${ADDING}
+end
+make_working = function()
+${WORKING}
+end
 make_rest = function()
 ${RECORDS}
 ${GROUPS}

@@ -36,15 +36,19 @@ export function toStoredInput({ name, maxAttempts, meta, input }: NewTask): stri
   return `${JSON.stringify(head)}\n${toStoredPayload(input)}`;
 }
 
-/** Words of the answer for each claimed task, behind the fence of the first. */
+/** Words of the answer for each claimed task, behind outcomes and the fence of the first. */
 const CLAIM_WORDS = 3;
+const CLAIMED_AT = 2;
 
-export function claimedTasks(words: readonly unknown[]): readonly ClaimedTask[] {
+/** 1 stands for none. */
+export function claimedTasks(answer: unknown): readonly ClaimedTask[] {
   const claimed: ClaimedTask[] = [];
-  let fence = words[0] as number;
+  if (answer === 1) return claimed;
+  const words = answer as readonly unknown[];
+  let fence = words[1] as number;
   let line = "";
   let head: InputHead = ["", 0];
-  for (let at = 1; at < words.length; at += CLAIM_WORDS) {
+  for (let at = CLAIMED_AT; at < words.length; at += CLAIM_WORDS) {
     const stored = words[at + 1] as string;
     const its = stored.slice(0, stored.indexOf("\n"));
     if (its !== line) {
@@ -72,6 +76,7 @@ function triesOf(more: unknown): Tries {
   return more === 0 ? FIRST_TRY : (JSON.parse(more as string) as Tries);
 }
 
+/** Every Node that we run on can tell, at no cost for most texts; our library types are older. */
 function isWellFormed(text: string): boolean {
-  return !/\p{Surrogate}/u.test(text);
+  return (text as string & { isWellFormed(): boolean }).isWellFormed();
 }

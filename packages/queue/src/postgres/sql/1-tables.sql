@@ -158,10 +158,15 @@ create table holdfast_queue.turns (
   primary key (queue, rank, tenant)
 ) with (fillfactor = 50, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0.02);
 
+-- Partial, though all turns here are above 0, lest a tenant be looked for with it.
+create index turns_first on holdfast_queue.turns (queue, rank, turn) where turn > 0;
+
 create table holdfast_queue.levels (
   queue int not null,
   rank smallint not null,
   turn bigint not null,
+  -- How many of its rank are in `turns`.
+  tenants bigint not null default 0,
   primary key (queue, rank)
 ) with (fillfactor = 10, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
 

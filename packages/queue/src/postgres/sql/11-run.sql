@@ -11,8 +11,9 @@ create function holdfast_queue.open(the_name text, the_max_events int, the_wait_
 declare
   q holdfast_queue.queues;
   now bigint;
+  settings text;
 begin
-  perform set_config('lock_timeout', the_wait_ms || 'ms', true), set_config('holdfast.max_events', the_max_events::text, true);
+  settings := set_config('lock_timeout', the_wait_ms || 'ms', true) || set_config('holdfast.max_events', the_max_events::text, true);
   loop
     if locks then
       select * into q from holdfast_queue.queues where name = the_name for update;
@@ -93,11 +94,11 @@ as $$
 declare
   q holdfast_queue.queues := holdfast_queue.open(the_name, the_max_events, the_wait_ms, true);
   now bigint := holdfast_queue.now_ms();
-  c jsonb;
+  the_calls jsonb := calls::jsonb;
   answers text[] := '{}';
 begin
-  for c in select v from jsonb_array_elements(calls::jsonb) with ordinality as u(v, place) order by place loop
-    answers := answers || coalesce(holdfast_queue.call(q.queue, now, c), 'null');
+  for place in 0..jsonb_array_length(the_calls) - 1 loop
+    answers := answers || coalesce(holdfast_queue.call(q.queue, now, the_calls -> place), 'null');
   end loop;
   q := holdfast_queue.close(q.queue, now);
   if q.completed + q.cancelled > the_max_ended or q.failed > the_max_failed then
@@ -119,12 +120,22 @@ create function holdfast_queue.call(the_queue int, now bigint, c jsonb) returns 
 #variable_conflict use_column
 declare
   verb text := c ->> 0;
+  completed text := '1';
+  settled text;
+  claimed text := '[]';
 begin
   if verb = 'settle' then
-    return '[' || case when c -> 1 = 'null' then '1' else holdfast_queue.complete(the_queue, now, c -> 1) end || ',[' || coalesce((
-      select string_agg(holdfast_queue.settle(the_queue, now, v), ',' order by place)
-        from jsonb_array_elements(c -> 2) with ordinality u(v, place)), '') || '],' || case when c -> 3 = 'null' then '[]'
-      else holdfast_queue.claim(the_queue, now, c -> 3 ->> 0, (c -> 3 ->> 1)::int, (c -> 3 ->> 2)::bigint) end || ']';
+    if c -> 1 <> 'null' then
+      completed := holdfast_queue.complete(the_queue, now, c -> 1);
+    end if;
+    if c -> 2 <> '[]' then
+      select string_agg(holdfast_queue.settle(the_queue, now, v), ',' order by place) into settled
+        from jsonb_array_elements(c -> 2) with ordinality u(v, place);
+    end if;
+    if c -> 3 <> 'null' then
+      claimed := holdfast_queue.claim(the_queue, now, c -> 3 ->> 0, (c -> 3 ->> 1)::int, (c -> 3 ->> 2)::bigint);
+    end if;
+    return '[' || completed || ',[' || coalesce(settled, '') || '],' || claimed || ']';
   elsif verb = 'renew' then
     return holdfast_queue.renew(the_queue, now, (c ->> 1)::bigint, c -> 2);
   elsif verb = 'get' then
@@ -199,13 +210,19 @@ declare
   now bigint;
 begin
   perform set_config('lock_timeout', the_wait_ms || 'ms', true);
-  perform from holdfast_queue.tasks where queue = its_queue and id = the_id and fence = the_fence for update;
-  now := holdfast_queue.now_ms();
-  update holdfast_queue.tasks set state = LEAVING, finished_at = now, result = the_result, result_bytes = decode(the_bytes, 'base64')
-    where queue = its_queue and id = the_id and fence = the_fence and state = RUNNING and coalesce(due, 0) > now;
-  if not found then
+  -- As a block, which lets go of a task that it has locked but not completed: others claim without asking whether they may.
+  begin
+    perform from holdfast_queue.tasks where queue = its_queue and id = the_id and fence = the_fence for update;
+    now := holdfast_queue.now_ms();
+    update holdfast_queue.tasks set state = LEAVING, finished_at = now, result = the_result,
+      result_bytes = decode(the_bytes, 'base64')
+      where queue = its_queue and id = the_id and fence = the_fence and state = RUNNING and coalesce(due, 0) > now;
+    if not found then
+      raise no_data_found;
+    end if;
+  exception when no_data_found then
     return holdfast_queue.refusal(its_queue, the_id, the_fence, false);
-  end if;
+  end;
   perform pg_notify(holdfast_queue.channel(), json_build_array(the_name, false, true, null, null)::text);
   return '1';
 end

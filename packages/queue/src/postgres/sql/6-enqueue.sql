@@ -8,11 +8,68 @@ declare
   level bigint := coalesce((select turn from holdfast_queue.levels where queue = the_queue and rank = the_rank), 0);
   following bigint;
 begin
-  insert into holdfast_queue.turns as f (queue, rank, tenant, turn)
-    values (the_queue, the_rank, coalesce(the_tenant, ''), level + the_cost)
-    on conflict (queue, rank, tenant) do update set turn = greatest(f.turn, level) + the_cost
-    returning turn into following;
+  update holdfast_queue.turns set turn = greatest(turn, level) + the_cost
+    where queue = the_queue and rank = the_rank and tenant = coalesce(the_tenant, '') returning turn into following;
+  if not found then
+    following := level + the_cost;
+    insert into holdfast_queue.turns (queue, rank, tenant, turn)
+      values (the_queue, the_rank, coalesce(the_tenant, ''), following);
+    insert into holdfast_queue.levels as l (queue, rank, turn, tenants) values (the_queue, the_rank, 0, 1)
+      on conflict (queue, rank) do update set tenants = l.tenants + 1;
+    perform holdfast_queue.limit_tenants(the_queue, the_rank);
+  end if;
   return following - the_cost;
+end
+$$;
+
+-- When more tenants are ahead than are remembered, the level rises to the first of them.
+create function holdfast_queue.limit_tenants(the_queue int, the_rank int) returns void language plpgsql as $$
+#variable_conflict use_column
+declare
+  l holdfast_queue.levels;
+begin
+  select * into l from holdfast_queue.levels where queue = the_queue and rank = the_rank;
+  if l.tenants <= 10000 then
+    return;
+  end if;
+  -- Those that are not ahead any more are there until somebody looks.
+  perform holdfast_queue.forget_turns_over(the_queue);
+  update holdfast_queue.levels set turn = greatest(turn, (select turn from holdfast_queue.turns
+      where queue = the_queue and rank = the_rank and turn > 0 order by turn limit 1))
+    where queue = the_queue and rank = the_rank and tenants > 10000;
+  if found then
+    perform holdfast_queue.forget_turns_over(the_queue);
+  end if;
+end
+$$;
+
+-- Tenants whose next turn is over are as new ones.
+create function holdfast_queue.forget_turns_over(the_queue int) returns void language plpgsql as $$
+#variable_conflict use_column
+begin
+  with gone as (
+    delete from holdfast_queue.turns f using holdfast_queue.levels l
+      where f.queue = the_queue and l.queue = the_queue and f.rank = l.rank and f.turn <= l.turn and f.turn > 0
+      returning f.rank
+  )
+  update holdfast_queue.levels l set tenants = l.tenants - g.tenants
+    from (select rank, count(*) as tenants from gone group by rank) g where l.queue = the_queue and l.rank = g.rank;
+end
+$$;
+
+-- The turns of new tasks, one after the other: the level may rise in between.
+create function holdfast_queue.take_turns(the_queue int, the_kinds jsonb, the_kind int[], answers text[]) returns bigint[]
+  language plpgsql as $$
+declare
+  turns bigint[] := '{}';
+  k jsonb;
+begin
+  for place in 1..cardinality(the_kind) loop
+    k := the_kinds -> the_kind[place] - 1;
+    turns := turns || case when answers is null or answers[place] = '0' then
+      holdfast_queue.take_turn(the_queue, -(k ->> 'priority')::int, k ->> 'tenant', (k ->> 'cost')::int) end;
+  end loop;
+  return turns;
 end
 $$;
 
@@ -105,6 +162,7 @@ declare
   answers text[];
   fresh bigint := cardinality(the_ids);
   live bigint;
+  the_turns bigint[];
 begin
   q := holdfast_queue.open(the_name, the_max_events, the_wait_ms, not enters);
   now := holdfast_queue.now_ms();
@@ -125,7 +183,11 @@ begin
     return '{"live":' || live || '}';
   end if;
   if fresh > 0 then
-    perform holdfast_queue.add(q, now, enters, the_kinds, the_ids, the_kind, the_inputs, the_bytes, the_keys, the_metas, answers);
+    if not enters and (select max(tenants) from holdfast_queue.levels where queue = q.queue) + jsonb_array_length(the_kinds) > 10000 then
+      the_turns := holdfast_queue.take_turns(q.queue, the_kinds, the_kind, answers);
+    end if;
+    perform holdfast_queue.add(q, now, enters, the_kinds, the_ids, the_kind, the_inputs, the_bytes, the_keys, the_metas, answers,
+      the_turns);
   end if;
   if enters then
     perform pg_notify(holdfast_queue.channel(), json_build_array(the_name, false, true, null, null)::text);
@@ -138,7 +200,8 @@ $$;
 
 create function holdfast_queue.add(
   q holdfast_queue.queues, now bigint, enters boolean, the_kinds jsonb,
-  the_ids text[], the_kind int[], the_inputs text[], the_bytes text[], the_keys text[], the_metas text[], answers text[]
+  the_ids text[], the_kind int[], the_inputs text[], the_bytes text[], the_keys text[], the_metas text[], answers text[],
+  the_turns bigint[]
 ) returns void language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -146,32 +209,32 @@ declare
   g record;
 begin
   with kinds as materialized (
-    select k.*, (-k.priority)::smallint as rank from rows from (jsonb_to_recordset(the_kinds) as (
+    select k.*, (-k.priority)::smallint as rank, coalesce(k.tenant, '') as whose from rows from (jsonb_to_recordset(the_kinds) as (
       name text, delay bigint, priority int, attempts int, losses int, keep bigint, keep_failed bigint, expire bigint,
       grp text, "limit" jsonb, tenant text, cost int, parent text, waits boolean
     )) with ordinality k(name, delay, priority, attempts, losses, keep, keep_failed, expire, grp, said, tenant, cost, parent,
       waits, kind)
   ), starts as materialized (
-    select rank, tenant, greatest(
-      (select l.turn from holdfast_queue.levels l where l.queue = q.queue and l.rank = k.rank),
-      (select f.turn from holdfast_queue.turns f where f.queue = q.queue and f.rank = k.rank and f.tenant = coalesce(k.tenant, '')), 0
-    ) as turn from (select distinct rank, tenant from kinds) k
-  ), given as (
-    select u.place, u.id, u.input, u.bytes, u.dedup, u.meta, k.*
-    from unnest(the_ids, the_kind, the_inputs, the_bytes, the_keys, the_metas) with ordinality
-      as u(id, number, input, bytes, dedup, meta, place)
-    join kinds k on k.kind = u.number
+    select rank, whose,
+      coalesce((select l.turn from holdfast_queue.levels l where l.queue = q.queue and l.rank = k.rank), 0) as level,
+      (select f.turn from holdfast_queue.turns f where f.queue = q.queue and f.rank = k.rank and f.tenant = k.whose) as following
+      from (select distinct rank, whose from kinds) k
+  ), given as materialized (
+    -- Apart from what they bring, which is much to carry through two sorts.
+    select u.place, k.kind, k.parent, coalesce(the_turns[u.place],
+        greatest(s.level, s.following) + sum(k.cost) over (partition by k.rank, k.whose order by u.place) - k.cost) as turn,
+      case when enters then nextval('holdfast_queue.entries') else q.num + row_number() over (order by u.place) end as num
+    from unnest(the_kind) with ordinality u(number, place) join kinds k on k.kind = u.number
+      join starts s on s.rank = k.rank and s.whose = k.whose
     where answers is null or answers[u.place] = '0'
   ), families as (
     select parent, count(*) as children from given where parent is not null group by parent
   ), placed as (
-    select v.*, s.turn + sum(v.cost) over (partition by v.rank, v.tenant order by v.place) - v.cost as turn,
-      case when enters then nextval('holdfast_queue.entries') else q.num + row_number() over (order by v.place) end as num,
-      case when enters then ENTERING when f.children > 0 and v.waits then WAITING
-        when v.delay > 0 and v.waits is not true then SCHEDULED
-        when v.grp is not null then HELD_BACK else READY end as state
-    from given v join starts s on s.rank = v.rank and s.tenant is not distinct from v.tenant
-      left join families f on f.parent = v.id
+    select u.*, k.*, v.turn, v.num, case when enters then ENTERING when f.children > 0 and k.waits then WAITING
+        when k.delay > 0 and k.waits is not true then SCHEDULED
+        when k.grp is not null then HELD_BACK else READY end as state
+    from unnest(the_ids, the_inputs, the_bytes, the_keys, the_metas) with ordinality as u(id, input, bytes, dedup, meta, place)
+      join given v on v.place = u.place join kinds k on k.kind = v.kind left join families f on f.parent = u.id
   ), added as (
     insert into holdfast_queue.tasks (queue, id, state, rank, turn, num, born, due, wake_at, expires_at, max_attempts, max_losses,
       keep_ms, keep_failed_ms, added_at, since, cost, wait_children, group_limit, name, dedup_key, grp,
@@ -182,12 +245,19 @@ begin
       keep, keep_failed, now, case when waits then now else now + delay end, cost,
       case when state in (WAITING, ENTERING) then waits end, said, name, dedup, grp, tenant,
       parent, meta, input, decode(bytes, 'base64')
-    from placed order by place
+    from placed
     returning rank, tenant, turn, cost, state, parent, grp, due
   ), ahead as (
     insert into holdfast_queue.turns as f (queue, rank, tenant, turn)
-      select q.queue, rank, coalesce(tenant, ''), max(turn + cost) from added where state <> ENTERING group by 2, 3
+      select q.queue, rank, coalesce(tenant, ''), max(turn + cost) from added
+        where state <> ENTERING and the_turns is null group by 2, 3
       on conflict (queue, rank, tenant) do update set turn = excluded.turn
+      -- Rows that were there have been locked by then.
+      returning rank, xmax = 0 as is_new
+  ), newcomers as (
+    insert into holdfast_queue.levels as l (queue, rank, turn, tenants)
+      select q.queue, rank, 0, count(*) from ahead where is_new group by rank
+      on conflict (queue, rank) do update set tenants = l.tenants + excluded.tenants
   )
   select count(*) as tasks, count(*) filter (where state = SCHEDULED) as scheduled,
     count(*) filter (where state = WAITING) as waiting, count(*) filter (where state in (READY, HELD_BACK)) as ready,

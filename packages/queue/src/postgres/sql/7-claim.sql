@@ -1,48 +1,56 @@
 -- Leases: given, ended, made longer.
 
--- Leases up to so many tasks. Answers what their worker needs to know, as JSON.
+-- Leases up to so many tasks. Answers what their worker needs to know, as JSON, and in any order: fences tell which was first.
 create function holdfast_queue.claim(the_queue int, now bigint, the_worker text, the_max int, the_lease_ms bigint)
   returns text language plpgsql as $$
 #variable_conflict use_column
 declare
+  q holdfast_queue.queues;
   n record;
   g record;
 begin
+  select * into q from holdfast_queue.queues where queue = the_queue;
+  if q.paused or q.ready = 0 or the_max <= 0 then
+    return '[]';
+  end if;
   with picked as materialized (
-    select tid, row_number() over (order by rank, turn, num) as place, is_first, since from (
-      select ctid as tid, rank, turn, num, fence = 0 as is_first, since from holdfast_queue.tasks
-        where queue = the_queue and state = READY
-          and not (select paused or ready = 0 from holdfast_queue.queues where queue = the_queue)
-        order by rank, turn, num limit greatest(the_max, 0) for update skip locked
-    ) r
+    select ctid as tid, row_number() over (order by rank, turn, num) as place, fence = 0 as is_first from holdfast_queue.tasks
+      where queue = the_queue and state = READY order by rank, turn, num limit the_max
   ), claimed as (
     update holdfast_queue.tasks t set state = RUNNING, fence = q.fence + p.place, attempt = t.failures + 1, worker = the_worker,
       started_at = now, due = now + the_lease_ms, expires_at = null, seq = t.seq + 1
-      from picked p, (select fence from holdfast_queue.queues where queue = the_queue) q where t.ctid = p.tid
-      returning p.place, p.is_first, p.since, t.id, t.fence, t.attempt, t.backoff, t.name, t.max_attempts, t.meta,
-        t.checkpoints, t.input, t.input_bytes, t.flat, t.seq, t.rank, t.turn, t.grp
-  ), noted as (
-    insert into holdfast_queue.events (queue, id, seq, at, body)
-      select the_queue, id, seq, now, '{"type":"started","attempt":' || attempt || '}' from claimed where not flat
-  ), level as (
-    insert into holdfast_queue.levels as l (queue, rank, turn) select the_queue, rank, max(turn) from claimed group by rank
-      on conflict (queue, rank) do update set turn = excluded.turn where l.turn < excluded.turn
-  ), counted as (
-    update holdfast_queue.queues set fence = fence + c.tasks, ready = ready - c.tasks, running = running + c.tasks,
-      all_started = all_started + c.tasks, waited_ms = waited_ms + c.waited, next_due = least(next_due, now + the_lease_ms)
-      from (select count(*) as tasks, coalesce(sum(now - since) filter (where is_first), 0) as waited from claimed) c
-      where queue = the_queue and c.tasks > 0
+      from picked p where t.ctid = p.tid
+      returning p.is_first, t.since, t.id, t.fence, t.attempt, t.backoff, t.name, t.max_attempts, t.meta,
+        t.checkpoints, t.input, t.input_bytes, t.flat, t.rank, t.turn, t.grp
   )
-  select count(*) as tasks, max(fence) as fence, array_agg(id) as ids, array_agg(id) filter (where not flat) as noted,
-    array_agg(grp) filter (where grp is not null) as groups,
+  select count(*) as tasks, array_agg(id) as ids, array_agg(id) filter (where not flat) as noted,
+    array_agg(grp) filter (where grp is not null) as groups, min(rank) as first_rank, max(rank) as last_rank, max(turn) as turn,
+    coalesce(sum(now - since) filter (where is_first), 0) as waited,
+    exists (select from holdfast_queue.waits where queue = the_queue and kind = 'events') as are_watched,
     string_agg(json_build_array(id, fence, attempt, coalesce(backoff, 0), name, max_attempts, meta, checkpoints, input,
-      encode(input_bytes, 'base64'))::text, ',' order by place) as text
+      encode(input_bytes, 'base64'))::text, ',') as text
     into n from claimed;
   if n.tasks = 0 then
     return '[]';
   end if;
-  perform holdfast_queue.wake(the_queue, n.ids);
+  update holdfast_queue.queues set fence = fence + n.tasks, ready = ready - n.tasks, running = running + n.tasks,
+    all_started = all_started + n.tasks, waited_ms = waited_ms + n.waited, next_due = least(next_due, now + the_lease_ms)
+    where queue = the_queue;
+  -- Mostly they are of one rank, which has a level.
+  update holdfast_queue.levels set turn = n.turn
+    where queue = the_queue and rank = n.first_rank and rank = n.last_rank and turn < n.turn;
+  if not found then
+    insert into holdfast_queue.levels as l (queue, rank, turn)
+      select the_queue, rank, max(turn) from holdfast_queue.tasks where queue = the_queue and id = any(n.ids) group by rank
+      on conflict (queue, rank) do update set turn = excluded.turn where l.turn < excluded.turn;
+  end if;
+  if n.are_watched then
+    perform holdfast_queue.wake(the_queue, n.ids);
+  end if;
   if n.noted is not null then
+    insert into holdfast_queue.events (queue, id, seq, at, body)
+      select the_queue, id, seq, now, '{"type":"started","attempt":' || attempt || '}' from holdfast_queue.tasks
+        where queue = the_queue and id = any(n.noted);
     perform holdfast_queue.trim_events(the_queue, t.id, t.seq) from holdfast_queue.tasks t
       where t.queue = the_queue and t.id = any(n.noted);
   end if;
@@ -57,10 +65,9 @@ begin
       perform holdfast_queue.regroup(the_queue, g.name, now);
     end loop;
   end if;
-  -- Tenants whose next turn is over are as new ones. A look from time to time is enough.
-  if n.fence % 64 < n.tasks then
-    delete from holdfast_queue.turns f using holdfast_queue.levels l
-      where f.queue = the_queue and l.queue = the_queue and f.rank = l.rank and f.turn <= l.turn;
+  -- A look from time to time is enough.
+  if q.fence % 1024 + n.tasks >= 1024 then
+    perform holdfast_queue.forget_turns_over(the_queue);
   end if;
   return '[' || n.text || ']';
 end
@@ -113,23 +120,25 @@ begin
       input = null, input_bytes = null, result = g.result, result_bytes = decode(g.bytes, 'base64')
       from given g
       where t.ctid = g.tid and t.fence = g.fence::bigint and t.state = RUNNING and coalesce(t.due, 0) > now
-      returning t.id, g.place, t.flat, t.seq, t.grp, t.parent, t.parent_born, t.awaited, t.due, now - t.started_at as ran
-  ), noted as (
-    insert into holdfast_queue.events (queue, id, seq, at, body)
-      select the_queue, id, seq, now, '{"type":"completed"}' from ended where not flat
-  ), counted as (
-    update holdfast_queue.queues set running = running - c.tasks, completed = completed + c.tasks,
-      all_completed = all_completed + c.tasks, ran_ms = ran_ms + c.ran, next_due = least(next_due, c.due)
-      from (select count(*) as tasks, sum(ran) as ran, min(due) as due from ended) c where queue = the_queue and c.tasks > 0
+      returning t.id, g.place, t.flat, t.grp, t.parent, t.parent_born, t.awaited, t.due, now - t.started_at as ran
   )
-  select count(*) as tasks, array_agg(place) as places, array_agg(id) as ids,
+  select count(*) as tasks, coalesce(sum(ran), 0) as ran, min(due) as due, array_agg(place) as places, array_agg(id) as ids,
     array_agg(id) filter (where not flat) as noted, array_agg(grp) filter (where grp is not null) as groups,
     array_agg(parent) filter (where awaited) as parents,
-    array_agg(parent_born) filter (where awaited) as born
+    array_agg(parent_born) filter (where awaited) as born,
+    exists (select from holdfast_queue.waits where queue = the_queue and kind = 'events') as are_watched
     into n from ended;
   if n.tasks > 0 then
-    perform holdfast_queue.wake(the_queue, n.ids);
+    update holdfast_queue.queues set running = running - n.tasks, completed = completed + n.tasks,
+      all_completed = all_completed + n.tasks, ran_ms = ran_ms + n.ran, next_due = least(next_due, n.due)
+      where queue = the_queue;
+    if n.are_watched then
+      perform holdfast_queue.wake(the_queue, n.ids);
+    end if;
     if n.noted is not null then
+      insert into holdfast_queue.events (queue, id, seq, at, body)
+        select the_queue, id, seq, now, '{"type":"completed"}' from holdfast_queue.tasks
+          where queue = the_queue and id = any(n.noted);
       perform holdfast_queue.trim_events(the_queue, t.id, t.seq) from holdfast_queue.tasks t
         where t.queue = the_queue and t.id = any(n.noted);
     end if;

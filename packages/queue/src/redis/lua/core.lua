@@ -1,12 +1,6 @@
 -- What all verbs use: the inner part of a function that has state.lua around it.
 
-local last_number, last_text = -1, '-1'
-
--- A whole number as text; many in a row are the same.
-local function whole(number)
-  if number ~= last_number then last_number, last_text = number, format('%d', number) end
-  return last_text
-end
+local function whole(number) return format('%d', number) end
 
 local function send(command, key, words, count)
   for from = 1, count, CHUNK do
@@ -33,16 +27,23 @@ local function flush(key, changes, put, take, is_set)
   if m > 0 then send(take, key, takes, m) end
 end
 
--- Rows. What is added in one go is in `ready` in rows: one member has the IDs of tasks whose turns are STEP apart, under the
--- score of the first. It costs next to nothing, where a member for each would cost a quarter of all that is done for a new task.
+-- Rows: several IDs as one member of a sorted set. They cost next to nothing, where a member for each would cost a quarter of all
+-- that is done for a task.
+
+local function row_of(ids, from, to)
+  if from == to then return ids[from] end
+  return '\2' .. cmsgpack.pack(from == 1 and to == #ids and ids or { unpack(ids, from, to) })
+end
+
+local function ids_of(member) return byte(member) == 2 and cmsgpack.unpack(sub(member, 2)) or { member } end
+
+-- What is added in one go is in `ready` in rows of tasks whose turns are STEP apart, under the score of the first.
 
 -- Puts a row there, what is left of it from a place on, which has a score. Blanks stand for those who have left it.
 local function put_row(ids, from, score)
   while ids[from] == '' do from, score = from + 1, score + STEP end
   if not ids[from] then return end
-  local member = ids[from]
-  if ids[from + 1] then member = '\2' .. cmsgpack.pack(from == 1 and ids or { unpack(ids, from) }) end
-  call('ZADD', READY, whole(score), member)
+  call('ZADD', READY, whole(score), row_of(ids, from, #ids))
 end
 
 local function flush_ready()
@@ -74,25 +75,24 @@ local function flow_of(priority)
   return found
 end
 
-local function flush_flow(priority, changed)
-  if priority ~= 0 then
-    call('ZADD', FLOWS, whole(-changed[LAST]), 'v' .. priority, whole(-changed[NEXT]), 'n' .. priority)
-    has_flows = 1
-  end
-  if has_flows == 1 then
-    local rank = (1000 - priority) * RANK
-    call('ZREMRANGEBYSCORE', FLOWS, whole(rank), whole(rank + changed[LAST]))
-  end
-  changed[MOVED] = false
-end
-
 local function flush_flows()
-  for priority, one in pairs(flows) do
-    if one[MOVED] then flush_flow(priority, one) end
+  for priority, changed in pairs(flows) do
+    if changed[MOVED] then
+      if priority ~= 0 then
+        call('ZADD', FLOWS, whole(-changed[LAST]), 'v' .. priority, whole(-changed[NEXT]), 'n' .. priority)
+        has_flows = 1
+      end
+      if has_flows == 1 then
+        local rank = (1000 - priority) * RANK
+        call('ZREMRANGEBYSCORE', FLOWS, whole(rank), whole(rank + changed[LAST]))
+      end
+      changed[MOVED] = false
+    end
   end
 end
 
-local function is_idle() return counts[SCHEDULED] + counts[WAITING] + counts[IS_READY] + counts[RUNNING] == 0 end
+-- How many tasks are live.
+local function alive() return counts[SCHEDULED] + counts[WAITING] + counts[IS_READY] + counts[RUNNING] end
 
 -- Without live tasks nobody remembers whose turn it was.
 local function forget_turns()
@@ -101,15 +101,10 @@ local function forget_turns()
   for _, one in pairs(flows) do one[LAST], one[NEXT], one[MOVED] = 0, 0, false end
 end
 
-local function at(score)
-  if score < soonest then soonest = score end
-  return score
-end
-
--- Reads tasks as they are stored, those that have not been read yet.
-local function fetch(ids)
+-- Reads tasks as they are stored, from a first one on, those that have not been read yet.
+local function fetch(ids, first)
   local missing, n = {}, 0
-  for index = 1, #ids do
+  for index = first or 1, #ids do
     local id = ids[index]
     if raws[id] == nil and records[id] == nil then
       n = n + 1
@@ -131,7 +126,8 @@ end
 
 local function wake(id)
   if is_watched and call('HDEL', WATCH, 'e' .. id) == 1 then
-    news.ids[#news.ids + 1] = id
+    news.ids = news.ids or {}
+    table.insert(news.ids, id)
   end
 end
 
@@ -158,17 +154,20 @@ local function number()
   return tonumber(argv[cursor])
 end
 
-local function id_list()
-  local ids = {}
-  for index = 1, number() do ids[index] = word() end
-  fetch(ids)
-  return ids
+-- What a run may do without is made when it cannot: see rules.lua for the rest.
+local made_adding, made_working, made_rest, make_adding, make_working, make_rest
+
+local function enqueue()
+  made_adding = made_adding or make_adding()
+  return made_adding()
 end
 
--- What most runs can do without, made when one cannot: see rules.lua.
-local made_rest, make_rest
+local function working()
+  made_working = made_working or make_working()
+  return made_working
+end
 
 local function rest()
-  if not made_rest then made_rest = make_rest() end
+  made_rest = made_rest or make_rest()
   return made_rest
 end

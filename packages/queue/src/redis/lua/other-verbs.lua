@@ -148,7 +148,7 @@ local function redrive_one(id)
   local fields = rest_of(t)
   if fields[KEY] and call('HSETNX', DEDUP, fields[KEY], id) == 0 then return 2 end
   call('ZREM', FAILED, id)
-  if is_idle() then forget_turns() end
+  if alive() == 0 then forget_turns() end
   set_rest(t, BORN, born(t))
   set_rest(t, PROGRESS, nil)
   set_rest(t, FAILURE, nil)

@@ -6,29 +6,49 @@ local function by_time(a, b)
   return a.order < b.order
 end
 
-local function due_members(key)
-  return call('ZRANGEBYSCORE', key, '-inf', whole(now), 'WITHSCORES', 'LIMIT', 0, MAX_SWEEP)
+local function due_members(key, from, max)
+  return call('ZRANGEBYSCORE', key, '-inf', whole(now), 'WITHSCORES', 'LIMIT', from, max)
+end
+
+-- Up to `max` IDs of members and scores, as `read` has them from a place on, and their scores.
+local function ids_in(read, max)
+  local ids, scores, from, page = {}, {}, 0, math.min(max, 100)
+  repeat
+    local found = read(from, page)
+    for index = 1, #found, 2 do
+      for _, id in ipairs(ids_of(found[index])) do
+        if id ~= '' and #ids < max then ids[#ids + 1], scores[#scores + 1] = id, tonumber(found[index + 1]) end
+      end
+    end
+    from = from + page
+  until #ids == max or #found < 2 * page
+  return ids, scores
+end
+
+-- The first or the last IDs of a state.
+local function ends_of(key, max, command)
+  return ids_in(function(from, page) return call(command, key, from, from + page - 1, 'WITHSCORES') end, max)
 end
 
 -- Tasks of which a state is over.
 local function add_due(due, state)
   if counts[state] == 0 then return end
-  local found, ids = due_members(keys_by_state[state]), {}
-  for index = 1, #found, 2 do ids[(index + 1) / 2] = found[index] end
+  local key = keys_by_state[state]
+  local ids, scores = ids_in(function(from, page) return due_members(key, from, page) end, MAX_SWEEP)
   fetch(ids)
-  for _, id in ipairs(ids) do
+  for index, id in ipairs(ids) do
     local t = find(id)
     if t and t[STATE] == state then
       due[#due + 1] = { id = id, at = t[DUE], order = t[ORDER], state = state }
     else
-      call('ZREM', keys_by_state[state], id)
+      exit_state(state, id, scores[index])
     end
   end
 end
 
 -- Tasks that expire, and groups, in state 0.
 local function add_alarms(due)
-  local found = due_members(ALARMS)
+  local found = due_members(ALARMS, 0, MAX_SWEEP)
   for index = 1, #found, 2 do
     local kind, name, at_ms = sub(found[index], 1, 1), sub(found[index], 2), tonumber(found[index + 1])
     call('ZREM', ALARMS, found[index])
@@ -67,7 +87,7 @@ local function sweep()
   repeat
     local due = {}
     flush_states()
-    for state in pairs(by_state) do add_due(due, state) end
+    for state in pairs(keys_by_state) do add_due(due, state) end
     add_alarms(due)
     table.sort(due, by_time)
     for _, one in ipairs(due) do happen(one) end
@@ -101,8 +121,8 @@ local function crowd_out(count)
   flush_states()
   local ended = {}
   for _, key in ipairs({ COMPLETED_BY, CANCELLED_BY }) do
-    local found = call('ZRANGE', key, 0, count - 1, 'WITHSCORES')
-    for index = 1, #found, 2 do ended[#ended + 1] = { found[index], tonumber(found[index + 1]) } end
+    local ids, scores = ends_of(key, count, 'ZRANGE')
+    for index, id in ipairs(ids) do ended[#ended + 1] = { id, scores[index] } end
   end
   table.sort(ended, function(a, b) return a[2] < b[2] end)
   local ids = {}

@@ -2,25 +2,10 @@
 
 local function stats() return { unpack(counts, 1, CANCELLED) } end
 
--- The first IDs in `ready`.
-local function heads(max)
-  local ids, from = {}, 0
-  repeat
-    local found = call('ZRANGE', READY, from, from + 9)
-    for _, member in ipairs(found) do
-      for _, id in ipairs(byte(member) == 2 and cmsgpack.unpack(sub(member, 2)) or { member }) do
-        if id ~= '' and #ids < max then ids[#ids + 1] = id end
-      end
-    end
-    from = from + 10
-  until #ids == max or #found < 10
-  return ids
-end
-
 -- Sums, whether it is paused, and when the task was added that is to be claimed next.
 local function meter()
   flush_ready()
-  local head = heads(1)[1]
+  local head = ends_of(READY, 1, 'ZRANGE')[1]
   local answer = { unpack(counts, ADDED, RAN) }
   answer[#answer + 1] = is_paused
   answer[#answer + 1] = head and find(head)[ENQUEUED] or 0
@@ -54,10 +39,10 @@ local function list()
   if state ~= IS_READY then
     flush_state(state)
     if state == DEAD then return statuses_of(call('ZREVRANGE', FAILED, 0, max - 1)) end
-    return statuses_of(call(state < COMPLETED and 'ZRANGE' or 'ZREVRANGE', keys_by_state[state], 0, max - 1))
+    return statuses_of((ends_of(keys_by_state[state], max, state < COMPLETED and 'ZRANGE' or 'ZREVRANGE')))
   end
   flush_ready()
-  local ids = heads(max)
+  local ids = ends_of(READY, max, 'ZRANGE')
   if #ids < max then add_held_back(ids, max) end
   return statuses_of(ids)
 end
@@ -91,17 +76,23 @@ local function fire()
     cursor = cursor + size
     return 0
   end
-  local answer = enqueue()[1]
+  local answer = enqueue()
+  if answer ~= 0 then answer = answer[1] end
   if type(answer) == 'table' and answer[1] == -1 then return 2 end
   call('HSET', SCHEDULES, key, next_at .. ' ' .. text)
   return 1
+end
+
+local function will_be_told(answer)
+  news.waits = news.waits or {}
+  table.insert(news.waits, answer)
 end
 
 local function watch(field)
   call('HSET', WATCH, field, 1)
   is_watched = true
   local answer = { 0, 0 }
-  news.waits[#news.waits + 1] = answer
+  will_be_told(answer)
   return answer
 end
 
@@ -128,7 +119,7 @@ end
 
 local function look()
   local answer = { 0, 0 }
-  news.waits[#news.waits + 1] = answer
+  will_be_told(answer)
   return answer
 end
 

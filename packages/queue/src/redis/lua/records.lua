@@ -1,5 +1,17 @@
 -- Tasks as tables, their parts and their events: the inner part of a function that is only made when a run needs it.
 
+local function at(score)
+  if score < soonest then soonest = score end
+  return score
+end
+
+local function id_list()
+  local ids = {}
+  for index = 1, number() do ids[index] = word() end
+  fetch(ids)
+  return ids
+end
+
 local function parsed(raw)
   local t = { sunpack(RECORD, raw) }
   t[REST] = sub(raw, t[REST])
@@ -22,9 +34,9 @@ local function set_rest(t, index, value)
 end
 
 local function packed(t)
-  local body, worker = t[BODY], t[WORKER]
+  local worker, body = t[WORKER], t[BODY]
   return spack(RECORD, t[1], t[2], t[3], t[4], t[5], t[6], t[7], t[8], t[9], t[10], t[11], #worker, worker, t[13], t[14],
-    t[15], t[16], t[17], t[18], t[19], t[20], t[21], t[22], t[23], #body, body) .. (t[REST] or cmsgpack.pack(t.more))
+    #body, body, t[16], t[17], t[18], t[19], t[20], t[21], t[22], t[23], t[24]) .. (t[REST] or cmsgpack.pack(t.more))
 end
 
 local function find(id)
@@ -62,6 +74,8 @@ end
 local function set_part(field, value) parts[field], has_parts = value, true end
 
 -- Events.
+
+local max_events = tonumber(argv[4])
 
 local function event_text(seq, at_ms, body) return format('{"seq":%d,"at":%d,"type":%s}', seq, at_ms, body) end
 

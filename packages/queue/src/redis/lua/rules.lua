@@ -1,28 +1,44 @@
 -- How tasks change: the heart of the inner function.
 
--- What is to be written: member to score, by state; `false` takes out.
-local scheduled, waiting, cancelled, buried = {}, {}, {}, {}
-local by_state = { [SCHEDULED] = scheduled, [WAITING] = waiting, [RUNNING] = running, [COMPLETED] = completed,
-  [DEAD] = buried, [CANCELLED] = cancelled }
+-- What is to be written: member to score, by state; `false` takes out. And those of which more come at once.
+local by_state = { [SCHEDULED] = {}, [WAITING] = {}, [DEAD] = {}, [CANCELLED] = {} }
+local calendars = { [RUNNING] = working().running, [COMPLETED] = working().completed }
+local enter, exit, flush_calendar = working().enter, working().exit, working().flush_calendar
 local keys_by_state = { [SCHEDULED] = SCHEDULED_BY, [WAITING] = WAITING_BY, [RUNNING] = RUNNING_BY,
   [COMPLETED] = COMPLETED_BY, [DEAD] = BURIED_BY, [CANCELLED] = CANCELLED_BY }
 
 local function flush_state(state)
-  local changes = by_state[state]
-  flush(keys_by_state[state], changes, 'ZADD', 'ZREM', true)
-  for id in pairs(changes) do changes[id] = nil end
+  local calendar = calendars[state]
+  if calendar then
+    flush_calendar(calendar)
+    calendar[PUTS], calendar[TAKES] = {}, {}
+  else
+    flush(keys_by_state[state], by_state[state], 'ZADD', 'ZREM', true)
+    by_state[state] = {}
+  end
 end
 
 local function flush_states()
-  for state in pairs(by_state) do flush_state(state) end
+  for state in pairs(keys_by_state) do flush_state(state) end
+end
+
+local function enter_state(state, id, due)
+  if state == IS_READY then return end
+  at(due)
+  if calendars[state] then enter(calendars[state], id, due) else by_state[state][id] = due end
+end
+
+local function exit_state(state, id, due)
+  if state == IS_READY then return end
+  if calendars[state] then exit(calendars[state], id, due) else by_state[state][id] = false end
 end
 
 local function move(id, t, state, due)
   local before = t[STATE]
   counts[before] = counts[before] - 1
   counts[state] = counts[state] + 1
-  if before ~= IS_READY then by_state[before][id] = false end
-  if state ~= IS_READY then by_state[state][id] = at(due) end
+  exit_state(before, id, t[DUE])
+  enter_state(state, id, due)
   t[STATE], t[DUE] = state, due
   dirty[id] = true
 end
@@ -159,7 +175,7 @@ end
 local function forget(id, t)
   counts[t[STATE]] = counts[t[STATE]] - 1
   if t[STATE] == DEAD then call('ZREM', FAILED, id) end
-  by_state[t[STATE]][id] = false
+  exit_state(t[STATE], id, t[DUE])
   if t[AT_END] == 1 and rest_of(t)[PARENT] then call('ZREM', CHILDREN, child_member(id, t)) end
   drop_parts(id, t)
   records[id], dirty[id] = false, true
@@ -177,7 +193,8 @@ local function revoke(worker, id, its_fence, reason)
   if #leases >= MAX_REVOKED then table.remove(leases, 1) end
   leases[#leases + 1] = { id, whole(its_fence), reason }
   call('HSET', REVOKED, worker, cjson.encode(leases))
-  news.workers[#news.workers + 1] = worker
+  news.workers = news.workers or {}
+  table.insert(news.workers, worker)
 end
 
 -- A task, its live children, and theirs.

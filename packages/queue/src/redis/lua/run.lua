@@ -3,10 +3,11 @@
 local has_swept = now >= next_due
 if has_swept then rest().sweep() end
 
-local answers, plain_verbs = {}, { enqueue = enqueue, claim = claim, settle = settle }
+local answers = {}
 while argv[cursor + 1] do
   local name = word()
-  answers[#answers + 1] = (plain_verbs[name] or rest()[name])()
+  local is_work = name == 'settle' or name == 'claim'
+  answers[#answers + 1] = name == 'enqueue' and enqueue() or (is_work and working() or rest())[name]()
 end
 
 local too_many, too_many_dead =
@@ -20,15 +21,15 @@ flush_ready()
 flush_parts()
 if made_rest then
   made_rest.flush_states()
-else
-  flush(RUNNING_BY, running, 'ZADD', 'ZREM', true)
-  flush(COMPLETED_BY, completed, 'ZADD', 'ZREM', true)
+elseif made_working then
+  made_working.flush_calendar(made_working.running)
+  made_working.flush_calendar(made_working.completed)
 end
-if is_idle() then forget_turns() else flush_flows() end
+if alive() == 0 then forget_turns() else flush_flows() end
 
 if has_swept then rest().find_next_due() else next_due = math.min(next_due, soonest) end
 
-if #news.waits > 0 then
+if news.waits then
   told = next_due
   local ms = told == NEVER and -1 or math.max(0, told - now)
   for _, answer in ipairs(news.waits) do answer[2] = ms end
@@ -36,9 +37,8 @@ elseif soonest < told then
   told, news.is_soon = soonest, true
 end
 local wakes_workers = news.has_work and is_watched and is_paused == 0 and call('HDEL', WATCH, 'w') == 1
-if wakes_workers or news.is_soon or news.ids[1] or news.workers[1] then
-  call('PUBLISH', argv[1], cjson.encode({ wakes_workers, news.is_soon, news.ids[1] and news.ids or false,
-    news.workers[1] and news.workers or false }))
+if wakes_workers or news.is_soon or news.ids or news.workers then
+  call('PUBLISH', argv[1], cjson.encode({ wakes_workers or false, news.is_soon or false, news.ids or false, news.workers or false }))
   is_watched = is_watched and call('HLEN', WATCH) > 0
 end
 

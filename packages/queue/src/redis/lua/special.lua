@@ -13,13 +13,13 @@ local function next_turn(priority, tenant, cost)
   local its_flow, rank = flow_of(priority), (1000 - priority) * RANK
   local turn = math.max(its_flow[LAST], its_flow[NEXT])
   if not tenant or tenant == '' then
-    its_flow[NEXT], its_flow[MOVED] = turn + cost, true
+    its_flow[NEXT], its_flow[MOVED] = math.min(turn + cost, LAST_TURN), true
     return turn
   end
   local member = priority .. ':' .. tenant
   local ahead = call('ZSCORE', FLOWS, member)
   turn = math.max(its_flow[LAST], ahead and tonumber(ahead) - rank or 0)
-  call('ZADD', FLOWS, whole(rank + turn + cost), member)
+  call('ZADD', FLOWS, whole(rank + math.min(turn + cost, LAST_TURN)), member)
   has_flows = 1
   if not ahead then limit_tenants(its_flow, rank) end
   return turn
@@ -27,15 +27,15 @@ end
 
 -- What is said of a new task: its key, group, group's limit, tenant, parent, whether it waits for children, when it expires.
 
-local function count_new(tasks, first, last)
-  local fresh, ids, keys = 0, {}, {}
+local function count_new(ids, said_of, first, last)
+  local fresh, seen, keys = 0, {}, {}
   for index = first, last do
-    local id, said = tasks[index][1], tasks[index][4] or {}
-    local is_old = is_known(id) or ids[id] or (said.k and (keys[said.k] or call('HEXISTS', DEDUP, said.k) == 1))
-      or (said.p and not ids[said.p] and not find_live(said.p))
+    local id, said = ids[index], said_of[index] or {}
+    local is_old = is_known(id) or seen[id] or (said.k and (keys[said.k] or call('HEXISTS', DEDUP, said.k) == 1))
+      or (said.p and not seen[said.p] and not find_live(said.p))
     if not is_old then
       fresh = fresh + 1
-      ids[id] = true
+      seen[id] = true
       if said.k then keys[said.k] = true end
     end
   end
@@ -61,11 +61,12 @@ local function add_special(id, kind, body, said)
   if said.p and not parent then return 2 end
   if said.k then call('HSET', DEDUP, said.k, id) end
   order = order + 1
+  local name, delay, priority, attempts, losses, keep, keep_failed, cost = unpack(kind.said)
   local t = { SCHEDULED, 1, (said.g or said.e) and 1 or 0, (said.k or said.g or said.p) and 1 or 0, 0, 1, 0, 0,
-    now + (said.w and 0 or kind.delay), 0, kind.keep, '', 0, 0, 1, kind.attempts, kind.losses, now, 0, kind.keep_failed,
-    kind.priority, order, next_turn(kind.priority, said.t, kind.cost), body, false }
-  t.more = { [NAME] = kind.name, [GROUP] = said.g, [SAID] = said.l, [KEY] = said.k, [TENANT] = said.t,
-    [COST] = kind.cost ~= 60 and kind.cost or nil, [PARENT] = said.p, [EXPIRES] = said.e and now + said.e }
+    now + (said.w and 0 or delay), 0, keep, '', next_turn(priority, said.t, cost), order, body, 0, 0, 1, attempts, losses,
+    now, 0, keep_failed, priority, false }
+  t.more = { [NAME] = name, [GROUP] = said.g, [SAID] = said.l, [KEY] = said.k, [TENANT] = said.t,
+    [COST] = cost ~= 60 and cost or nil, [PARENT] = said.p, [EXPIRES] = said.e and now + said.e }
   records[id], dirty[id] = t, true
   counts[SCHEDULED], counts[ADDED] = counts[SCHEDULED] + 1, counts[ADDED] + 1
   if said.e then call('ZADD', ALARMS, whole(at(now + said.e)), 't' .. id) end
@@ -75,7 +76,7 @@ local function add_special(id, kind, body, said)
     wait(id, t, nil, 1, NEVER)
     parents[#parents + 1] = id
   else
-    make_ready_in(kind.delay, id, t)
+    make_ready_in(delay, id, t)
   end
   return 0
 end

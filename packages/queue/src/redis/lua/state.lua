@@ -2,11 +2,11 @@
 -- memory/queue-state.ts. The parts in this folder are put together by script-text.ts.
 --
 -- KEYS: see below. ARGV: channel, maxEnded, maxDeadLetters, maxEvents, then the calls: a verb and its words.
--- Answers one answer for each call.
+-- Answers one answer for each call, and how much has happened.
 --
 -- What calls change is kept in tables and written at the end: a hundred tasks cost a few commands, not hundreds.
--- A task is a record in the hash `tasks`: HOT (numbers), its worker, WARM (numbers), BODY (its input while it lives, its result
--- once it has completed), and REST (what few tasks have). `parts` has what is large or comes in any number, so that a change
+-- A task is a record in the hash `tasks`: HOT (numbers), its worker, TURN and ORDER, BODY (its input while it lives, its result
+-- once it has completed), WARM (numbers), and REST (what few tasks have). `parts` has what is large or comes in any number, so that a change
 -- of state does not move it: large inputs and results, events, checkpoints.
 
 -- Names in capitals stand for what they are set to here, and are put in place as text. Lua 5.1 would pay for each of them
@@ -14,7 +14,7 @@
 local META, TASKS, PARTS = KEYS[1], KEYS[2], KEYS[3]
 -- Sorted sets. Ready tasks that may run, by RANK and turn, alone or in rows: see core.lua. One for each other state: scheduled
 -- by when they are due, waiting by when they wait no longer, running by when their leases end, ended ones by when they are
--- forgotten.
+-- forgotten. Running and completed ones are alone or in rows too: see core.lua.
 local READY, SCHEDULED_BY, WAITING_BY, RUNNING_BY = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local COMPLETED_BY, CANCELLED_BY, BURIED_BY = KEYS[8], KEYS[9], KEYS[10]
 -- Failed ones in the order of failures. Tasks that expire and groups that wait for a token, by when they do.
@@ -33,12 +33,14 @@ local ADDED, STARTS, COMPLETIONS, FAILS, CANCELS, RETRIES, WAITED, RAN = 8, 9, 1
 -- STARTED: before the first start, since when it could have been started.
 local STATE, FLAT, AT_START, AT_END, ATTEMPT, SEQ, FENCE, DUE = 1, 2, 3, 4, 5, 6, 7, 8
 local STARTED, FINISHED, KEEP = 9, 10, 11
-local WORKER, FAILURES, LOSSES, FIRST, MAX_ATTEMPTS, MAX_LOSSES = 12, 13, 14, 15, 16, 17
-local ENQUEUED, BACKOFF, KEEP_FAILED, PRIORITY, ORDER, TURN, BODY, REST = 18, 19, 20, 21, 22, 23, 24, 25
-local HOT, HOT_AND_WORKER = '<BBBBI4I4dddddB', '<BBBBI4I4dddddBc0'
-local RECORD = '<BBBBI4I4dddddBc0I4I4I4I4I4dddhddI4c0'
--- Where the worker's name begins; and while there is none, the body.
-local WORKER_AT, BODY_AT = 54, 116
+local WORKER, TURN, ORDER, BODY, FAILURES, LOSSES, FIRST, MAX_ATTEMPTS, MAX_LOSSES = 12, 13, 14, 15, 16, 17, 18, 19, 20
+local ENQUEUED, BACKOFF, KEEP_FAILED, PRIORITY, REST = 21, 22, 23, 24, 25
+local HOT, WARM, RECORD = '<BBBBI4I4dddddB', '<I4I4I4I4I4dddh', '<BBBBI4I4dddddBc0ddI4c0I4I4I4I4I4dddh'
+-- HOT in two: what differs from task to task, and what those have in common that are claimed or completed together. Lua keeps
+-- each string once, and so looks at all bytes of each new one: what is not made anew costs nothing.
+local OWN, SHARED = '<BBBBI4I4d', '<ddddB'
+-- Where the worker's name begins; and while there is none, the body. TURN and ORDER are before a body.
+local WORKER_AT, BODY_AT = 54, 70
 -- A larger body is not in the record; the one in the record is empty then.
 local MAX_BODY = 1024
 -- Fields of the rest, where there are any but the name. SAID: what it said of its group. BORN: the first ORDER of one that was
@@ -54,11 +56,11 @@ local MAX_SWEEP = 1000
 local MAX_WORKERS, MAX_REVOKED, MAX_SCHEDULES, MAX_TENANTS = 1000, 1000, 1000, 10000
 -- Beyond all times; 2^52, since clients read larger numbers wrongly.
 local NEVER = 4503599627370496
--- The order of claims: priorities from -1000 to 1000, the highest first, and turns below 2^42: 7 * 10^10 tasks of one priority
--- before the queue is empty once.
-local RANK = 4398046511104
--- How far a task of weight 1 moves the next turn, and how many IDs a row has at most.
-local STEP, MAX_ROW = 60, 100
+-- The order of claims: priorities from -1000 to 1000, the highest first, and turns below 2^42. After 7 * 10^10 tasks of one
+-- priority without the queue being empty once, all have the last turn, and go in the order of their IDs.
+local RANK, LAST_TURN = 4398046511104, 4398046511103
+-- How far a task of weight 1 moves the next turn. How many IDs a row has at most, and how many of one time are put into rows.
+local STEP, MAX_ROW, MAX_IN_ROWS = 60, 32, 128
 -- Counters: order, fence, ends, when those who wait will look again, when something happens by itself next (or before that), the
 -- turns of what has priority 0 and no tenant (claimed last, next), whether anybody is to be woken, whether it is paused,
 -- whether there are other turns; then counts.
@@ -67,8 +69,6 @@ local call = redis.call
 local spack, sunpack, format, floor, sub, byte =
   struct.pack, struct.unpack, string.format, math.floor, string.sub, string.byte
 local argv, cursor = ARGV, 4
-local max_events = tonumber(argv[4])
-
 local time = call('TIME')
 local now = tonumber(time[1]) * 1000 + floor(tonumber(time[2]) / 1000)
 local time_fence = tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -97,7 +97,7 @@ local raws, records, dirty = {}, {}, {}
 -- Those that were changed without a look into them: ID, record, and so on.
 local writes, written = {}, 0
 -- What is to be written: member to score, or field to value; `false` takes out.
-local ready, running, completed, parts = {}, {}, {}, {}
+local ready, parts = {}, {}
 local has_ready, has_parts = false, false
 -- New rows of ready tasks: the score of the first, and IDs. The last one of them, its size, and the score of what would be next,
 -- or -1: scores begin at 0.
@@ -106,4 +106,4 @@ local rows, row, row_size, row_next = {}, false, 0, -1
 local soonest = NEVER
 -- Whether there is more to claim, whether something is due sooner than was said, of whom there is news; and answers to those
 -- who begin to wait: they are told when something happens next, once all calls have been worked off.
-local news = { has_work = false, is_soon = false, ids = {}, workers = {}, waits = {} }
+local news = {}

@@ -1,5 +1,6 @@
 // Whose turn it is when several tenants share a queue. Of equal turns either may be first.
 import { same } from "@holdfast/core/testing";
+import { MAX_TENANTS } from "../../store/store.ts";
 import type { Clause, Trial } from "../trial.ts";
 import { completed, failed, released } from "../trial.ts";
 
@@ -132,6 +133,20 @@ export const tenantClauses: readonly Clause[] = [
       await fill(t, "b", 4);
       await fill(t, "a", 4, 1, 21);
       same(await next(t, 4), ["a21", "a22", "b1", "b2"], "what is next of two new ones");
+    },
+  },
+  {
+    title: "remembers the next turns of so many tenants, beyond which nobody begins before the first of them",
+    check: async (t) => {
+      await fill(t, "a", 3, 60);
+      const others = Array.from({ length: MAX_TENANTS - 1 }, (_, index) =>
+        t.task({ id: `o${index}`, tenant: `o${index}`, delayMs: 60_000 }),
+      );
+      for (let at = 0; at < others.length; at += 1_000) await t.enqueue(...others.slice(at, at + 1_000));
+      await t.enqueue(t.task({ id: "b1", tenant: "b" }), t.task({ id: "c1", tenant: "c" }));
+      // Turns: a 0, 1, 2, the others and b 0, and c what would be next of a, which is 3.
+      same(await next(t, 4), ["a1", "a2", "a3", "b1"], "what is next");
+      same(await t.claimIds(1), ["c1"], "what is next then");
     },
   },
 ];
