@@ -2,7 +2,6 @@
 import type { Clock, Timer } from "@holdfast/core";
 import { asError, channel, ClosedError, hasCode, optionsOf, systemClock } from "@holdfast/core";
 import { UnknownModelError } from "../errors.ts";
-import type { ModelOptions } from "../model.ts";
 import type {
   ModelAlias,
   ModelRecord,
@@ -19,6 +18,7 @@ import type {
   RegistryFollower,
   RolloutEvent,
 } from "./contract.ts";
+import { isSameEntry, keyOf, modelOf } from "./followed-entry.ts";
 import { FollowedModel } from "./followed-model.ts";
 import { recordProfiles } from "./profile-recorder.ts";
 
@@ -378,26 +378,4 @@ class Follower implements RegistryFollower {
       ...(failure === undefined ? {} : { failure }),
     });
   }
-}
-
-/** Whether it is not another that was registered in its place. */
-function isSameEntry(one: ModelRecord, other: ModelRecord): boolean {
-  return one === other || JSON.stringify(one.entry) === JSON.stringify(other.entry);
-}
-
-function keyOf(alias: string, version: string): string {
-  return `${alias.slice(0, alias.indexOf("@"))}@${version}`;
-}
-
-/** What the pool is to know of it: what was measured elsewhere stands for what was said. */
-function modelOf({ entry, profiles }: ModelRecord): ModelOptions {
-  const { preload: _preload, warmUp: _warmUp, source: _source, metadata: _metadata, ...options } = entry;
-  const measured = Object.entries(profiles);
-  const times = measured.map(([type, { perItemMs, fixedMs }]) => [type, { perItemMs, fixedMs }] as const);
-  const loads = measured.flatMap(([, { loadMs }]) => loadMs ?? []);
-  return {
-    ...options,
-    ...(times.length === 0 ? {} : { timesByType: { ...options.timesByType, ...Object.fromEntries(times) } }),
-    ...(loads.length === 0 ? {} : { loadTime: Math.max(...loads) }),
-  };
 }
