@@ -61,6 +61,15 @@ describe("lockFile", () => {
     await (await taken()).release();
   });
 
+  it("clears away what those have left who were killed on their way to it, and nobody else's", async () => {
+    const gone = spawn(process.execPath, ["-e", ""]);
+    await once(gone, "exit");
+    await writeFile(`${path}.lock-${gone.pid}-draft`, "");
+    await writeFile(`${path}.lock-${process.pid}-draft`, "");
+    await (await taken()).release();
+    expect(await readdir(folder)).toEqual([`journal.lock-${process.pid}-draft`]);
+  });
+
   it("rejects with what the file system says", async () => {
     await expect(lockFile(join(folder, "missing", "journal"))).rejects.toMatchObject({ code: "ENOENT" });
   });

@@ -1,7 +1,7 @@
 // One owner for a file: numbered locks beside it, each telling who has it; the highest that is there counts.
 import { randomUUID } from "node:crypto";
 import { link, readdir, readFile, unlink, writeFile } from "node:fs/promises";
-import { basename, dirname, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { StoreUnavailableError } from "../errors/errors.ts";
 
 /** A file that belongs to this process until it gives it up. */
@@ -60,7 +60,7 @@ export async function lockFile(path: string): Promise<FileLock | FileLockHolder>
         .filter((lock) => lock !== highest + 1)
         .map((lock) => nameOf(path, lock));
       if (!(await isAnyAlive(others))) {
-        await Promise.all(others.map(removed));
+        await Promise.all([...others, ...(await draftsOfTheDead(path))].map(removed));
         return { release: () => removed(mine) };
       }
       // Somebody had come in while we still looked at what was before.
@@ -85,6 +85,14 @@ async function locksOf(path: string): Promise<readonly number[]> {
   return names
     .filter((name) => name.startsWith(prefix) && /^\d+$/.test(name.slice(prefix.length)))
     .map((name) => Number(name.slice(prefix.length)));
+}
+
+/** What was left by those who were killed before they had a lock. */
+async function draftsOfTheDead(path: string): Promise<readonly string[]> {
+  const prefix = `${basename(path)}.lock-`;
+  const names = (await readdir(dirname(resolve(path)))).filter((name) => name.startsWith(prefix));
+  const pidOf = (name: string): number => Number(name.slice(prefix.length).split("-", 1)[0]);
+  return names.filter((name) => !isThere(pidOf(name))).map((name) => join(dirname(path), name));
 }
 
 async function isAnyAlive(locks: readonly string[]): Promise<boolean> {
@@ -125,11 +133,16 @@ async function isAlive({ pid, started }: Owner): Promise<boolean> {
   if (pid === NOBODY.pid) return false;
   const now = await startOf(pid);
   if (started !== "" && now !== "") return now === started;
+  return isThere(pid);
+}
+
+/** Whether a process has this number, be it another one by now. */
+function isThere(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== "ESRCH";
+    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 
