@@ -58,11 +58,18 @@ export default defineConfig({
           exclude: ["**/*.int.test.*", "**/*.prop.test.ts", "**/node_modules/**"],
           setupFiles,
           execArgv: ["--expose-gc"],
+          maxWorkers: "100%",
         },
       },
       {
         ...common,
-        test: { name: "property", setupFiles, include: [`${folders}/*.prop.test.ts`], testTimeout: 60_000 },
+        test: {
+          name: "property",
+          setupFiles,
+          include: [`${folders}/*.prop.test.ts`],
+          testTimeout: 60_000,
+          maxWorkers: "100%",
+        },
       },
       {
         ...common,

@@ -39,7 +39,6 @@ describe.skipIf(databaseUrl === "")("any history of a queue in PostgreSQL", () =
       't := "waits_for_no_turn".move(t, case when true then 3 else 4 end',
     ],
     miscounts_what_it_forgets: ["completed = completed - n.completed", "completed = completed"],
-    forgets_no_turns: ['delete from "forgets_no_turns".turns where queue = the_queue;', ""],
     waits_for_no_child: ["when f.children > 0 and k.waits then 2", "when false then 2"],
   };
   it.each(Object.entries(mutants))(

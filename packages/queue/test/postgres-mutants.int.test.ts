@@ -106,6 +106,11 @@ describe.skipIf(databaseUrl === "")("the suite, on a PostgreSQL store that", () 
       "order by rank, num limit the_max",
       "lets tenants take turns",
     ],
+    "remembers turns for ever": [
+      "turns where queue = the_queue;",
+      "turns where false;",
+      "forgets turns when no task is live",
+    ],
     "remembers all tenants": [
       "and rank = the_rank and tenants > 10000",
       "and false",
