@@ -282,11 +282,17 @@ begin
   end if;
   if n.grouped > 0 then
     for g in
-      select k ->> 'grp' as name, (array_agg(k -> 'limit' order by u.place desc) filter (where k ? 'limit'))[1] as said
+      select k ->> 'grp' as name, array_agg(k -> 'limit' order by u.place) filter (where k ? 'limit') as said
       from unnest(the_kind) with ordinality u(kind, place), lateral (select the_kinds -> u.kind - 1 as k) x
       where (answers is null or answers[u.place] = '0') and k ->> 'grp' is not null group by 1 order by 1
     loop
-      perform holdfast_queue.limit_group(q.queue, g.name, g.said, now);
+      perform holdfast_queue.limit_group(q.queue, g.name, g.said[1], now);
+      -- What is said in between counts too: a bucket that was not there for a moment owes nothing.
+      for place in 2..coalesce(cardinality(g.said), 0) loop
+        if g.said[place] <> g.said[place - 1] then
+          perform holdfast_queue.limit_group(q.queue, g.name, g.said[place], now);
+        end if;
+      end loop;
       perform holdfast_queue.regroup(q.queue, g.name, now);
     end loop;
   end if;
