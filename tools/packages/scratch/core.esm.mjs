@@ -1,5 +1,6 @@
 // Uses @holdfast/core from an ES module.
 import { constant, fallback, hasCode, pipeline, retry, timeout } from "@holdfast/core";
+import { IndexedHeap } from "@holdfast/core/collections";
 import { manualClock } from "@holdfast/core/testing";
 import assert from "node:assert/strict";
 
@@ -18,3 +19,10 @@ const waiting = timeout("5s", { clock }).run(() => new Promise(() => {}));
 const refused = assert.rejects(waiting, (error) => hasCode(error, "TIMEOUT"));
 await clock.advance(5_000);
 await refused;
+
+const jobs = new IndexedHeap((a, b) => a.due < b.due, {
+  of: ({ place }) => place,
+  set: (job, at) => void (job.place = at),
+});
+for (const due of [3, 1, 2]) jobs.put({ due, place: -1 });
+assert.equal(jobs.first.due, 1);

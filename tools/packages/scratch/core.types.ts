@@ -1,6 +1,8 @@
 // Uses @holdfast/core from strict TypeScript.
 import type { Clock, Duration, Policy } from "@holdfast/core";
 import { fallback, hedge, pipeline, retry, timeout } from "@holdfast/core";
+import type { Place } from "@holdfast/core/collections";
+import { OrderedQueue } from "@holdfast/core/collections";
 import { manualClock } from "@holdfast/core/testing";
 
 const limit: Duration = "250ms";
@@ -14,4 +16,12 @@ const both: Promise<number | "none"> = pipeline(fallback("none"), retry(), hedge
 // @ts-expect-error a duration has a unit
 const bad: Duration = "250";
 
-export { answer, bad, both };
+interface Request {
+  readonly deadline: number;
+  place: number;
+}
+const place: Place<Request> = { of: ({ place: at }) => at, set: (request, at) => void (request.place = at) };
+const waiting = new OrderedQueue<Request>((a, b) => a.deadline < b.deadline, place);
+const next: Request | undefined = waiting.first;
+
+export { answer, bad, both, next };

@@ -1,9 +1,9 @@
 // A clock that stands still until a test moves it.
+import { IndexedHeap } from "../collections/indexed-heap.ts";
 import type { Clock, Timer, TimerOptions } from "../time/clock.ts";
 import { sleepOn } from "../time/clock.ts";
 import type { Duration } from "../time/duration.ts";
 import { toMs } from "../time/duration.ts";
-import { TimerHeap } from "./timer-heap.ts";
 
 /** A {@link Clock} under a test's control. */
 export interface ManualClock extends Clock {
@@ -42,11 +42,22 @@ export function manualClock(startMs: number = 1_700_000_000_000): ManualClock {
   return new StandingClock(startMs);
 }
 
+interface SetTimer {
+  readonly due: number;
+  /** Order of setting, which decides between timers due at the same moment. */
+  readonly order: number;
+  readonly callback: () => void;
+  place: number;
+}
+
 class StandingClock implements ManualClock {
   #elapsed = 0;
   #wallOffset: number;
   #order = 0;
-  readonly #timers = new TimerHeap();
+  readonly #timers = new IndexedHeap<SetTimer>(firesBefore, {
+    of: ({ place }) => place,
+    set: (timer, at) => void (timer.place = at),
+  });
 
   constructor(startMs: number) {
     this.#wallOffset = startMs;
@@ -66,9 +77,9 @@ class StandingClock implements ManualClock {
 
   setTimer(duration: Duration, callback: () => void): Timer {
     this.#order += 1;
-    const timer = { due: this.#elapsed + toMs(duration), order: this.#order, callback, index: -1 };
-    this.#timers.add(timer);
-    return { cancel: () => this.#timers.remove(timer) };
+    const timer = { due: this.#elapsed + toMs(duration), order: this.#order, callback, place: -1 };
+    this.#timers.put(timer);
+    return { cancel: () => void this.#timers.remove(timer) };
   }
 
   advance(duration: Duration): Promise<void> {
@@ -77,7 +88,7 @@ class StandingClock implements ManualClock {
 
   async advanceToNextTimer(): Promise<boolean> {
     await settlePromises();
-    const next = this.#timers.next;
+    const next = this.#timers.first;
     if (next === undefined) return false;
     await this.#advanceTo(next.due);
     return true;
@@ -107,7 +118,7 @@ class StandingClock implements ManualClock {
   }
 
   #fireNext(until: number, errors: unknown[]): boolean {
-    const next = this.#timers.next;
+    const next = this.#timers.first;
     if (next === undefined || next.due > until) return false;
     this.#timers.remove(next);
     this.#elapsed = Math.max(this.#elapsed, next.due);
@@ -125,6 +136,10 @@ class StandingClock implements ManualClock {
     if (errors.length === 1) throw errors[0];
     if (errors.length > 1) throw new AggregateError(errors, `${errors.length} timer callbacks threw`);
   }
+}
+
+function firesBefore(a: SetTimer, b: SetTimer): boolean {
+  return a.due === b.due ? a.order < b.order : a.due < b.due;
 }
 
 // One turn of the event loop: every promise that can settle without I/O or time has settled after it.

@@ -1,7 +1,6 @@
 // The requests that wait for one model: by priority, then deadline, then who came first, and fair between tenants.
-import type { Place } from "./indexed-heap.ts";
-import { IndexedHeap } from "./indexed-heap.ts";
-import { OrderedQueue } from "./ordered-queue.ts";
+import type { Place } from "@holdfast/core/collections";
+import { IndexedHeap, OrderedQueue } from "@holdfast/core/collections";
 import type { Tenant, TenantLedger } from "./tenants.ts";
 
 /** What waits. */

@@ -1,5 +1,5 @@
 // A binary heap of what has a rank of three numbers, and that knows where each of its items is.
-import type { Place } from "./indexed-heap.ts";
+import type { Place } from "@holdfast/core/collections";
 
 /** Numbers in a rank. */
 const WIDTH = 3;

@@ -1,13 +1,13 @@
 // What the scheduler keeps of requests, tenants, models, devices and batches.
+import type { Place } from "@holdfast/core/collections";
+import { OrderedQueue } from "@holdfast/core/collections";
 import type { Device } from "../device.ts";
 import type { BatchProfile } from "./batch-profile.ts";
 import { BitSet } from "./bit-set.ts";
 import type { ScheduledModel, ScheduledRequest } from "./contract.ts";
 import { DecayedRate } from "./decayed-rate.ts";
-import type { Place } from "./indexed-heap.ts";
 import type { Queued } from "./model-queue.ts";
 import { ModelQueue } from "./model-queue.ts";
-import { OrderedQueue } from "./ordered-queue.ts";
 import type { TenantLedger } from "./tenants.ts";
 
 /** A request that waits or runs. */

@@ -1,6 +1,6 @@
 // Who has used how much device time: start-time fair queueing over predicted batch times.
-import type { Place } from "./indexed-heap.ts";
-import { IndexedHeap } from "./indexed-heap.ts";
+import type { Place } from "@holdfast/core/collections";
+import { IndexedHeap } from "@holdfast/core/collections";
 
 /** Whose device time is counted. */
 export interface Tenant {

@@ -1,4 +1,5 @@
 // Where each task of one queue in memory is: by ID, by state, by when something happens to it, by whose turn it is.
+import { OrderedQueue } from "@holdfast/core/collections";
 import type { NewTask, QueueMeter, QueueStats } from "../store/store.ts";
 import type { TaskEventBody, TaskState, TaskStatus } from "../task/task-status.ts";
 import { hasEnded } from "../task/task-status.ts";
@@ -7,8 +8,7 @@ import type { Moment } from "./event-log.ts";
 import { LinkedList } from "./linked-list.ts";
 import type { Counters } from "./meter.ts";
 import { zeroes } from "./meter.ts";
-import { RowHeap } from "./row-heap.ts";
-import { dueOrder, readyOrder, TaskEntry } from "./task-entry.ts";
+import { DUE_PLACE, isClaimedBefore, isDueBefore, READY_PLACE, TaskEntry } from "./task-entry.ts";
 import type { KeptGroup } from "./task-groups.ts";
 import { TaskGroups } from "./task-groups.ts";
 import type { KeptTurns } from "./task-turns.ts";
@@ -56,14 +56,14 @@ export class TaskBoard {
     cancelled: 0,
   };
   /** What can be claimed: ready, and of those of a group the one that it offers. */
-  readonly #claimable = new RowHeap(readyOrder);
+  readonly #claimable = new OrderedQueue(isClaimedBefore, READY_PLACE);
   /** Everything that happens by itself to tasks: delays end, leases run out, ended ones go. */
-  readonly #due = new RowHeap(dueOrder);
+  readonly #due = new OrderedQueue(isDueBefore, DUE_PLACE);
   readonly #dedup = new Map<string, TaskEntry>();
   readonly #turns = new TaskTurns();
   readonly #groups = new TaskGroups({
     offer: (entry) => this.#offer(entry),
-    withdraw: (entry) => this.#claimable.delete(entry),
+    withdraw: (entry) => void this.#claimable.remove(entry),
   });
   /** Completed and cancelled tasks, the oldest first. */
   readonly #ended = new LinkedList<TaskEntry>();
@@ -83,7 +83,7 @@ export class TaskBoard {
   }
 
   get meter(): QueueMeter {
-    const head = this.#claimable.peek();
+    const head = this.#claimable.first;
     return {
       ...this.counters,
       paused: this.isPaused,
@@ -102,12 +102,12 @@ export class TaskBoard {
 
   /** When something happens by itself next; `Infinity` when nothing will. */
   get nextDue(): number {
-    return Math.min(this.#due.peek()?.due ?? Infinity, this.#groups.nextDue);
+    return Math.min(this.#due.first?.due ?? Infinity, this.#groups.nextDue);
   }
 
   /** The task to which something happens at this time; without one, it is a group that opens. */
   dueAt(at: number): TaskEntry | undefined {
-    const entry = this.#due.peek();
+    const entry = this.#due.first;
     if (entry?.due === at) return entry;
     this.#groups.sweep(at);
     return undefined;
@@ -134,8 +134,9 @@ export class TaskBoard {
 
   /** Takes the task that is to be claimed next. */
   start(worker: string, leaseMs: number, now: number): TaskEntry | undefined {
-    const entry = this.#claimable.pop();
+    const entry = this.#claimable.first;
     if (entry === undefined) return undefined;
+    this.#claimable.remove(entry);
     if (entry.fence === 0) this.counters.waitedMs += now - entry.startableSince;
     this.counters.started += 1;
     this.#turns.reach(entry.task.priority, entry.turn);
@@ -194,7 +195,7 @@ export class TaskBoard {
   ): void {
     const { dedupKey, keepMs, keepFailedMs } = entry.task;
     const isFailed = state === "failed";
-    this.#claimable.delete(entry);
+    this.#claimable.remove(entry);
     entry.expiresAt = Infinity;
     entry.finishedAt = now;
     this.#move(entry, state, now + (isFailed ? keepFailedMs : keepMs));
@@ -229,7 +230,7 @@ export class TaskBoard {
   forget(entry: TaskEntry): void {
     (entry.state === "failed" ? this.#failed : this.#ended).delete(entry.endedNode!);
     parted(entry);
-    this.#due.delete(entry);
+    this.#due.remove(entry);
     this.#counts[entry.state] -= 1;
     this.tasks.delete(entry.task.id);
     this.eventWaiters.wake(entry.task.id);
@@ -328,7 +329,7 @@ export class TaskBoard {
     // Whole milliseconds, as time is read: what is due within one is due at its end.
     entry.stateEndsAt = Math.ceil(until);
     entry.due = Math.min(entry.stateEndsAt, entry.expiresAt);
-    if (entry.due === Infinity) this.#due.delete(entry);
+    if (entry.due === Infinity) this.#due.remove(entry);
     else this.#due.put(entry);
   }
 }

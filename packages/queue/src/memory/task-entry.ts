@@ -1,9 +1,9 @@
 // A task in memory.
+import type { Place } from "@holdfast/core/collections";
 import type { NewTask } from "../store/store.ts";
 import type { Payload } from "../task/payload.ts";
 import type { TaskFailure, TaskPhase, TaskState, TaskStatus } from "../task/task-status.ts";
 import { EventLog } from "./event-log.ts";
-import type { HeapOrder } from "./indexed-heap.ts";
 import type { LinkedList, ListNode } from "./linked-list.ts";
 
 /** Plain fields, changed by the queue's state alone, which keeps heaps and lists in step with them. */
@@ -112,18 +112,22 @@ export class TaskEntry {
 }
 
 /** The order of claims. */
-export const readyOrder: HeapOrder<TaskEntry> = {
-  isBefore: (a, b) => {
-    if (a.task.priority !== b.task.priority) return a.task.priority > b.task.priority;
-    return a.turn === b.turn ? a.order < b.order : a.turn < b.turn;
-  },
-  placeOf: (entry) => entry.readyPlace,
-  setPlace: (entry, place) => (entry.readyPlace = place),
+export function isClaimedBefore(a: TaskEntry, b: TaskEntry): boolean {
+  if (a.task.priority !== b.task.priority) return a.task.priority > b.task.priority;
+  return a.turn === b.turn ? a.order < b.order : a.turn < b.turn;
+}
+
+export const READY_PLACE: Place<TaskEntry> = {
+  of: (entry) => entry.readyPlace,
+  set: (entry, at) => void (entry.readyPlace = at),
 };
 
 /** The order in which things happen by themselves. */
-export const dueOrder: HeapOrder<TaskEntry> = {
-  isBefore: (a, b) => (a.due === b.due ? a.order < b.order : a.due < b.due),
-  placeOf: (entry) => entry.duePlace,
-  setPlace: (entry, place) => (entry.duePlace = place),
+export function isDueBefore(a: TaskEntry, b: TaskEntry): boolean {
+  return a.due === b.due ? a.order < b.order : a.due < b.due;
+}
+
+export const DUE_PLACE: Place<TaskEntry> = {
+  of: (entry) => entry.duePlace,
+  set: (entry, at) => void (entry.duePlace = at),
 };

@@ -1,11 +1,11 @@
 // Which tasks of each group may start: the first ones, in the order they were added, as often as its bucket allows.
+import type { Place } from "@holdfast/core/collections";
+import { IndexedHeap } from "@holdfast/core/collections";
 import type { GroupLimit, NewTask } from "../store/store.ts";
-import type { HeapOrder } from "./indexed-heap.ts";
-import { IndexedHeap } from "./indexed-heap.ts";
 import type { ListNode } from "./linked-list.ts";
 import { LinkedList } from "./linked-list.ts";
 import type { TaskEntry } from "./task-entry.ts";
-import { readyOrder } from "./task-entry.ts";
+import { isClaimedBefore } from "./task-entry.ts";
 import type { KeptBucket } from "./token-bucket.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
@@ -40,27 +40,25 @@ interface TaskGroup {
   place: number;
 }
 
-const orderInGroup: HeapOrder<TaskEntry> = {
-  isBefore: (a, b) => readyOrder.isBefore(a, b),
-  placeOf: (entry) => entry.groupPlace,
-  setPlace: (entry, place) => (entry.groupPlace = place),
+const IN_GROUP: Place<TaskEntry> = {
+  of: (entry) => entry.groupPlace,
+  set: (entry, at) => void (entry.groupPlace = at),
 };
 
-const soonest: HeapOrder<TaskGroup> = {
-  isBefore: (a, b) => a.due < b.due,
-  placeOf: (group) => group.place,
-  setPlace: (group, place) => (group.place = place),
+const DUE: Place<TaskGroup> = {
+  of: (group) => group.place,
+  set: (group, at) => void (group.place = at),
 };
 
 export class TaskGroups {
   readonly #groups = new Map<string, TaskGroup>();
-  readonly #due = new IndexedHeap(soonest);
+  readonly #due = new IndexedHeap<TaskGroup>((a, b) => a.due < b.due, DUE);
 
   constructor(private readonly offers: Offers) {}
 
   /** When a group opens by itself next. */
   get nextDue(): number {
-    return this.#due.peek()?.due ?? Infinity;
+    return this.#due.first?.due ?? Infinity;
   }
 
   get kept(): readonly KeptGroup[] {
@@ -98,7 +96,7 @@ export class TaskGroups {
     const { groupNode: node } = entry;
     if (node === undefined) return;
     const group = this.#of(entry);
-    group.ready.delete(entry);
+    group.ready.remove(entry);
     if (entry.isInside) {
       entry.isInside = false;
       group.inside -= 1;
@@ -121,14 +119,14 @@ export class TaskGroups {
   started(entry: TaskEntry, now: number): void {
     const group = this.#of(entry);
     group.offered = undefined;
-    group.ready.delete(entry);
+    group.ready.remove(entry);
     group.bucket?.take(now);
     this.#update(group, now);
   }
 
   /** Opens the groups whose time has come, and forgets those of which nothing is left to be known. */
   sweep(now: number): void {
-    for (let group = this.#due.peek(); group !== undefined && group.due <= now; group = this.#due.peek())
+    for (let group = this.#due.first; group !== undefined && group.due <= now; group = this.#due.first)
       this.#update(group, now);
   }
 
@@ -146,11 +144,11 @@ export class TaskGroups {
     else if (members.size === 0) group.due = bucket?.fullAt ?? now;
     if (members.size === 0 && group.due <= now) this.#groups.delete(group.name);
     if (group.due > now && group.due < Infinity) this.#due.put(group);
-    else this.#due.delete(group);
+    else this.#due.remove(group);
   }
 
   #offer(group: TaskGroup): void {
-    const best = group.isOpen ? group.ready.peek() : undefined;
+    const best = group.isOpen ? group.ready.first : undefined;
     const { offered } = group;
     if (best === offered) return;
     group.offered = best;
@@ -166,7 +164,7 @@ function emptyGroup(name: string): TaskGroup {
     concurrency: 1,
     inside: 0,
     edge: undefined,
-    ready: new IndexedHeap(orderInGroup),
+    ready: new IndexedHeap(isClaimedBefore, IN_GROUP),
     offered: undefined,
     bucket: undefined,
     isOpen: true,
@@ -187,7 +185,7 @@ function fit(group: TaskGroup): void {
   while (group.inside > group.concurrency) {
     const last = group.edge!;
     last.item.isInside = false;
-    group.ready.delete(last.item);
+    group.ready.remove(last.item);
     group.edge = last.before;
     group.inside -= 1;
   }

@@ -1,8 +1,8 @@
 // Which turn a new task gets: start-time fair queueing among tenants (Goyal, Vin, Cheng 1996), for each priority.
+import type { Place } from "@holdfast/core/collections";
+import { IndexedHeap } from "@holdfast/core/collections";
 import type { NewTask } from "../store/store.ts";
 import { MAX_TENANTS, turnCost } from "../store/store.ts";
-import type { HeapOrder } from "./indexed-heap.ts";
-import { IndexedHeap } from "./indexed-heap.ts";
 
 /** The turns of a priority: how far they are, and the next ones of tenants that are ahead. */
 export type KeptTurns = readonly [
@@ -18,10 +18,9 @@ interface Tenant {
   place: number;
 }
 
-const soonest: HeapOrder<Tenant> = {
-  isBefore: (a, b) => a.nextTurn < b.nextTurn,
-  placeOf: (tenant) => tenant.place,
-  setPlace: (tenant, place) => (tenant.place = place),
+const AHEAD: Place<Tenant> = {
+  of: (tenant) => tenant.place,
+  set: (tenant, at) => void (tenant.place = at),
 };
 
 export class TaskTurns {
@@ -57,7 +56,7 @@ export class TaskTurns {
 class PriorityTurns {
   #reached: number;
   readonly #tenants = new Map<string, Tenant>();
-  readonly #ahead = new IndexedHeap(soonest);
+  readonly #ahead = new IndexedHeap<Tenant>((a, b) => a.nextTurn < b.nextTurn, AHEAD);
 
   constructor(reached: number = 0, tenants: readonly (readonly [string, number])[] = []) {
     this.#reached = reached;
@@ -77,7 +76,7 @@ class PriorityTurns {
     const turn = tenant.nextTurn;
     tenant.nextTurn = turn + cost;
     this.#ahead.put(tenant);
-    if (this.#tenants.size > MAX_TENANTS) this.reach(this.#ahead.peek()!.nextTurn);
+    if (this.#tenants.size > MAX_TENANTS) this.reach(this.#ahead.first!.nextTurn);
     return turn;
   }
 
@@ -91,10 +90,10 @@ class PriorityTurns {
   reach(turn: number): void {
     if (turn <= this.#reached) return;
     this.#reached = turn;
-    for (let first = this.#ahead.peek(); first !== undefined && first.nextTurn <= turn;) {
-      this.#ahead.delete(first);
+    for (let first = this.#ahead.first; first !== undefined && first.nextTurn <= turn;) {
+      this.#ahead.remove(first);
       this.#tenants.delete(first.name);
-      first = this.#ahead.peek();
+      first = this.#ahead.first;
     }
   }
 }

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { IndexedHeap } from "../src/scheduler/indexed-heap.ts";
+import { IndexedHeap } from "../src/collections/indexed-heap.ts";
 
 interface Item {
   readonly id: number;

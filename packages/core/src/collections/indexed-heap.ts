@@ -1,18 +1,38 @@
 // A binary heap that knows where each of its items is, so that any of them can be taken out or moved in O(log n).
 
 /**
- * Where an item is in a heap, kept in the item itself: a `Map` from items to places cost half of a decision. -1: not in
- * it. An item that is in several heaps has a place for each.
+ * Where an item is in a heap or a queue, kept in the item itself: a `Map` from items to places would cost more than all
+ * the rest. -1: not in it. An item that is in several of them has a place for each.
  */
 export interface Place<Item> {
   readonly of: (item: Item) => number;
   readonly set: (item: Item, at: number) => void;
 }
 
+/**
+ * A priority queue: the item that goes before all others in O(1), everything else in O(log n).
+ *
+ * @example
+ * ```ts
+ * import { IndexedHeap } from "@holdfast/core/collections";
+ *
+ * interface Job { readonly name: string; due: number; place: number }
+ * const jobs = new IndexedHeap<Job>((a, b) => a.due < b.due, {
+ *   of: ({ place }) => place,
+ *   set: (job, at) => void (job.place = at),
+ * });
+ * const later: Job = { name: "later", due: 20, place: -1 };
+ * jobs.put(later);
+ * jobs.put({ name: "soon", due: 10, place: -1 });
+ * later.due = 5;
+ * jobs.put(later);
+ * jobs.first?.name; // => "later"
+ * ```
+ */
 export class IndexedHeap<Item> {
   readonly #items: Item[] = [];
 
-  /** @param isBefore - A strict order: of two different items exactly one goes before the other. */
+  /** @param isBefore - Whether one goes before another, which must not change while both are in but by a `put`. */
   constructor(
     private readonly isBefore: (a: Item, b: Item) => boolean,
     private readonly place: Place<Item>,
@@ -25,6 +45,11 @@ export class IndexedHeap<Item> {
   /** The item that goes before all others. */
   get first(): Item | undefined {
     return this.#items[0];
+  }
+
+  /** All items; the first few are roughly those that come first. */
+  get items(): readonly Item[] {
+    return this.#items;
   }
 
   has(item: Item): boolean {
