@@ -6,6 +6,7 @@ import type { Estimates } from "./estimates.ts";
 import type { Placement } from "./placement.ts";
 import { RankHeap } from "./rank-heap.ts";
 import type { RequestBook } from "./request-book.ts";
+import { Slots } from "./slots.ts";
 import type { DeviceState, Entry, ModelState, RunningBatch } from "./state.ts";
 import type { TenantLedger } from "./tenants.ts";
 
@@ -26,20 +27,12 @@ export interface DispatcherParts<Request extends ScheduledRequest> {
 export class Dispatcher<Request extends ScheduledRequest> {
   readonly batches: Map<number, RunningBatch<Request>> = new Map();
   /** Models whose batches fill, by when they are due. */
-  readonly #filling = new RankHeap<ModelState<Request>>({
-    of: ({ fillPlace }) => fillPlace,
-    set: (model, at) => void (model.fillPlace = at),
-  });
+  readonly #filling = new RankHeap<ModelState<Request>>(({ index }) => index);
   /** Models that wait for a device. */
-  readonly #ready = new RankHeap<ModelState<Request>>({
-    of: ({ readyPlace }) => readyPlace,
-    set: (model, at) => void (model.readyPlace = at),
-  });
+  readonly #ready = new RankHeap<ModelState<Request>>(({ index }) => index);
   readonly #readySet = new BitSet();
-  readonly #ends = new RankHeap<RunningBatch<Request>>({
-    of: ({ endPlace }) => endPlace,
-    set: (batch, at) => void (batch.endPlace = at),
-  });
+  readonly #ends = new RankHeap<RunningBatch<Request>>(({ slot }) => slot);
+  readonly #slots = new Slots();
   /** Devices that last served an affinity key; the longest unused is forgotten first. */
   readonly #affinity = new Map<string, string>();
 
@@ -221,6 +214,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
     const ms = this.#estimates.profileOf(model, device.kind).timeOf(units);
     const batch: RunningBatch<Request> = {
       id: this.#next(),
+      slot: this.#slots.take(),
       device,
       model,
       held: this.#placement.retain(device, model),
@@ -231,8 +225,6 @@ export class Dispatcher<Request extends ScheduledRequest> {
       open: entries.length,
       stopsAt: Infinity,
       isDisturbed: false,
-      endPlace: -1,
-      latePlace: -1,
     };
     for (const entry of entries) {
       entry.batch = batch;
@@ -257,6 +249,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
     this.batches.delete(batch.id);
     this.#ends.remove(batch);
     this.#book.ended(batch);
+    this.#slots.giveBack(batch.slot);
     device.batches.delete(batch);
     this.#placement.busy(device);
     this.#placement.letGo(held, now);
@@ -274,10 +267,11 @@ export class Dispatcher<Request extends ScheduledRequest> {
       if (device !== undefined && device.resident.has(model.index) && this.#hasRoom(device)) return device;
     }
     const first = this.roomFor(model);
-    if (first === undefined || model.replicaKinds.size === 1) return first;
+    if (first === undefined || this.#placement.kinds.size === 1 || model.replicaKinds.size === 1)
+      return first;
     for (const those of [this.#placement.idle, this.#placement.partly]) {
-      let index = model.replicas.firstShared(those);
-      for (; index >= 0; index = model.replicas.firstShared(those, index + 1)) {
+      let index = this.#placement.firstWith(model, those);
+      for (; index >= 0; index = this.#placement.firstWith(model, those, index + 1)) {
         const device = this.#placement.device(index);
         if (this.#isWorthIt(model, head, device.kind, now)) return device;
       }
@@ -288,8 +282,8 @@ export class Dispatcher<Request extends ScheduledRequest> {
   /** Always the first of those that idle: what is not needed stays idle, and can be taken away. */
   roomFor(model: ModelState<Request>): DeviceState<Request> | undefined {
     const { idle, partly } = this.#placement;
-    let index = model.replicas.firstShared(idle);
-    if (index < 0) index = model.replicas.firstShared(partly);
+    let index = this.#placement.firstWith(model, idle);
+    if (index < 0) index = this.#placement.firstWith(model, partly);
     return index < 0 ? undefined : this.#placement.device(index);
   }
 
@@ -315,11 +309,11 @@ export class Dispatcher<Request extends ScheduledRequest> {
   }
 
   /** How many devices with the model idle: 0, 1, or 2 for more. */
-  #idleOf({ replicas }: ModelState<Request>): number {
+  #idleOf(model: ModelState<Request>): number {
     const { idle } = this.#placement;
-    const first = replicas.firstShared(idle);
+    const first = this.#placement.firstWith(model, idle);
     if (first < 0) return 0;
-    return replicas.firstShared(idle, first + 1) < 0 ? 1 : 2;
+    return this.#placement.firstWith(model, idle, first + 1) < 0 ? 1 : 2;
   }
 
   /** Time until the next device is free, as a multiple of the mean between two. */

@@ -36,10 +36,7 @@ export class Placement<Request extends ScheduledRequest> {
   readonly #byIndex: (DeviceState<Request> | undefined)[] = [];
   readonly #unused: number[] = [];
   /** Devices by how much is free. */
-  readonly #emptiest = new RankHeap<DeviceState<Request>>({
-    of: ({ emptyPlace }) => emptyPlace,
-    set: (device, at) => void (device.emptyPlace = at),
-  });
+  readonly #emptiest = new RankHeap<DeviceState<Request>>(({ index }) => index);
   /** Models that requests wait for and that fit nowhere yet. First come, first. */
   readonly #unplaced = new Set<ModelState<Request>>();
   #cursor = 0;
@@ -74,6 +71,13 @@ export class Placement<Request extends ScheduledRequest> {
       this.#becomeResident(device, model);
     }
     this.#rank(device);
+  }
+
+  /** The first of some devices, from an index on, that has a model; -1 when there is none. */
+  firstWith(model: ModelState<Request>, those: BitSet, from = 0): number {
+    const { replicas } = model;
+    // On all of them: nothing to compare, so nothing to fetch.
+    return (replicas.size === this.devices.size ? those : replicas).firstShared(those, from);
   }
 
   /** The index of a device that is about to be added. */

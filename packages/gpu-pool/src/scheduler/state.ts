@@ -42,7 +42,7 @@ export interface ModelState<Request extends ScheduledRequest> {
   /** The least time that a request may need on any device. */
   leastMs: number;
   /** Most units that fit into the memory of a kind of device, where that was found out. */
-  readonly caps: Map<string, { units: number; good: number }>;
+  caps: Map<string, { units: number; good: number }> | undefined;
   /** Devices that have it loaded. */
   readonly replicas: BitSet;
   /** How many of these are of each type. */
@@ -73,10 +73,6 @@ export interface ModelState<Request extends ScheduledRequest> {
   readyOrder: number;
   /** Leases that wait for it to be loaded. */
   readonly wantedBy: Set<number>;
-  /** In the heaps of the models whose batches fill, that wait for a device, and whose requests have deadlines. */
-  fillPlace: number;
-  readyPlace: number;
-  hopelessPlace: number;
 }
 
 /** One model's place on one device. */
@@ -105,12 +101,12 @@ export interface DeviceState<Request extends ScheduledRequest> {
   readonly planned: ModelState<Request>[];
   /** Models that did not load here, and when they may be tried again. */
   readonly cooling: Map<number, number>;
-  /** In the heap of devices by how much is free. */
-  emptyPlace: number;
 }
 
 export interface RunningBatch<Request extends ScheduledRequest> {
   readonly id: number;
+  /** Its number in heaps of batches, which it alone has while it runs. */
+  readonly slot: number;
   readonly device: DeviceState<Request>;
   readonly model: ModelState<Request>;
   /** The model's place on the device. */
@@ -125,9 +121,6 @@ export interface RunningBatch<Request extends ScheduledRequest> {
   stopsAt: number;
   /** One of it was told to stop: how long it takes says nothing about its model. */
   isDisturbed: boolean;
-  /** In the heaps of batches by their end and by their first deadline. */
-  endPlace: number;
-  latePlace: number;
 }
 
 const WAKES: Place<{ wakePlace: number }> = {
@@ -151,7 +144,7 @@ export function newModel<Request extends ScheduledRequest>(
     lastType: "",
     lastProfile: undefined,
     leastMs: 0,
-    caps: new Map(),
+    caps: undefined,
     replicas: new BitSet(),
     replicaKinds: new Map(),
     rate: new DecayedRate(),
@@ -170,9 +163,6 @@ export function newModel<Request extends ScheduledRequest>(
     readyBy: 0,
     readyOrder: 0,
     wantedBy: new Set(),
-    fillPlace: -1,
-    readyPlace: -1,
-    hopelessPlace: -1,
   };
 }
 
@@ -192,7 +182,6 @@ export function newDevice<Request extends ScheduledRequest>(
     isDraining: false,
     planned: [],
     cooling: new Map(),
-    emptyPlace: -1,
   };
 }
 
