@@ -117,7 +117,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
   /** A device has room: gives it what is most urgent of what it has loaded. */
   serve(device: DeviceState<Request>, now: number): void {
     let passed: Set<ModelState<Request>> | undefined;
-    while (device.batches.size < device.capacity && !device.isDraining) {
+    while (device.batches.length < device.capacity && !device.isDraining) {
       const model = this.#mostUrgent(device, passed);
       if (model === undefined) return;
       const before = model.queue.size;
@@ -132,7 +132,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
     passed: ReadonlySet<ModelState<Request>> | undefined,
   ): ModelState<Request> | undefined {
     const top = this.#ready.first;
-    if (top === undefined || (device.resident.has(top.index) && passed?.has(top) !== true)) return top;
+    if (top === undefined || (this.#placement.has(device, top) && passed?.has(top) !== true)) return top;
     let best: ModelState<Request> | undefined;
     const { resident } = device;
     let index = resident.firstShared(this.#readySet);
@@ -217,7 +217,6 @@ export class Dispatcher<Request extends ScheduledRequest> {
       slot: this.#slots.take(),
       device,
       model,
-      held: this.#placement.retain(device, model),
       units,
       startedAt: now,
       endsAt: now + ms,
@@ -237,7 +236,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
     this.batches.set(batch.id, batch);
     this.#book.started(batch);
     this.#ends.put(batch, 0, batch.endsAt, batch.id);
-    device.batches.add(batch);
+    device.batches.push(batch);
     this.#placement.busy(device);
     const requests = entries.map(({ request }) => request);
     this.#emit({ type: "run", batch: batch.id, device: device.id, model: model.spec.key, requests });
@@ -245,14 +244,14 @@ export class Dispatcher<Request extends ScheduledRequest> {
 
   /** Its place is free. */
   end(batch: RunningBatch<Request>, now: number): void {
-    const { device, held } = batch;
+    const { device, model } = batch;
     this.batches.delete(batch.id);
     this.#ends.remove(batch);
     this.#book.ended(batch);
     this.#slots.giveBack(batch.slot);
-    device.batches.delete(batch);
+    device.batches.splice(device.batches.indexOf(batch), 1);
     this.#placement.busy(device);
-    this.#placement.letGo(held, now);
+    this.#placement.letGo(device, model, now);
   }
 
   /** A device that has the model loaded and room for a batch: the one that served the affinity key, if it can. */
@@ -305,7 +304,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
   }
 
   #hasRoom({ batches, capacity, isDraining }: DeviceState<Request>): boolean {
-    return batches.size < capacity && !isDraining;
+    return batches.length < capacity && !isDraining;
   }
 
   /** How many devices with the model idle: 0, 1, or 2 for more. */

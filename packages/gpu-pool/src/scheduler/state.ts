@@ -79,8 +79,8 @@ export interface ModelState<Request extends ScheduledRequest> {
 export interface Held {
   /** `planned`: what is in its way is being unloaded. */
   state: "planned" | "loading" | "resident" | "unloading";
-  /** Batches that run and leases that were granted. */
-  refs: number;
+  /** That were granted here. Whether a batch runs is seen by the device's: to count these cost a look at every end. */
+  leases: number;
   readonly bytes: number;
   /** When this state began. */
   since: number;
@@ -91,7 +91,8 @@ export interface DeviceState<Request extends ScheduledRequest> {
   readonly id: string;
   readonly kind: string;
   readonly capacity: number;
-  readonly batches: Set<RunningBatch<Request>>;
+  /** Those that run. */
+  readonly batches: RunningBatch<Request>[];
   readonly resident: BitSet;
   readonly holds: Map<number, Held>;
   /** Reserved for loads from the moment they are decided on, and given back when an unload has ended. */
@@ -109,8 +110,6 @@ export interface RunningBatch<Request extends ScheduledRequest> {
   readonly slot: number;
   readonly device: DeviceState<Request>;
   readonly model: ModelState<Request>;
-  /** The model's place on the device. */
-  readonly held: Held;
   readonly units: number;
   readonly startedAt: number;
   readonly endsAt: number;
@@ -175,7 +174,7 @@ export function newDevice<Request extends ScheduledRequest>(
     id: device.id,
     kind: device.type ?? "",
     capacity: device.capacity,
-    batches: new Set(),
+    batches: [],
     resident: new BitSet(),
     holds: new Map(),
     freeBytes: device.memoryBytes ?? Infinity,
