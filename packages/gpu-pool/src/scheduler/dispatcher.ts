@@ -249,7 +249,8 @@ export class Dispatcher<Request extends ScheduledRequest> {
     this.#ends.remove(batch);
     this.#book.ended(batch);
     this.#slots.giveBack(batch.slot);
-    device.batches.splice(device.batches.indexOf(batch), 1);
+    if (device.batches.length === 1) device.batches.pop();
+    else device.batches.splice(device.batches.indexOf(batch), 1);
     this.#placement.busy(device);
     this.#placement.letGo(device, model, now);
   }
