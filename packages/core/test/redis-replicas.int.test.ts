@@ -53,13 +53,14 @@ describe.skipIf(!inject("startsRedis"))("a runner that waits for replicas", () =
     try {
       const client = new Redis(lonely.url, REDIS_CLIENT_OPTIONS);
       clients.push(client);
-      const runner = redisRunner({ client, deadline: "10s", replicas: 1 });
-      // One that waited for them in vain would not know.
-      await expect(runner.run(increment, ["count"], [])).rejects.toMatchObject({
-        code: "STORE_UNAVAILABLE",
-        reason: "no_replicas",
-        outcome: "none",
-      });
+      const runner = redisRunner({ client, deadline: "120s", replicas: 1 });
+      // Each that waited for them would take a minute.
+      for (let calls = 0; calls < 3; calls += 1)
+        await expect(runner.run(increment, ["count"], [])).rejects.toMatchObject({
+          code: "STORE_UNAVAILABLE",
+          reason: "no_replicas",
+          outcome: "none",
+        });
       expect(await client.get("count")).toBeNull();
     } finally {
       await lonely.stop();
