@@ -69,7 +69,11 @@ describe.skipIf(databaseUrl === "")("the suite, on a PostgreSQL store that", () 
       "set alarm = null from running",
       "ends a lease at its very end",
     ],
-    "looks for all in the line": ["t.lined := false;", "", "wakes who waits for work whenever there is some again"],
+    "looks for all in the line": [
+      "t.lined := false;",
+      "",
+      "wakes who waits for work whenever there is some again",
+    ],
     "does not tell those who wait of something sooner": [
       "is_soon := q.next_due < q.told;",
       "is_soon := false;",
