@@ -286,7 +286,8 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
     this.#placement.remove(device);
     const models = new Set<ModelState<Request>>();
     const lost = device.batches.flatMap((batch) => batch.entries.filter((entry) => entry.batch === batch));
-    for (const batch of [...device.batches]) this.#dispatcher.end(batch, now);
+    for (let batch = device.batches[0]; batch !== undefined; batch = device.batches[0])
+      this.#dispatcher.end(batch, now);
     for (const entry of lost) {
       models.add(entry.model);
       // One alone is what took the worker down. Of several nobody knows which: each gets one more try, by itself.
