@@ -29,6 +29,8 @@ export interface RunSettings {
   readonly patienceMs: number;
   /** How long a handler that was told to stop may take, in milliseconds. */
   readonly graceMs: number;
+  /** Told once of each run how its lease is to be ended; `undefined`: not at all, it is not ours. */
+  readonly onEnd: (run: TaskRun, settlement: Settlement | undefined) => void;
 }
 
 /** Why a run was told to stop. */
@@ -54,7 +56,7 @@ export class TaskRun implements StepHost {
   #reported: Promise<unknown> | undefined;
   #limit: Timer | undefined;
   #grace: Timer | undefined;
-  #settle: ((settlement: Settlement | undefined) => void) | undefined;
+  #hasStarted = false;
   #steps: TaskSteps | undefined;
   #onOver: (() => void) | undefined;
   #hasEnded = false;
@@ -77,25 +79,23 @@ export class TaskRun implements StepHost {
     return this.#isOurs;
   }
 
-  /** Runs the handler. Resolves with how the lease is to be ended; `undefined`: not at all, it is not ours. */
-  run(): Promise<Settlement | undefined> {
+  /** Runs the handler. */
+  start(): void {
     // Told to stop before it could start.
-    if (this.#stop !== undefined) return Promise.resolve(this.#settlement({ kind: "abandoned" }));
-    return new Promise((resolve) => {
-      this.#settle = resolve;
-      const { timeoutMs } = this.handler.task;
-      this.#limit = this.settings.clock.setTimer(timeoutMs, () => {
-        this.stop("timeout", new TimeoutError(`task "${this.claimed.name}"`, timeoutMs));
-      });
-      void this.#handle();
+    if (this.#stop !== undefined) return this.settings.onEnd(this, this.#settlement({ kind: "abandoned" }));
+    this.#hasStarted = true;
+    const { timeoutMs } = this.handler.task;
+    this.#limit = this.settings.clock.setTimer(timeoutMs, () => {
+      this.stop("timeout", new TimeoutError(`task "${this.claimed.name}"`, timeoutMs));
     });
+    void this.#handle();
   }
 
   /** Aborts the handler's signal, and leaves the handler behind if it has not ended after the grace period. */
   stop(cause: StopCause, reason: Error): void {
     if (this.#stop !== undefined || this.#hasEnded) return;
     this.#stop = { cause, reason };
-    if (this.#settle !== undefined)
+    if (this.#hasStarted)
       this.#grace = this.settings.clock.setTimer(this.settings.graceMs, () => this.abandon());
     this.#controller?.abort(reason);
     this.#steps?.end(reason);
@@ -265,7 +265,7 @@ export class TaskRun implements StepHost {
   }
 
   #end(ending: Ending): void {
-    if (this.#hasEnded || this.#settle === undefined) return;
+    if (this.#hasEnded || !this.#hasStarted) return;
     this.#hasEnded = true;
     this.#isOver = true;
     this.#limit?.cancel();
@@ -273,18 +273,18 @@ export class TaskRun implements StepHost {
     this.#steps?.end();
     this.#onOver?.();
     const settlement = this.#settlement(ending);
-    if (this.#steps === undefined) this.#settle(settlement);
+    if (this.#steps === undefined) this.settings.onEnd(this, settlement);
     else void this.#settled(this.#steps, settlement);
   }
 
   /** A task that would die with a saga to be undone comes back instead, which uses up no try. */
   async #settled(steps: TaskSteps, settlement: Settlement | undefined): Promise<void> {
     const isLast = settlement?.kind === "fail" && this.#isLast(settlement.retry);
-    if (!isLast || !steps.hasToUndo(settlement.error)) return this.#settle!(settlement);
+    if (!isLast || !steps.hasToUndo(settlement.error)) return this.settings.onEnd(this, settlement);
     const { id, fence, attempt } = this.claimed;
     const delayMs = settlement.retry?.delayMs ?? this.retryDelay(attempt, undefined);
     const isNoted = await steps.undoLater(settlement.error);
-    this.#settle!(isNoted ? { id, fence, kind: "suspend", delayMs } : undefined);
+    this.settings.onEnd(this, isNoted ? { id, fence, kind: "suspend", delayMs } : undefined);
   }
 
   #isLast(retry: RetryPlan | undefined): boolean {

@@ -55,10 +55,12 @@ class ClaimingWorker implements Worker {
   readonly #concurrency: number;
   readonly #leaseMs: number;
   readonly #clock: Clock;
-  /** Runs the lanes: as many as there have been handlers at a time, which is never more than it has room for. */
+  /** Has a job for each lane: as many as there have been handlers at a time, which is never more than it has room for. */
   readonly #pool: PQueue;
-  /** Lanes without a handler to run; what they are given next, if anything. */
-  readonly #idleLanes: ((run: TaskRun | undefined) => void)[] = [];
+  /** Lanes without a handler to run. */
+  #idleLanes = 0;
+  #closeLanes!: () => void;
+  readonly #lanes = new Promise<void>((resolve) => (this.#closeLanes = resolve));
   /** Runs whose handlers have not ended, or whose outcome the store has not taken. */
   readonly #held = new Set<TaskRun>();
   readonly #keeper: LeaseKeeper;
@@ -106,6 +108,7 @@ class ClaimingWorker implements Worker {
       worker: this.name,
       patienceMs: this.#leaseMs,
       graceMs: check.duration("grace", options.grace, {}, graceMs),
+      onEnd: (run, settlement) => this.#ended(run, settlement),
     };
     this.#pool = new PQueue({ concurrency: this.#concurrency });
     this.#keeper = new LeaseKeeper(queue, this.#held, this.#leaseMs, (error) => this.#fail("renew", error));
@@ -154,7 +157,7 @@ class ClaimingWorker implements Worker {
     this.#end.abort();
     this.#keeper.stop();
     this.#held.clear();
-    for (const lane of this.#idleLanes.splice(0)) lane(undefined);
+    this.#closeLanes();
     return { finished: this.#finished, givenBack: this.#givenBack };
   }
 
@@ -236,24 +239,27 @@ class ClaimingWorker implements Worker {
       this.#held.add(run);
       // Claimed on the way to the close: goes straight back.
       if (this.#stop.signal.aborted) run.stop("closing", new WorkerClosingError());
-      const lane = this.#idleLanes.pop();
-      if (lane === undefined) void this.#pool.add(() => this.#runFrom(run));
-      else lane(run);
+      this.#run(run);
     }
   }
 
   /**
-   * A lane: runs one handler after the other until the worker has ended. One job of the pool for each task would cost
-   * as much as all the rest that is done for it.
+   * A lane runs one handler after the other until the worker has ended. One job of the pool for each task would cost as
+   * much as all the rest that is done for it.
    */
-  async #runFrom(first: TaskRun): Promise<void> {
-    for (let run: TaskRun | undefined = first; run !== undefined;) {
-      this.#ended(run, await run.run());
-      run = await new Promise<TaskRun | undefined>((resolve) => this.#idleLanes.push(resolve));
-    }
+  #run(run: TaskRun): void {
+    if (this.#idleLanes > 0) {
+      this.#idleLanes -= 1;
+      run.start();
+    } else
+      void this.#pool.add(() => {
+        run.start();
+        return this.#lanes;
+      });
   }
 
   #ended(run: TaskRun, settlement: Settlement | undefined): void {
+    this.#idleLanes += 1;
     if (settlement === undefined) {
       this.#letGo(run, "abandoned", false);
       this.#changed();
