@@ -51,10 +51,11 @@ export class TaskRun implements StepHost {
   /** On the clock's monotonic time: from here on the lease may be somebody else's. */
   leaseEndsAt: number;
   readonly startedAt: number;
+  /** On the clock's monotonic time: from here on it has taken too long. */
+  readonly timeUpAt: number;
   #stop: { readonly cause: StopCause; readonly reason: Error } | undefined;
   #controller: AbortController | undefined;
   #reported: Promise<unknown> | undefined;
-  #limit: Timer | undefined;
   #grace: Timer | undefined;
   #hasStarted = false;
   #steps: TaskSteps | undefined;
@@ -72,6 +73,7 @@ export class TaskRun implements StepHost {
   ) {
     this.leaseEndsAt = leaseEndsAt;
     this.startedAt = settings.clock.monotonic();
+    this.timeUpAt = this.startedAt + handler.task.timeoutMs;
   }
 
   /** Whether the lease is ours as far as we know, also after the handler has ended. */
@@ -84,10 +86,6 @@ export class TaskRun implements StepHost {
     // Told to stop before it could start.
     if (this.#stop !== undefined) return this.settings.onEnd(this, this.#settlement({ kind: "abandoned" }));
     this.#hasStarted = true;
-    const { timeoutMs } = this.handler.task;
-    this.#limit = this.settings.clock.setTimer(timeoutMs, () => {
-      this.stop("timeout", new TimeoutError(`task "${this.claimed.name}"`, timeoutMs));
-    });
     void this.#handle();
   }
 
@@ -99,6 +97,10 @@ export class TaskRun implements StepHost {
       this.#grace = this.settings.clock.setTimer(this.settings.graceMs, () => this.abandon());
     this.#controller?.abort(reason);
     this.#steps?.end(reason);
+  }
+
+  timeIsUp(): void {
+    this.stop("timeout", new TimeoutError(`task "${this.claimed.name}"`, this.handler.task.timeoutMs));
   }
 
   loseLease(): void {
@@ -197,8 +199,7 @@ export class TaskRun implements StepHost {
   }
 
   get remainingMs(): number {
-    const { clock } = this.settings;
-    return Math.max(0, this.startedAt + this.handler.task.timeoutMs - clock.monotonic());
+    return Math.max(0, this.timeUpAt - this.settings.clock.monotonic());
   }
 
   async report(report: TaskReport): Promise<void> {
@@ -268,7 +269,6 @@ export class TaskRun implements StepHost {
     if (this.#hasEnded || !this.#hasStarted) return;
     this.#hasEnded = true;
     this.#isOver = true;
-    this.#limit?.cancel();
     this.#grace?.cancel();
     this.#steps?.end();
     this.#onOver?.();

@@ -12,6 +12,7 @@ import { LeaseKeeper } from "./lease-keeper.ts";
 import { Reporter } from "./reporter.ts";
 import type { RunSettings } from "./task-run.ts";
 import { TaskRun } from "./task-run.ts";
+import { TimeLimits } from "./time-limits.ts";
 import type {
   RunEndedEvent,
   Worker,
@@ -64,6 +65,7 @@ class ClaimingWorker implements Worker {
   /** Runs whose handlers have not ended, or whose outcome the store has not taken. */
   readonly #held = new Set<TaskRun>();
   readonly #keeper: LeaseKeeper;
+  readonly #limits: TimeLimits;
   /** Claim no more. */
   readonly #stop = new AbortController();
   /** Do no more. */
@@ -113,6 +115,7 @@ class ClaimingWorker implements Worker {
     this.#pool = new PQueue({ concurrency: this.#concurrency });
     this.#keeper = new LeaseKeeper(queue, this.#held, this.#leaseMs, (error) => this.#fail("renew", error));
     this.#keeper.start();
+    this.#limits = new TimeLimits(this.#clock, this.#held);
     void this.#claimLoop();
     void this.#revokedLoop();
   }
@@ -156,6 +159,7 @@ class ClaimingWorker implements Worker {
     await Promise.race([idle, timeUp]);
     this.#end.abort();
     this.#keeper.stop();
+    this.#limits.stop();
     this.#held.clear();
     this.#closeLanes();
     return { finished: this.#finished, givenBack: this.#givenBack };
@@ -237,6 +241,7 @@ class ClaimingWorker implements Worker {
       const handler = this.#handlers.get(task.name) ?? unknownTask(task.name);
       const run = new TaskRun(task, handler, this.#settings, sentAt + this.#leaseMs);
       this.#held.add(run);
+      this.#limits.add(run);
       // Claimed on the way to the close: goes straight back.
       if (this.#stop.signal.aborted) run.stop("closing", new WorkerClosingError());
       this.#run(run);
