@@ -79,6 +79,7 @@ export default defineConfig({
           globalSetup: ["tools/services/vitest-setup.mjs"],
           testTimeout: 60_000,
           hookTimeout: 60_000,
+          maxWorkers: "100%",
         },
       },
       {

@@ -1,4 +1,5 @@
-// Real servers for tests: private ones to break, places of one's own in the shared ones, and a faulty network.
+// For tests: real servers, private ones to break, places of one's own in the shared ones, programs to kill, a faulty network.
+export { AskedProcess } from "./asked-process.mjs";
 export { freshDatabase, freshKeys } from "./fresh.mjs";
 export { startPostgres } from "./postgres.mjs";
 export { startProxy } from "./proxy.mjs";

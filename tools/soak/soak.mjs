@@ -1,7 +1,7 @@
 // A soak: tasks are added for minutes while processes are killed and frozen and the server is restarted.
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { Child } from "./child.mjs";
+import { AskedProcess } from "../services/asked-process.mjs";
 import { judge, Ledger, look } from "./ledger.mjs";
 import { dist } from "./dist.mjs";
 import { openStore, SHARED } from "./stores.mjs";
@@ -49,11 +49,11 @@ export async function soak(options) {
   /** Tasks that have ended and that the store could not be told to forget. @type {readonly string[]} */
   let unforgotten = [];
   const start = () =>
-    new Child(PROCESS, [kind, place, String(LEASE_MS)], (id) => {
+    new AskedProcess(PROCESS, [kind, place, String(LEASE_MS)], (id) => {
       runs += 1;
       runsOf.set(id, (runsOf.get(id) ?? 0) + 1);
     });
-  /** @type {Child[]} */
+  /** @type {AskedProcess[]} */
   const children = Array.from({ length: isShared ? WORKERS : 1 }, start);
   await Promise.all(children.map(({ ready }) => ready));
   const desk = isShared ? await ownDesk(kind, place) : { ask: deskIn(children), close: async () => {} };
@@ -115,7 +115,7 @@ export async function soak(options) {
       await sleep(isShared ? 1_000 : 3_000);
       // The last one is left alone where there are others, so that growth can be seen.
       const at = isShared ? turn % (children.length - 1) : 0;
-      const victim = /** @type {Child} */ (children[at]);
+      const victim = /** @type {AskedProcess} */ (children[at]);
       if (turn % 3 === 2 || kind === "memory") {
         victim.freeze();
         harm.frozen += 1;
@@ -191,11 +191,11 @@ export async function soak(options) {
 /**
  * What a process with a store of its own is asked: whichever has it at the time.
  *
- * @param {readonly Child[]} children
+ * @param {readonly AskedProcess[]} children
  * @returns {Desk["ask"]}
  */
 function deskIn(children) {
-  return (what, ...words) => /** @type {Child} */ (children[0]).ask(what, ...words);
+  return (what, ...words) => /** @type {AskedProcess} */ (children[0]).ask(what, ...words);
 }
 
 /**

@@ -2,7 +2,7 @@
 import { Cluster, Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from "vitest";
 import { REDIS_CLIENT_OPTIONS, redisRunner, redisScript } from "@holdfast/core/redis";
-import { startReplicatedRedis } from "../../../tools/services/index.mjs";
+import { startRedis, startReplicatedRedis } from "../../../tools/services/index.mjs";
 
 const increment = redisScript({
   name: "increment",
@@ -46,6 +46,25 @@ describe.skipIf(!inject("startsRedis"))("a runner that waits for replicas", () =
     await servers.master.kill();
     const after = redisRunner({ client: connect(), deadline: "1s" });
     await expect.poll(() => after.run(increment, ["count"], []).catch(() => 0), { timeout: 20_000 }).toBe(4);
+  });
+
+  it("is refused at once, and nothing written, by a server set to have more replicas than it has", async () => {
+    const lonely = await startRedis({ args: ["--min-replicas-to-write", "1"] });
+    try {
+      const client = new Redis(lonely.url, REDIS_CLIENT_OPTIONS);
+      clients.push(client);
+      const runner = redisRunner({ client, deadline: "120s", replicas: 1 });
+      // Each that waited for them would take a minute.
+      for (let calls = 0; calls < 3; calls += 1)
+        await expect(runner.run(increment, ["count"], [])).rejects.toMatchObject({
+          code: "STORE_UNAVAILABLE",
+          reason: "no_replicas",
+          outcome: "none",
+        });
+      expect(await client.get("count")).toBeNull();
+    } finally {
+      await lonely.stop();
+    }
   });
 
   it("rejects with what the script itself says", async () => {

@@ -12,15 +12,7 @@ import type {
 import { GPU_POOL_DEFAULTS } from "./defaults.ts";
 import type { Device } from "./device.ts";
 import { devicesOf, preloadedOn } from "./devices-of.ts";
-import {
-  DeadlineExceededError,
-  ModelUnavailableError,
-  OutOfMemoryError,
-  PoolSaturatedError,
-  UnknownModelError,
-  WorkerCrashedError,
-  WorkerFailedError,
-} from "./errors.ts";
+import { UnknownModelError, WorkerFailedError } from "./errors.ts";
 import type { FleetListener } from "./fleet.ts";
 import { Fleet } from "./fleet.ts";
 import type { Model, ModelOptions } from "./model.ts";
@@ -31,7 +23,9 @@ import type { PoolRequest } from "./pool-requests.ts";
 import { PoolRequests, reasonText } from "./pool-requests.ts";
 import { poolSettings, scalingOf } from "./pool-settings.ts";
 import { RentedFleet } from "./rented-fleet.ts";
-import type { DropReason, SchedulerCommand, SchedulerEvent } from "./scheduler/contract.ts";
+import type { EndingCommand } from "./request-ends.ts";
+import { endOf } from "./request-ends.ts";
+import type { SchedulerCommand, SchedulerEvent } from "./scheduler/contract.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import { UpWaiters } from "./up-waiters.ts";
 import type { WorkerStarter } from "./worker.ts";
@@ -304,34 +298,16 @@ class Pool implements GpuPool {
       case "run":
         this.#start(command);
         break;
-      case "refuse": {
-        const { request, waiting, retryAfterMs } = command;
-        this.#requests.answer(request, "refused", () =>
-          request.reject(new PoolSaturatedError(waiting, retryAfterMs)),
-        );
-        this.#requests.forget(request);
-        break;
-      }
+      case "refuse":
       case "drop":
-        this.#answerStopped(command.request, command.why, "waiting");
+      case "lost":
+        this.#endOtherwise(command, cause);
         this.#requests.forget(command.request);
         break;
       case "stop":
-        this.#answerStopped(command.request, command.why, "running");
+        this.#endOtherwise(command, cause);
         this.#stop(command.request, command.device);
         break;
-      case "lost": {
-        const { request, device, why } = command;
-        const error =
-          why === "out-of-memory"
-            ? new OutOfMemoryError(device, request.model)
-            : new WorkerCrashedError(device, request.model, cause ? { cause } : {});
-        this.#requests.answer(request, why === "out-of-memory" ? "failed" : "crashed", () =>
-          request.reject(error),
-        );
-        this.#requests.forget(request);
-        break;
-      }
       case "load":
         void this.#fleet.get(command.device).load(this.#models.list.get(command.model)!);
         break;
@@ -400,15 +376,9 @@ class Pool implements GpuPool {
     this.#apply({ type: "cancel", id });
   }
 
-  /** To a request that was taken back or is too late. */
-  #answerStopped(request: PoolRequest, why: DropReason, phase: "waiting" | "running"): void {
-    const error = (): unknown => {
-      if (why === "cancelled") return request.signal?.reason;
-      return why === "deadline"
-        ? new DeadlineExceededError(request.model, phase)
-        : new ModelUnavailableError(request.model);
-    };
-    this.#requests.answer(request, why === "unloadable" ? "failed" : why, () => request.reject(error()));
+  #endOtherwise(command: EndingCommand, cause: Error | undefined): void {
+    const { outcome, reason } = endOf(command, cause);
+    this.#requests.answer(command.request, outcome, () => command.request.reject(reason));
   }
 
   #setWake(): void {

@@ -7,8 +7,7 @@ import { fileURLToPath } from "node:url";
 import type { TaskStatus } from "@holdfast/queue";
 import { hasEnded } from "@holdfast/queue";
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
-import { startPostgres, startRedis } from "../../../tools/services/index.mjs";
-import { Child } from "../../../tools/soak/child.mjs";
+import { AskedProcess, startPostgres, startRedis } from "../../../tools/services/index.mjs";
 import { row } from "../../../tools/systems/row.mjs";
 
 const WORKER = fileURLToPath(new URL("./fixtures/steps-worker.mjs", import.meta.url));
@@ -50,7 +49,7 @@ for (const { kind, isThere, processes, start } of homes)
   describe.skipIf(!isThere)(`tasks made of steps on ${kind} whose workers are killed`, () => {
     let folder: string;
     let server: Server | undefined;
-    let workers: Child[];
+    let workers: AskedProcess[];
     let isOver: boolean;
 
     beforeEach(async () => {
@@ -74,7 +73,7 @@ for (const { kind, isThere, processes, start } of homes)
     /** One that is killed, or kills itself, is replaced. */
     function startWorker(at: number): void {
       const place = server?.url ?? join(folder, "journal");
-      const one = new Child(WORKER, [kind, place, String(LEASE_MS), folder]);
+      const one = new AskedProcess(WORKER, [kind, place, String(LEASE_MS), folder]);
       workers[at] = one;
       void one.exited.then(() => isOver || startWorker(at));
     }

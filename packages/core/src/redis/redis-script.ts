@@ -172,16 +172,16 @@ class Runner implements RedisRunner {
     }
   }
 
-  /** The answer, once as many replicas as wanted have what was written. Asked for in the same round trip. */
+  /** The answer, once as many replicas as wanted have what was written. */
   #kept(answer: Promise<unknown>): Promise<unknown> {
     return this.replicas === 0 ? answer : this.#replicated(answer);
   }
 
   async #replicated(answer: Promise<unknown>): Promise<unknown> {
-    const asked = this.client.wait!(this.replicas, Math.ceil(this.deadlineMs / 2));
-    asked.catch(() => {});
     const answered = await answer;
-    const have = await asked;
+    // Of what this connection has written: so in the turn of the answer, in which it cannot have become another one. Not
+    // together with the script: behind one that is refused it would hold up the next.
+    const have = await this.client.wait!(this.replicas, Math.ceil(this.deadlineMs / 2));
     if (have >= this.replicas) return answered;
     const message = `${have} of ${this.replicas} replicas have what was written: a failover could lose it`;
     throw new StoreUnavailableError("redis", message, { reason: "no_replicas", outcome: "unknown" });

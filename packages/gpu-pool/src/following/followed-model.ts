@@ -6,6 +6,7 @@ import { canonicalJson } from "../registry/canonical-json.ts";
 import type { ModelRecord } from "../registry/contract.ts";
 import type { FollowingPool, FollowRegistryOptions } from "./contract.ts";
 import { WarmUpAnswerError } from "./errors.ts";
+import { waitUnlessAborted } from "./wait-unless-aborted.ts";
 
 export interface FollowedModelParts {
   readonly pool: FollowingPool;
@@ -91,7 +92,7 @@ export class FollowedModel {
     while (!held.aborted) {
       try {
         const lease = await pool.acquire(this.key, { signal: held });
-        await eitherAborted(lease.lost, held);
+        await waitUnlessAborted(() => {}, [lease.lost, held]).catch(() => {});
         lease.release();
       } catch (error) {
         if (hasCode(error, "CLOSED")) return;
@@ -112,15 +113,4 @@ function isSame(output: unknown, expected: unknown): boolean {
   } catch {
     return false;
   }
-}
-
-function eitherAborted(...signals: readonly AbortSignal[]): Promise<void> {
-  return new Promise((resolve) => {
-    const onAbort = (): void => {
-      for (const signal of signals) signal.removeEventListener("abort", onAbort);
-      resolve();
-    };
-    for (const signal of signals) signal.addEventListener("abort", onAbort);
-    if (signals.some(({ aborted }) => aborted)) onAbort();
-  });
 }

@@ -1,5 +1,6 @@
 // Which waiting requests run together, where and when: deterministic, without I/O, told the time by its owner.
 import type { Device } from "../device.ts";
+import { Admission } from "./admission.ts";
 import type { BatchProfile } from "./batch-profile.ts";
 import type {
   EventScheduler,
@@ -19,11 +20,7 @@ import { Placement } from "./placement.ts";
 import { RequestBook } from "./request-book.ts";
 import type { DeviceState, Entry, ModelState, RunningBatch } from "./state.ts";
 import { newDevice, newModel } from "./state.ts";
-import type { Tenant } from "./tenants.ts";
 import { TenantLedger } from "./tenants.ts";
-
-/** What a refused caller is told to wait at least, in milliseconds. */
-const MIN_RETRY_AFTER_MS = 1_000;
 
 /**
  * Runs the largest batch that meets its head's deadline, drops at once what cannot end in time, lets batches fill while
@@ -43,20 +40,16 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
   /** Places of models that were forgotten, for those to come. */
   readonly #freeIndices: number[] = [];
   readonly #ledger: TenantLedger;
-  readonly #queueLimit: number;
-  readonly #agingMs: number;
-  readonly #tenantLimit: number;
+  readonly #admission: Admission<Request>;
   #counter = 0;
   #commands: SchedulerCommand<Request>[] = [];
 
   constructor(options: SchedulerOptions) {
-    this.#queueLimit = options.queueLimit;
-    this.#agingMs = options.agingMs ?? 30_000;
-    this.#tenantLimit = Math.max(1, Math.floor(options.queueLimit * (options.tenantShare ?? 1)));
     const emit = (command: SchedulerCommand<Request>): void => void this.#commands.push(command);
     const ledger = new TenantLedger(options.weightOf ?? (() => 1));
     const book = new RequestBook(this.#estimates, emit);
     const placement = new Placement(this.#byIndex, emit);
+    const next = (): number => this.#next();
     this.#ledger = ledger;
     this.#book = book;
     this.#placement = placement;
@@ -67,7 +60,15 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
       placement,
       ledger,
       emit,
-      next: () => this.#next(),
+      next,
+    });
+    this.#admission = new Admission(options, {
+      ledger,
+      emit,
+      next,
+      book,
+      dispatcher: this.#dispatcher,
+      backlogMs: () => this.backlogMs,
     });
     this.#leases = new Leases(placement, emit);
     this.#departures = new Departures(placement, emit, (model) => this.#forget(model));
@@ -108,9 +109,9 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
     return model === undefined ? 0 : this.#estimates.costOf(model, now);
   }
 
-  /** How long whoever is refused is told to wait: until what there is has been worked off, in milliseconds. */
+  /** What whoever is refused is told to wait, in milliseconds. */
   get retryAfterMs(): number {
-    return Math.max(MIN_RETRY_AFTER_MS, Math.ceil(this.backlogMs));
+    return this.#admission.retryAfterMs;
   }
 
   /** What there is of a model. */
@@ -154,7 +155,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
   #take(event: SchedulerEvent<Request>, now: number): void {
     switch (event.type) {
       case "request":
-        this.#admit(event.request, now);
+        this.#arrive(event.request, now);
         break;
       case "cancel":
         this.#cancel(event.id, now);
@@ -206,51 +207,12 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
 
   // Requests come and go.
 
-  #admit(request: Request, now: number): void {
-    const model = this.#models.get(request.model);
-    if (model === undefined) {
-      this.#commands.push({ type: "drop", request, why: "unloadable" });
-      return;
-    }
-    const tenant = this.#ledger.tenant(request.tenant ?? "");
-    if (this.#isFull(model, tenant)) {
-      const waiting = this.#book.waiting;
-      this.#commands.push({ type: "refuse", request, waiting, retryAfterMs: this.retryAfterMs });
-      return;
-    }
-    const wakeAt = request.deadline - model.leastMs;
-    if (wakeAt <= now) {
-      this.#commands.push({ type: "drop", request, why: "deadline" });
-      return;
-    }
-    const size = request.size ?? 1;
-    const level = Math.floor(now / this.#agingMs) - request.priority;
-    const order = this.#next();
-    const entry: Entry<Request> = {
-      request,
-      order,
-      arrivedAt: now,
-      level,
-      size,
-      tenant,
-      model,
-      wakeAt,
-      batch: undefined,
-      stopped: false,
-      alone: false,
-      wakePlace: -1,
-      lanePlace: -1,
-    };
-    this.#estimates.arrived(model, entry, now);
+  #arrive(request: Request, now: number): void {
+    const entry = this.#admission.admit(request, this.#models.get(request.model), now);
+    if (entry === undefined) return;
+    this.#estimates.arrived(entry.model, entry, now);
     this.#book.add(entry);
-    this.#dispatcher.look(model, now);
-  }
-
-  #isFull(model: ModelState<Request>, tenant: Tenant): boolean {
-    const { waiting } = this.#book;
-    if (waiting < this.#queueLimit && tenant.waiting < this.#tenantLimit) return false;
-    // Who can start at once does not wait, so it needs no room.
-    return waiting > 0 || this.#dispatcher.roomFor(model) === undefined;
+    this.#dispatcher.look(entry.model, now);
   }
 
   #cancel(id: number, now: number): void {

@@ -1,9 +1,9 @@
-// A process of a soak from the outside: started, asked, killed, frozen.
+// A program of ours from the outside, for tests and soaks: started, asked, killed, frozen.
 import { fork } from "node:child_process";
 
 const ANSWER_MS = 20_000;
 
-export class Child {
+export class AskedProcess {
   #asks = 0;
   /** @type {Map<number, { resolve(value: any): void, reject(error: unknown): void }>} */
   #open = new Map();

@@ -1,0 +1,85 @@
+// Who is let in: within the length of the queue, a tenant's part of it, and time to end by the deadline.
+import type { ScheduledRequest, SchedulerCommand, SchedulerOptions } from "./contract.ts";
+import type { Dispatcher } from "./dispatcher.ts";
+import type { RequestBook } from "./request-book.ts";
+import type { Entry, ModelState } from "./state.ts";
+import type { Tenant, TenantLedger } from "./tenants.ts";
+
+/** What a refused caller is told to wait at least, in milliseconds. */
+const MIN_RETRY_AFTER_MS = 1_000;
+
+/** After how long a request goes like one of the next higher priority where nothing is said, in milliseconds. */
+const AGING_MS = 30_000;
+
+export interface AdmissionParts<Request extends ScheduledRequest> {
+  readonly ledger: TenantLedger;
+  readonly book: RequestBook<Request>;
+  readonly dispatcher: Dispatcher<Request>;
+  readonly emit: (command: SchedulerCommand<Request>) => void;
+  /** A number that was never used. */
+  readonly next: () => number;
+  /** How long until all that waits and runs is worked off, in milliseconds. */
+  readonly backlogMs: () => number;
+}
+
+export class Admission<Request extends ScheduledRequest> {
+  readonly #queueLimit: number;
+  readonly #tenantLimit: number;
+  readonly #agingMs: number;
+
+  constructor(
+    { queueLimit, agingMs, tenantShare }: SchedulerOptions,
+    private readonly parts: AdmissionParts<Request>,
+  ) {
+    this.#queueLimit = queueLimit;
+    this.#tenantLimit = Math.max(1, Math.floor(queueLimit * (tenantShare ?? 1)));
+    this.#agingMs = agingMs ?? AGING_MS;
+  }
+
+  /** How long whoever is refused is told to wait: until what there is has been worked off, in milliseconds. */
+  get retryAfterMs(): number {
+    return Math.max(MIN_RETRY_AFTER_MS, Math.ceil(this.parts.backlogMs()));
+  }
+
+  /** Answers what is to be kept of a request, or says at once why it is not let in. */
+  admit(request: Request, model: ModelState<Request> | undefined, now: number): Entry<Request> | undefined {
+    const { ledger, book, emit, next } = this.parts;
+    if (model === undefined) {
+      emit({ type: "drop", request, why: "unloadable" });
+      return undefined;
+    }
+    const tenant = ledger.tenant(request.tenant ?? "");
+    if (this.#isFull(model, tenant)) {
+      emit({ type: "refuse", request, waiting: book.waiting, retryAfterMs: this.retryAfterMs });
+      return undefined;
+    }
+    const wakeAt = request.deadline - model.leastMs;
+    if (wakeAt <= now) {
+      emit({ type: "drop", request, why: "deadline" });
+      return undefined;
+    }
+    return {
+      request,
+      order: next(),
+      arrivedAt: now,
+      level: Math.floor(now / this.#agingMs) - request.priority,
+      size: request.size ?? 1,
+      tenant,
+      model,
+      wakeAt,
+      batch: undefined,
+      stopped: false,
+      alone: false,
+      wakePlace: -1,
+      lanePlace: -1,
+    };
+  }
+
+  #isFull(model: ModelState<Request>, tenant: Tenant): boolean {
+    const { book, dispatcher } = this.parts;
+    const { waiting } = book;
+    if (waiting < this.#queueLimit && tenant.waiting < this.#tenantLimit) return false;
+    // Who can start at once does not wait, so it needs no room.
+    return waiting > 0 || dispatcher.roomFor(model) === undefined;
+  }
+}
