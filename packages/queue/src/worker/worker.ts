@@ -285,9 +285,7 @@ class ClaimingWorker implements Worker {
     this.#settling += 1;
     await Promise.resolve();
     for (let failures = 0; this.#settlements.length > 0 && !this.#end.signal.aborted;) {
-      const { length } = this.#settlements;
-      const isDivided = length >= 2 * SECOND_BATCH && this.#leaving === 0;
-      const batch = this.#settlements.splice(0, isDivided ? Math.ceil(length / 2) : length);
+      const batch = this.#settlements.splice(0, this.#maxBatch);
       this.#settleSoon();
       try {
         await this.#settleBatch(batch);
@@ -301,6 +299,12 @@ class ClaimingWorker implements Worker {
     }
     this.#settling -= 1;
     this.#changed();
+  }
+
+  /** Half of what is held, where both halves are worth their calls: or one batch would get nearly all, and go on like that. */
+  get #maxBatch(): number {
+    const { size } = this.#held;
+    return size < 2 * SECOND_BATCH ? Infinity : Math.ceil(size / 2);
   }
 
   async #settleBatch(batch: readonly Ended[]): Promise<void> {
