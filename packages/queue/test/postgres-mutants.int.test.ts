@@ -60,9 +60,19 @@ describe.skipIf(databaseUrl === "")("the suite, on a PostgreSQL store that", () 
       "gives each lease on a task a higher fence",
     ],
     "lets leases end too late": [
-      "and due <= now\n      order by due, num limit 1",
-      "and due < now\n      order by due, num limit 1",
+      "alarm between 0 and now\n      order by alarm, num limit 1",
+      "alarm between 0 and now - 1\n      order by alarm, num limit 1",
       "ends a lease at its very end",
+    ],
+    "watches none that runs": [
+      "set alarm = due from running",
+      "set alarm = null from running",
+      "ends a lease at its very end",
+    ],
+    "looks for all in the line": [
+      "t.lined := false;",
+      "",
+      "wakes who waits for work whenever there is some again",
     ],
     "does not tell those who wait of something sooner": [
       "is_soon := q.next_due < q.told;",
@@ -102,8 +112,8 @@ describe.skipIf(databaseUrl === "")("the suite, on a PostgreSQL store that", () 
       "leaves a checkpoint as it is",
     ],
     "takes no notice of turns": [
-      "order by rank, turn, num limit the_max",
-      "order by rank, num limit the_max",
+      "order by t.turn, t.num limit the_max",
+      "order by t.num limit the_max",
       "lets tenants take turns",
     ],
     "remembers turns for ever": [

@@ -149,9 +149,10 @@ export class QueueLine {
     this.#listen();
     await this.#wakeups.until(key, signal, async () => {
       if (this.#isClosed) return true;
+      const askedAt = this.settings.clock.monotonic();
       const answer = await this.ask<true | number>(...words);
       if (answer === IS_THERE) return true;
-      this.#lookAfter(answer);
+      this.#lookAfter(askedAt, answer);
       return undefined;
     });
   }
@@ -174,15 +175,17 @@ export class QueueLine {
   async #look(): Promise<void> {
     if (this.#isClosed || !this.#wakeups.isWanted) return;
     try {
-      this.#lookAfter(await this.ask<number>("look"));
+      const askedAt = this.settings.clock.monotonic();
+      this.#lookAfter(askedAt, await this.ask<number>("look"));
     } catch {
       this.#lookIn(this.settings.pollMs);
     }
   }
 
-  #lookAfter(ms: number): void {
-    const { pollMs } = this.settings;
-    this.#lookIn(ms < 0 ? pollMs : Math.min(ms, pollMs));
+  /** Counted from when that was asked: the answer may have been long on its way. */
+  #lookAfter(askedAt: number, ms: number): void {
+    const { clock, pollMs } = this.settings;
+    this.#lookIn(ms < 0 ? pollMs : Math.max(0, Math.min(askedAt + ms - clock.monotonic(), pollMs)));
   }
 
   #lookIn(ms: number): void {

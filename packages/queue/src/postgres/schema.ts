@@ -1,6 +1,7 @@
 // What the store keeps in PostgreSQL, and its rules, which are functions beside the tables.
 import { optionsOf } from "@holdfast/core";
 import type { Migration } from "@holdfast/core/postgres";
+import { MAX_TENANTS } from "../store/store.ts";
 import TABLES from "./sql/1-tables.sql";
 import SCHEDULES from "./sql/10-schedules.sql";
 import RUN from "./sql/11-run.sql";
@@ -68,12 +69,18 @@ function statementsOf(text: string): readonly string[] {
   return text.split(/^(?=create )/m).filter((statement) => statement.startsWith("create "));
 }
 
-/** In the schema of that name, and with numbers for states. */
+/** Words in the texts that stand for numbers. */
+const NUMBERS: ReadonlyMap<string, number> = new Map([
+  ...STATES.map((state, number): [string, number] => [state, number]),
+  ["MAX_TENANTS", MAX_TENANTS],
+]);
+
+/** In the schema of that name, and with numbers where words stand for them. */
 function inSchema(text: string, schema: string): string {
-  const states = new RegExp(`\\b(?:${STATES.join("|")})\\b`, "g");
+  const words = new RegExp(`\\b(?:${[...NUMBERS.keys()].join("|")})\\b`, "g");
   return text
     .replace(/^\s*--.*\n/gm, "")
-    .replace(states, (state) => String(STATES.indexOf(state as (typeof STATES)[number])))
+    .replace(words, (word) => String(NUMBERS.get(word)))
     .replaceAll(`${SCHEMA}.`, `"${schema}".`)
     .replaceAll(`'${SCHEMA}'`, `'${schema}'`);
 }

@@ -9,7 +9,7 @@ import type { Session } from "./postgres-sessions.ts";
 
 /** Below the deadline of a call: what a timer has sent is answered before the next one fires. */
 const STEP_MS = 1_000;
-const TABLES = "queues tasks events checkpoints groups turns levels revoked waits schedules".split(" ");
+const TABLES = "queues tasks kept events checkpoints groups turns levels revoked waits schedules".split(" ");
 
 export interface PostgresOnAClock {
   readonly clock: ManualClock;

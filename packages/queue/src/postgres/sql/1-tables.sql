@@ -3,6 +3,9 @@
 --
 -- ENTERING and LEAVING are what a caller's transaction makes of a task: it holds no lock of the queue, and the next call on
 -- the queue does the rest. HELD_BACK is ready, but not yet the turn of its group.
+--
+-- What a plain task goes through changes nothing that is indexed, so that its row is changed in place (PostgreSQL calls that a
+-- heap-only update): of it, indexes know its ID and its place in the line. Whether it is still there, its row says.
 
 create table holdfast_queue.queues (
   queue int generated always as identity primary key,
@@ -29,7 +32,11 @@ create table holdfast_queue.queues (
   paused boolean not null default false,
   -- When something happens by itself next, or before that; and when those who wait will look again.
   next_due bigint not null default 9007199254740991,
-  told bigint not null default 0
+  told bigint not null default 0,
+  -- When the first lease on a task of the line ends that nobody watches, or before that; and what was locked when it was to be
+  -- watched.
+  watch_due bigint not null default 9007199254740991,
+  unwatched text[] not null default '{}'
 ) with (fillfactor = 10, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
 
 create sequence holdfast_queue.entries;
@@ -43,6 +50,8 @@ create table holdfast_queue.tasks (
   -- In which order they were added (or redriven), and how they were known first.
   num bigint not null,
   born bigint not null,
+  -- In the line since it was added: it was ready then, and has not come back since.
+  lined boolean not null default false,
   -- When something happens to it by itself. Of that, its delay or wait ends at wake_at, and it expires at expires_at.
   due bigint,
   wake_at bigint,
@@ -90,29 +99,41 @@ create table holdfast_queue.tasks (
   input_bytes bytea,
   result text,
   result_bytes bytea,
+  -- What indexes look at, and what is not there for a plain task: whether it is ready beside the line; its `due`, where
+  -- somebody looks by time, or -1 when it is entering or leaving; its dedup key and group while it is live.
+  stray boolean,
+  alarm bigint,
+  live_key text collate "C",
+  live_grp text collate "C",
   primary key (queue, id)
-) with (autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0,
+  -- Half of a page is for what becomes of those on it.
+) with (fillfactor = 45, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0,
   autovacuum_analyze_scale_factor = 0.1);
 
-create index tasks_ready on holdfast_queue.tasks (queue, rank, turn, num) where state = READY;
+-- The line of a rank. Entries behind its head are over, whatever their tasks do.
+create index tasks_line on holdfast_queue.tasks (queue, rank, turn, num) where lined;
 
-create index tasks_live on holdfast_queue.tasks (queue, due) where due is not null and state between SCHEDULED and RUNNING;
+create index tasks_stray on holdfast_queue.tasks (queue, rank, turn, num) where stray;
 
-create index tasks_kept on holdfast_queue.tasks (queue, due) where state in (COMPLETED, CANCELLED);
+create index tasks_alarms on holdfast_queue.tasks (queue, alarm) where alarm is not null;
 
-create index tasks_buried on holdfast_queue.tasks (queue, due) where state = FAILED;
+create index tasks_failed on holdfast_queue.tasks (queue, ended) where ended is not null;
 
-create index tasks_failed on holdfast_queue.tasks (queue, ended) where state = FAILED;
+create unique index tasks_dedup on holdfast_queue.tasks (queue, live_key) where live_key is not null;
 
-create index tasks_moving on holdfast_queue.tasks (queue) where state in (ENTERING, LEAVING);
-
-create unique index tasks_dedup on holdfast_queue.tasks (queue, dedup_key)
-  where dedup_key is not null and state between ENTERING and LEAVING;
-
-create index tasks_group on holdfast_queue.tasks (queue, grp, num)
-  where grp is not null and state between SCHEDULED and LEAVING;
+create index tasks_group on holdfast_queue.tasks (queue, live_grp, num) where live_grp is not null;
 
 create index tasks_children on holdfast_queue.tasks (queue, parent, born) where parent is not null;
+
+-- Ended tasks in the order in which they are to go, failed ones apart: together those that go together.
+create table holdfast_queue.kept (
+  queue int not null,
+  failed boolean not null,
+  due bigint not null,
+  num bigint generated always as identity,
+  ids text[] not null,
+  primary key (queue, failed, due, num)
+) with (autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0.02);
 
 create table holdfast_queue.events (
   queue int not null,
@@ -167,6 +188,11 @@ create table holdfast_queue.levels (
   turn bigint not null,
   -- How many of its rank are in `turns`.
   tenants bigint not null default 0,
+  -- Of its line: which was claimed last, and up to which all that run are watched.
+  head_turn bigint not null default -1,
+  head_num bigint not null default 0,
+  tail_turn bigint not null default -1,
+  tail_num bigint not null default 0,
   primary key (queue, rank)
 ) with (fillfactor = 10, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
 

@@ -13,6 +13,7 @@ declare
   now bigint;
   settings text;
 begin
+  -- Assigned, which is worked out on the spot; `perform` would be a query with a snapshot and an executor of its own.
   settings := set_config('lock_timeout', the_wait_ms || 'ms', true) || set_config('holdfast.max_events', the_max_events::text, true);
   loop
     if locks then
@@ -27,7 +28,7 @@ begin
     return q;
   end if;
   now := holdfast_queue.now_ms();
-  if exists (select from holdfast_queue.tasks where queue = q.queue and state in (ENTERING, LEAVING)) then
+  if exists (select from holdfast_queue.tasks where queue = q.queue and alarm = -1) then
     perform holdfast_queue.admit(q.queue, now);
     q.next_due := 0;
   end if;
@@ -60,7 +61,7 @@ begin
     update holdfast_queue.queues set told = next_due where queue = the_queue;
   end if;
   if exists (select from holdfast_queue.waits where queue = the_queue) then
-    if q.ready > 0 and not q.paused and exists (select from holdfast_queue.tasks where queue = the_queue and state = READY) then
+    if q.ready > 0 and not q.paused and exists (select from holdfast_queue.first_ready(the_queue, 1)) then
       delete from holdfast_queue.waits where queue = the_queue and kind = 'work';
       has_work := found;
     end if;
@@ -177,7 +178,7 @@ begin
   elsif verb = 'schedules' then
     return holdfast_queue.schedules_of(the_queue);
   elsif verb = 'waitForWork' then
-    if exists (select from holdfast_queue.tasks where queue = the_queue and state = READY)
+    if exists (select from holdfast_queue.first_ready(the_queue, 1))
       and not (select paused from holdfast_queue.queues where queue = the_queue)
     then
       return 'true';
@@ -214,7 +215,7 @@ begin
   begin
     perform from holdfast_queue.tasks where queue = its_queue and id = the_id and fence = the_fence for update;
     now := holdfast_queue.now_ms();
-    update holdfast_queue.tasks set state = LEAVING, finished_at = now, result = the_result,
+    update holdfast_queue.tasks set state = LEAVING, alarm = -1, finished_at = now, result = the_result,
       result_bytes = decode(the_bytes, 'base64')
       where queue = its_queue and id = the_id and fence = the_fence and state = RUNNING and coalesce(due, 0) > now;
     if not found then

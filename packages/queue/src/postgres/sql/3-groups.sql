@@ -23,12 +23,12 @@ begin
   end if;
   with first as materialized (
     select id, state, rank, turn, num from holdfast_queue.tasks
-      where queue = the_queue and grp = the_group and state between SCHEDULED and LEAVING
+      where queue = the_queue and live_grp = the_group
       order by num limit g.concurrency
   ), chosen as (
     select id from first where state in (READY, HELD_BACK) order by rank, turn, num limit room
   ), changed as (
-    update holdfast_queue.tasks t set state = case when c.id is null then HELD_BACK else READY end
+    update holdfast_queue.tasks t set state = case when c.id is null then HELD_BACK else READY end, stray = case when c.id is not null then true end
       from first f left join chosen c on c.id = f.id
       where t.queue = the_queue and t.id = f.id and f.state = case when c.id is null then READY else HELD_BACK end
   )
@@ -85,7 +85,7 @@ begin
   end if;
   if (the_limit ->> 'concurrency')::int < g.concurrency then
     -- More may have been let go than may be now.
-    update holdfast_queue.tasks set state = HELD_BACK where queue = the_queue and grp = the_group and state = READY;
+    update holdfast_queue.tasks set state = HELD_BACK, stray = null where queue = the_queue and live_grp = the_group and state = READY;
   end if;
   if tasks is null or g.rate_tasks is null then
     g.debt := 0;

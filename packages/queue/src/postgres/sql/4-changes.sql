@@ -3,12 +3,16 @@
 create function holdfast_queue.save(t holdfast_queue.tasks) returns void language plpgsql as $$
 begin
   update holdfast_queue.tasks set
-    state = t.state, turn = t.turn, num = t.num, due = t.due, wake_at = t.wake_at, expires_at = t.expires_at,
+    state = t.state, lined = t.lined, turn = t.turn, num = t.num, due = t.due, wake_at = t.wake_at, expires_at = t.expires_at,
     fence = t.fence, attempt = t.attempt, failures = t.failures, losses = t.losses, started_at = t.started_at,
     finished_at = t.finished_at, ended = t.ended, seq = t.seq, flat = t.flat, checkpoints = t.checkpoints,
     open_children = t.open_children, parent_born = t.parent_born, awaited = t.awaited, since = t.since, wait_children = t.wait_children, by_tx = t.by_tx,
     backoff = t.backoff, worker = t.worker, wait_events = t.wait_events, reason = t.reason, error = t.error,
-    progress = t.progress, input = t.input, input_bytes = t.input_bytes, result = t.result, result_bytes = t.result_bytes
+    progress = t.progress, input = t.input, input_bytes = t.input_bytes, result = t.result, result_bytes = t.result_bytes,
+    stray = case when t.state = READY and not t.lined then true end,
+    alarm = case when t.state in (ENTERING, LEAVING, RUNNING) then t.alarm when t.state < COMPLETED then t.due end,
+    live_key = case when t.state < COMPLETED then t.dedup_key end,
+    live_grp = case when t.state between SCHEDULED and LEAVING then t.grp end
   where queue = t.queue and id = t.id;
 end
 $$;
@@ -36,6 +40,9 @@ begin
   perform holdfast_queue.count_moves(t.queue, t.state, after, 1, the_due);
   t.state := after;
   t.due := the_due;
+  if after < COMPLETED then
+    t.lined := false;
+  end if;
   return t;
 end
 $$;
@@ -89,6 +96,7 @@ begin
   t.wait_events := null;
   t.wait_children := null;
   t.awaited := false;
+  insert into holdfast_queue.kept (queue, failed, due, ids) values (t.queue, after = FAILED, t.due, array[t.id]);
   if after = FAILED then
     update holdfast_queue.queues set ends = ends + 1, all_failed = all_failed + 1 where queue = t.queue
       returning ends into t.ended;
@@ -175,9 +183,12 @@ begin
   with ended as (
     update holdfast_queue.tasks set state = CANCELLED, seq = seq + 1, flat = false, finished_at = the_at, due = the_at + keep_ms,
       reason = the_reason, wake_at = null, expires_at = null, wait_events = null, wait_children = null, awaited = false,
-      worker = null, input = null, input_bytes = null
+      worker = null, input = null, input_bytes = null, stray = null, alarm = null, live_key = null, live_grp = null
       where queue = root.queue and id = any(doomed)
-      returning id, seq, grp
+      returning id, seq, grp, due
+  ), listed as (
+    insert into holdfast_queue.kept (queue, failed, due, ids)
+      select root.queue, false, due, array_agg(id) from ended group by due
   ), noted as (
     insert into holdfast_queue.events (queue, id, seq, at, body) select root.queue, id, seq, the_at, the_body from ended
   )

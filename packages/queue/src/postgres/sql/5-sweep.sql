@@ -6,16 +6,21 @@ create function holdfast_queue.sweep(the_queue int, now bigint) returns void lan
 declare
   n bigint;
 begin
+  -- Nothing happens before all are watched to which it could happen.
+  if not holdfast_queue.watch(the_queue, now) then
+    update holdfast_queue.queues set next_due = now where queue = the_queue;
+    return;
+  end if;
   for round in 1..5 loop
     n := 0;
     -- Most of what is due is a delay that is over.
     with due as (
       select ctid from holdfast_queue.tasks
-        where queue = the_queue and due is not null and state between SCHEDULED and RUNNING and due <= now
-          and state = SCHEDULED and grp is null and expires_at is null
-        order by due limit 1000 for update skip locked
+        where queue = the_queue and alarm between 0 and now and state = SCHEDULED and grp is null and expires_at is null
+        order by alarm limit 1000 for update skip locked
     ), moved as (
-      update holdfast_queue.tasks t set state = READY, due = null, wake_at = null from due where t.ctid = due.ctid
+      update holdfast_queue.tasks t set state = READY, due = null, wake_at = null, alarm = null, stray = true
+        from due where t.ctid = due.ctid
         returning 1
     )
     select count(*) into n from moved;
@@ -23,10 +28,7 @@ begin
       perform holdfast_queue.count_moves(the_queue, SCHEDULED, READY, n, null);
     end if;
     n := n + holdfast_queue.happen_in_order(the_queue, now, 200);
-    n := n + holdfast_queue.forget(the_queue, array(select id from holdfast_queue.tasks
-      where queue = the_queue and state in (COMPLETED, CANCELLED) and due <= now order by due limit 500));
-    n := n + holdfast_queue.forget(the_queue, array(select id from holdfast_queue.tasks
-      where queue = the_queue and state = FAILED and due <= now order by due limit 500));
+    n := n + holdfast_queue.forget_kept(the_queue, false, now, 500) + holdfast_queue.forget_kept(the_queue, true, now, 500);
     exit when n = 0;
   end loop;
   perform holdfast_queue.find_next_due(the_queue, now);
@@ -39,10 +41,10 @@ declare
   soonest bigint;
 begin
   soonest := least(
-    (select due from holdfast_queue.tasks where queue = the_queue and due is not null and state between SCHEDULED and RUNNING
-      order by due limit 1),
-    (select due from holdfast_queue.tasks where queue = the_queue and state in (COMPLETED, CANCELLED) order by due limit 1),
-    (select due from holdfast_queue.tasks where queue = the_queue and state = FAILED order by due limit 1),
+    (select alarm from holdfast_queue.tasks where queue = the_queue and alarm >= 0 order by alarm limit 1),
+    (select watch_due from holdfast_queue.queues where queue = the_queue),
+    (select due from holdfast_queue.kept where queue = the_queue and not failed order by due limit 1),
+    (select due from holdfast_queue.kept where queue = the_queue and failed order by due limit 1),
     (select due from holdfast_queue.groups where queue = the_queue and due is not null order by due limit 1),
     9007199254740991);
   -- What is due but was not done (there was too much, or it is locked) is looked at soon.
@@ -60,8 +62,8 @@ begin
   for n in 0..the_max - 1 loop
     -- One that is locked is being completed by a transaction: its lease is not lost unless that fails.
     select * into t from holdfast_queue.tasks
-      where queue = the_queue and due is not null and state between SCHEDULED and RUNNING and due <= now
-      order by due, num limit 1 for update skip locked;
+      where queue = the_queue and alarm between 0 and now
+      order by alarm, num limit 1 for update skip locked;
     select name, due into g from holdfast_queue.groups where queue = the_queue and due is not null and due <= now
       order by due limit 1;
     if t.id is null and g.name is null then
@@ -80,17 +82,90 @@ begin
 end
 $$;
 
+-- Once the first lease is over on a task of the line that nobody watches, sees to it that all are watched that run: that is
+-- much cheaper than to note each lease, since few tasks run for so long. Answers whether it came to the end of the line.
+create function holdfast_queue.watch(the_queue int, now bigint) returns boolean language plpgsql as $$
+#variable_conflict use_column
+declare
+  ids text[] := (select unwatched from holdfast_queue.queues where queue = the_queue and watch_due <= now);
+  at_most int := 20000;
+  l holdfast_queue.levels;
+  v record;
+begin
+  if ids is null then
+    return true;
+  end if;
+  for l in select * from holdfast_queue.levels
+    where queue = the_queue and (tail_turn, tail_num) < (head_turn, head_num) order by rank
+  loop
+    select count(*) as tasks, max(array[turn, num]) as last, array_agg(id) filter (where state = RUNNING and alarm is null) as running into v from (
+      select id, turn, num, state, alarm from holdfast_queue.tasks
+        where queue = the_queue and rank = l.rank and lined
+          and (turn, num) > (l.tail_turn, l.tail_num) and (turn, num) <= (l.head_turn, l.head_num)
+        order by turn, num limit at_most
+    ) t;
+    ids := ids || v.running;
+    at_most := at_most - v.tasks;
+    update holdfast_queue.levels set
+      tail_turn = case when at_most > 0 then head_turn else v.last[1] end,
+      tail_num = case when at_most > 0 then head_num else v.last[2] end
+      where queue = the_queue and rank = l.rank;
+    exit when at_most = 0;
+  end loop;
+  with running as (
+    select ctid from holdfast_queue.tasks where queue = the_queue and id = any(ids) and state = RUNNING and lined for update skip locked
+  )
+  update holdfast_queue.tasks t set alarm = due from running where t.ctid = running.ctid;
+  ids := array(select id from holdfast_queue.tasks
+    where queue = the_queue and id = any(ids) and state = RUNNING and lined and alarm is null);
+  -- One that is locked is being completed by a transaction; if that fails, its lease ends a little late.
+  update holdfast_queue.queues set unwatched = ids,
+    watch_due = case when at_most = 0 then now when cardinality(ids) > 0 then now + 50 else 9007199254740991 end
+    where queue = the_queue;
+  return at_most > 0;
+end
+$$;
+
+-- Forgets up to so many ended tasks that are due by then, those first that go first.
+create function holdfast_queue.forget_kept(the_queue int, are_failed boolean, the_due bigint, the_max bigint) returns bigint
+  language plpgsql as $$
+#variable_conflict use_column
+declare
+  k holdfast_queue.kept;
+  these text[];
+  doomed text[] := '{}';
+  room int := the_max;
+begin
+  for k in select * from holdfast_queue.kept where queue = the_queue and failed = are_failed and due <= the_due
+    order by due, num
+  loop
+    -- What has gone otherwise may have come again.
+    these := array(select t.id from unnest(k.ids) with ordinality i(id, place)
+      join holdfast_queue.tasks t on t.queue = the_queue and t.id = i.id and t.state >= COMPLETED
+        and t.due = k.due
+      order by place);
+    doomed := doomed || these[:room];
+    if cardinality(these) > room then
+      update holdfast_queue.kept set ids = these[room + 1:] where queue = the_queue and failed = are_failed and due = k.due and num = k.num;
+    else
+      delete from holdfast_queue.kept where queue = the_queue and failed = are_failed and due = k.due and num = k.num;
+    end if;
+    room := room - cardinality(these);
+    exit when room <= 0;
+  end loop;
+  return holdfast_queue.forget(the_queue, doomed);
+end
+$$;
+
 -- Those that would go next go early when there are more than are to be kept.
 create function holdfast_queue.crowd_out(the_queue int, too_many bigint, too_many_failed bigint) returns void language plpgsql as $$
 #variable_conflict use_column
 begin
   if too_many > 0 then
-    perform holdfast_queue.forget(the_queue, array(select id from holdfast_queue.tasks
-      where queue = the_queue and state in (COMPLETED, CANCELLED) order by due limit least(too_many, 5000)));
+    perform holdfast_queue.forget_kept(the_queue, false, 9007199254740991, least(too_many, 5000));
   end if;
   if too_many_failed > 0 then
-    perform holdfast_queue.forget(the_queue, array(select id from holdfast_queue.tasks
-      where queue = the_queue and state = FAILED order by due limit least(too_many_failed, 5000)));
+    perform holdfast_queue.forget_kept(the_queue, true, 9007199254740991, least(too_many_failed, 5000));
   end if;
 end
 $$;
@@ -102,12 +177,12 @@ declare
   t holdfast_queue.tasks;
   ids text[];
 begin
-  ids := array(select id from holdfast_queue.tasks where queue = the_queue and state in (ENTERING, LEAVING) and state = ENTERING
+  ids := array(select id from holdfast_queue.tasks where queue = the_queue and alarm = -1 and state = ENTERING
     order by num limit 1000);
   if cardinality(ids) > 0 then
     perform holdfast_queue.take_in(the_queue, ids, now);
   end if;
-  for t in select * from holdfast_queue.tasks where queue = the_queue and state in (ENTERING, LEAVING) and state = LEAVING
+  for t in select * from holdfast_queue.tasks where queue = the_queue and alarm = -1 and state = LEAVING
     order by finished_at limit 1000
   loop
     t.by_tx := true;

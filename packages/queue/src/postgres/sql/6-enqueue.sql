@@ -29,14 +29,14 @@ declare
   l holdfast_queue.levels;
 begin
   select * into l from holdfast_queue.levels where queue = the_queue and rank = the_rank;
-  if l.tenants <= 10000 then
+  if l.tenants <= MAX_TENANTS then
     return;
   end if;
   -- Those that are not ahead any more are there until somebody looks.
   perform holdfast_queue.forget_turns_over(the_queue);
   update holdfast_queue.levels set turn = greatest(turn, (select turn from holdfast_queue.turns
       where queue = the_queue and rank = the_rank and turn > 0 order by turn limit 1))
-    where queue = the_queue and rank = the_rank and tenants > 10000;
+    where queue = the_queue and rank = the_rank and tenants > MAX_TENANTS;
   if found then
     perform holdfast_queue.forget_turns_over(the_queue);
   end if;
@@ -79,7 +79,8 @@ create function holdfast_queue.forget_turns(the_queue int) returns void language
 begin
   if exists (select from holdfast_queue.queues where queue = the_queue and scheduled + waiting + ready + running = 0) then
     delete from holdfast_queue.turns where queue = the_queue;
-    delete from holdfast_queue.levels where queue = the_queue;
+    -- Levels stay where they are, which is where all begin then: lines know their heads by them.
+    update holdfast_queue.levels set tenants = 0 where queue = the_queue and tenants > 0;
   end if;
 end
 $$;
@@ -113,7 +114,7 @@ begin
       holder := holders[array_position(fresh_keys, key)];
       if holder is null then
         select t.id into holder from holdfast_queue.tasks t
-          where t.queue = the_queue and t.dedup_key = key and t.dedup_key is not null and t.state between ENTERING and LEAVING;
+          where t.queue = the_queue and t.live_key = key;
       end if;
     end if;
     if holder is not null then
@@ -171,7 +172,7 @@ begin
     or (select bool_or((select true from holdfast_queue.tasks t where t.queue = q.queue and t.id = i.id))
       from unnest(the_ids) i(id))
     or (the_keys is not null and (select bool_or((select true from holdfast_queue.tasks t where t.queue = q.queue
-        and t.dedup_key = k.key and t.dedup_key is not null and t.state between ENTERING and LEAVING))
+        and t.live_key = k.key))
       from unnest(the_keys) k(key)))
   then
     answers := holdfast_queue.judge(q.queue, the_ids, the_keys, array(
@@ -183,7 +184,7 @@ begin
     return '{"live":' || live || '}';
   end if;
   if fresh > 0 then
-    if not enters and (select max(tenants) from holdfast_queue.levels where queue = q.queue) + jsonb_array_length(the_kinds) > 10000 then
+    if not enters and (select max(tenants) from holdfast_queue.levels where queue = q.queue) + jsonb_array_length(the_kinds) > MAX_TENANTS then
       the_turns := holdfast_queue.take_turns(q.queue, the_kinds, the_kind, answers);
     end if;
     perform holdfast_queue.add(q, now, enters, the_kinds, the_ids, the_kind, the_inputs, the_bytes, the_keys, the_metas, answers,
@@ -236,15 +237,17 @@ begin
     from unnest(the_ids, the_inputs, the_bytes, the_keys, the_metas) with ordinality as u(id, input, bytes, dedup, meta, place)
       join given v on v.place = u.place join kinds k on k.kind = v.kind left join families f on f.parent = u.id
   ), added as (
-    insert into holdfast_queue.tasks (queue, id, state, rank, turn, num, born, due, wake_at, expires_at, max_attempts, max_losses,
+    insert into holdfast_queue.tasks (queue, id, state, rank, turn, num, born, lined, due, wake_at, expires_at, max_attempts, max_losses,
       keep_ms, keep_failed_ms, added_at, since, cost, wait_children, group_limit, name, dedup_key, grp,
-      tenant, parent, meta, input, input_bytes)
-    select q.queue, id, state, rank, turn, num, num,
+      tenant, parent, meta, input, input_bytes, alarm, live_key, live_grp)
+    select q.queue, id, state, rank, turn, num, num, state = READY,
       case state when ENTERING then null when SCHEDULED then least(now + delay, now + expire) else now + expire end,
       case when state in (SCHEDULED, ENTERING) and delay > 0 then now + delay end, now + expire, attempts, losses,
       keep, keep_failed, now, case when waits then now else now + delay end, cost,
       case when state in (WAITING, ENTERING) then waits end, said, name, dedup, grp, tenant,
-      parent, meta, input, decode(bytes, 'base64')
+      parent, meta, input, decode(bytes, 'base64'),
+      case state when ENTERING then -1 when SCHEDULED then least(now + delay, now + expire) else now + expire end, dedup,
+      case when state <> ENTERING then grp end
     from placed
     returning rank, tenant, turn, cost, state, parent, grp, due
   ), ahead as (

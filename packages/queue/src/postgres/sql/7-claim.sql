@@ -1,5 +1,21 @@
 -- Leases: given, ended, made longer.
 
+-- The ready tasks whose turn is next: of the lines, and of those beside them.
+create function holdfast_queue.first_ready(the_queue int, the_max int)
+  returns table (tid tid, rank smallint, turn bigint, num bigint, fence bigint, added_at bigint) language sql stable as $$
+  select * from (
+    (select t.* from holdfast_queue.levels l cross join lateral (
+        select ctid, rank, turn, num, fence, added_at from holdfast_queue.tasks t
+          where t.queue = the_queue and t.rank = l.rank and t.lined and (t.turn, t.num) > (l.head_turn, l.head_num)
+            and t.state = READY
+          order by t.turn, t.num limit the_max
+      ) t where l.queue = the_queue order by l.rank, t.turn, t.num limit the_max)
+    union all
+    (select ctid, rank, turn, num, fence, added_at from holdfast_queue.tasks
+      where queue = the_queue and stray order by rank, turn, num limit the_max)
+  ) t order by rank, turn, num limit the_max
+$$;
+
 -- Leases up to so many tasks. Answers what their worker needs to know, as JSON, and in any order: fences tell which was first.
 create function holdfast_queue.claim(the_queue int, now bigint, the_worker text, the_max int, the_lease_ms bigint)
   returns text language plpgsql as $$
@@ -14,17 +30,23 @@ begin
     return '[]';
   end if;
   with picked as materialized (
-    select ctid as tid, row_number() over (order by rank, turn, num) as place, fence = 0 as is_first from holdfast_queue.tasks
-      where queue = the_queue and state = READY order by rank, turn, num limit the_max
+    select tid, row_number() over (order by rank, turn, num) as place, fence = 0 as is_first
+      from holdfast_queue.first_ready(the_queue, the_max)
   ), claimed as (
     update holdfast_queue.tasks t set state = RUNNING, fence = q.fence + p.place, attempt = t.failures + 1, worker = the_worker,
-      started_at = now, due = now + the_lease_ms, expires_at = null, seq = t.seq + 1
+      started_at = now, due = now + the_lease_ms, expires_at = null, seq = t.seq + 1, stray = null,
+      alarm = case when not t.lined then now + the_lease_ms end
       from picked p where t.ctid = p.tid
       returning p.is_first, t.since, t.id, t.fence, t.attempt, t.backoff, t.name, t.max_attempts, t.meta,
-        t.checkpoints, t.input, t.input_bytes, t.flat, t.rank, t.turn, t.grp
+        t.checkpoints, t.input, t.input_bytes, t.flat, t.rank, t.turn, t.num, t.lined, t.grp
+  ), raised as (
+    update holdfast_queue.levels l set turn = greatest(l.turn, c.turn),
+        head_turn = coalesce(c.head[1], l.head_turn), head_num = coalesce(c.head[2], l.head_num)
+      from (select rank, max(turn) as turn, max(array[turn, num]) filter (where lined) as head from claimed group by rank) c
+      where l.queue = the_queue and l.rank = c.rank
   )
   select count(*) as tasks, array_agg(id) as ids, array_agg(id) filter (where not flat) as noted,
-    array_agg(grp) filter (where grp is not null) as groups, min(rank) as first_rank, max(rank) as last_rank, max(turn) as turn,
+    array_agg(grp) filter (where grp is not null) as groups,
     coalesce(sum(now - since) filter (where is_first), 0) as waited,
     exists (select from holdfast_queue.waits where queue = the_queue and kind = 'events') as are_watched,
     string_agg(json_build_array(id, fence, attempt, coalesce(backoff, 0), name, max_attempts, meta, checkpoints, input,
@@ -34,16 +56,9 @@ begin
     return '[]';
   end if;
   update holdfast_queue.queues set fence = fence + n.tasks, ready = ready - n.tasks, running = running + n.tasks,
-    all_started = all_started + n.tasks, waited_ms = waited_ms + n.waited, next_due = least(next_due, now + the_lease_ms)
+    all_started = all_started + n.tasks, waited_ms = waited_ms + n.waited, next_due = least(next_due, now + the_lease_ms),
+    watch_due = least(watch_due, now + the_lease_ms)
     where queue = the_queue;
-  -- Mostly they are of one rank, which has a level.
-  update holdfast_queue.levels set turn = n.turn
-    where queue = the_queue and rank = n.first_rank and rank = n.last_rank and turn < n.turn;
-  if not found then
-    insert into holdfast_queue.levels as l (queue, rank, turn)
-      select the_queue, rank, max(turn) from holdfast_queue.tasks where queue = the_queue and id = any(n.ids) group by rank
-      on conflict (queue, rank) do update set turn = excluded.turn where l.turn < excluded.turn;
-  end if;
   if n.are_watched then
     perform holdfast_queue.wake(the_queue, n.ids);
   end if;
@@ -117,10 +132,13 @@ begin
     ) with ordinality as u(id, fence, result, bytes, place)
   ), ended as (
     update holdfast_queue.tasks t set state = COMPLETED, seq = t.seq + 1, finished_at = now, due = now + t.keep_ms, worker = null,
-      input = null, input_bytes = null, result = g.result, result_bytes = decode(g.bytes, 'base64')
+      input = null, input_bytes = null, alarm = null, live_key = null, live_grp = null, result = g.result, result_bytes = decode(g.bytes, 'base64')
       from given g
       where t.ctid = g.tid and t.fence = g.fence::bigint and t.state = RUNNING and coalesce(t.due, 0) > now
       returning t.id, g.place, t.flat, t.grp, t.parent, t.parent_born, t.awaited, t.due, now - t.started_at as ran
+  ), listed as (
+    insert into holdfast_queue.kept (queue, failed, due, ids)
+      select the_queue, false, due, array_agg(id) from ended group by due
   )
   select count(*) as tasks, coalesce(sum(ran), 0) as ran, min(due) as due, array_agg(place) as places, array_agg(id) as ids,
     array_agg(id) filter (where not flat) as noted, array_agg(grp) filter (where grp is not null) as groups,
@@ -245,7 +263,8 @@ begin
     select * into t from holdfast_queue.tasks
       where queue = the_queue and id = l.id and state = RUNNING and fence = l.fence and coalesce(due, 0) > now for update skip locked;
     if found then
-      update holdfast_queue.tasks set due = now + the_lease_ms where queue = the_queue and id = l.id;
+      update holdfast_queue.tasks set due = now + the_lease_ms, alarm = case when alarm is not null then now + the_lease_ms end
+        where queue = the_queue and id = l.id;
       answers := answers || '1'::text;
     elsif exists (select from holdfast_queue.tasks
       where queue = the_queue and id = l.id and state = RUNNING and fence = l.fence and coalesce(due, 0) > now)
@@ -255,7 +274,8 @@ begin
       answers := answers || holdfast_queue.refusal(the_queue, l.id, l.fence, false);
     end if;
   end loop;
-  update holdfast_queue.queues set next_due = now + the_lease_ms where queue = the_queue and next_due > now + the_lease_ms;
+  update holdfast_queue.queues set next_due = least(next_due, now + the_lease_ms), watch_due = least(watch_due, now + the_lease_ms)
+    where queue = the_queue and watch_due > now + the_lease_ms;
   return '[' || array_to_string(answers, ',') || ']';
 end
 $$;

@@ -69,8 +69,7 @@ create function holdfast_queue.meter(the_queue int) returns text language plpgsq
 #variable_conflict use_column
 begin
   return (select json_build_array(all_added, all_started, all_completed, all_failed, all_cancelled, all_retried, waited_ms,
-      ran_ms, paused, (select added_at from holdfast_queue.tasks t where t.queue = the_queue and t.state = READY
-        order by rank, turn, num limit 1))::text
+      ran_ms, paused, (select added_at from holdfast_queue.first_ready(the_queue, 1)))::text
     from holdfast_queue.queues where queue = the_queue);
 end
 $$;
@@ -82,7 +81,7 @@ declare
 begin
   if the_state = 'ready' then
     select json_agg(holdfast_queue.status(t) order by (t.state = HELD_BACK), t.rank, t.turn, t.num) into found from (
-      (select * from holdfast_queue.tasks where queue = the_queue and state = READY order by rank, turn, num limit the_max)
+      (select t.* from holdfast_queue.first_ready(the_queue, the_max) r join holdfast_queue.tasks t on t.ctid = r.tid)
       union all
       (select * from holdfast_queue.tasks where queue = the_queue and state = HELD_BACK limit the_max)
       limit the_max
@@ -95,12 +94,14 @@ begin
     ) t;
   elsif the_state = 'failed' then
     select json_agg(holdfast_queue.status(t) order by t.ended desc) into found from (
-      select * from holdfast_queue.tasks where queue = the_queue and state = FAILED order by ended desc limit the_max
+      select * from holdfast_queue.tasks where queue = the_queue and ended is not null order by ended desc limit the_max
     ) t;
   else
     select json_agg(holdfast_queue.status(t) order by t.finished_at desc) into found from (
-      select * from holdfast_queue.tasks where queue = the_queue and state in (COMPLETED, CANCELLED)
-        and state = case the_state when 'completed' then COMPLETED else CANCELLED end order by due desc limit the_max
+      select t.* from holdfast_queue.kept k cross join unnest(k.ids) i(id)
+        join holdfast_queue.tasks t on t.queue = the_queue and t.id = i.id and t.due = k.due
+        where k.queue = the_queue and not k.failed and t.state = case the_state when 'completed' then COMPLETED else CANCELLED end
+        order by k.due desc limit the_max
     ) t;
   end if;
   return coalesce(found, '[]')::text;
@@ -120,7 +121,7 @@ begin
     end if;
   end if;
   return (select coalesce(json_agg(holdfast_queue.status(t) order by t.ended), '[]')::text from (
-    select * from holdfast_queue.tasks where queue = the_queue and state = FAILED and ended > behind order by ended limit the_max
+    select * from holdfast_queue.tasks where queue = the_queue and ended > behind order by ended limit the_max
   ) t);
 end
 $$;
@@ -161,11 +162,12 @@ begin
       answers := answers || '"unknown"'::text;
     elsif t.state <> FAILED then
       answers := answers || '"not_failed"'::text;
-    elsif t.dedup_key is not null and exists (select from holdfast_queue.tasks o where o.queue = the_queue
-      and o.dedup_key = t.dedup_key and o.dedup_key is not null and o.state between ENTERING and LEAVING)
+    elsif t.dedup_key is not null and exists (select from holdfast_queue.tasks o
+      where o.queue = the_queue and o.live_key = t.dedup_key)
     then
       answers := answers || '"duplicate"'::text;
     else
+      perform holdfast_queue.unlist(the_queue, the_id);
       perform holdfast_queue.forget_turns(the_queue);
       update holdfast_queue.queues set num = num + 1 where queue = the_queue returning num into t.num;
       t.turn := holdfast_queue.take_turn(the_queue, t.rank, t.tenant, t.cost);
@@ -197,9 +199,23 @@ declare
   the_id text;
 begin
   for the_id in select i.id from jsonb_array_elements_text(the_ids) with ordinality i(id, place) order by place loop
+    perform holdfast_queue.unlist(the_queue, the_id);
     answers := answers || case when holdfast_queue.forget(the_queue, array[the_id]) > 0 then 'true' else 'false' end;
   end loop;
   return '[' || array_to_string(answers, ',') || ']';
+end
+$$;
+
+-- One that is to go earlier than it was listed.
+create function holdfast_queue.unlist(the_queue int, the_id text) returns void language plpgsql as $$
+#variable_conflict use_column
+declare
+  t record;
+begin
+  select state, due into t from holdfast_queue.tasks where queue = the_queue and id = the_id and state >= COMPLETED;
+  update holdfast_queue.kept set ids = array_remove(ids, the_id)
+    where queue = the_queue and failed = (t.state = FAILED) and due = t.due and the_id = any(ids);
+  delete from holdfast_queue.kept where queue = the_queue and failed = (t.state = FAILED) and due = t.due and ids = '{}';
 end
 $$;
 
