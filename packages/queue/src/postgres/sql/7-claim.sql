@@ -138,7 +138,8 @@ begin
       returning t.id, g.place, t.flat, t.grp, t.parent, t.parent_born, t.awaited, t.due, now - t.started_at as ran
   ), listed as (
     insert into holdfast_queue.kept (queue, failed, due, ids)
-      select the_queue, false, due, array_agg(id) from ended group by due
+      -- Not so many that they would have to be compressed.
+      select the_queue, false, due, array_agg(id) from ended group by due, place / 50
   )
   select count(*) as tasks, coalesce(sum(ran), 0) as ran, min(due) as due, array_agg(place) as places, array_agg(id) as ids,
     array_agg(id) filter (where not flat) as noted, array_agg(grp) filter (where grp is not null) as groups,
