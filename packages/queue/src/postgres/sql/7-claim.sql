@@ -161,7 +161,9 @@ begin
       perform holdfast_queue.trim_events(the_queue, t.id, t.seq) from holdfast_queue.tasks t
         where t.queue = the_queue and t.id = any(n.noted);
     end if;
-    perform holdfast_queue.regroup_all(the_queue, n.groups, now);
+    if n.groups is not null then
+      perform holdfast_queue.regroup_all(the_queue, n.groups, now);
+    end if;
     if n.parents is not null then
       for p in select id, born, count(*) as children from unnest(n.parents, n.born) u(id, born) group by 1, 2 order by 2 loop
         perform holdfast_queue.end_children(the_queue, p.id, p.born, p.children, now);
