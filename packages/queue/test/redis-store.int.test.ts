@@ -4,6 +4,7 @@ import { queueStoreConformance } from "@holdfast/queue/testing";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, inject, it } from "vitest";
 import { freshKeys } from "../../../tools/services/index.mjs";
+import { longWay } from "./support/redis-long-way.ts";
 import type { RedisOnAClock } from "./support/redis-on-a-clock.ts";
 import { redisOnAClock } from "./support/redis-on-a-clock.ts";
 
@@ -34,9 +35,13 @@ describe.skipIf(redisUrl === "")("redisTaskStore", () => {
 
   queueStoreConformance({ describe, it }, { make: () => open(), advance });
 
+  describe("when all goes the long way", () => {
+    queueStoreConformance({ describe, it }, { make: () => open(longWay), advance });
+  });
+
   describe("with inputs and results that are all too large for a record", () => {
     const tight = (lua: string): string =>
-      lua.replace("#body <= 1024", "#body <= 2").replace("#result > 1024", "#result > 2");
+      longWay(lua).replace("#body <= 1024", "#body <= 2").replace("#result > 1024", "#result > 2");
     queueStoreConformance({ describe, it }, { make: () => open(tight), advance });
   });
 });

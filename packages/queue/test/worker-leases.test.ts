@@ -188,6 +188,29 @@ describe("a timeout", () => {
     await working.close();
   });
 
+  it("comes to each of many runs at its own time, whichever began or ended first", async () => {
+    const at = bench();
+    const tasks = [30, 10, 20, 5, 40].map((seconds) =>
+      defineTask<number, number, void>({ name: `of-${seconds}`, timeout: `${seconds}s`, attempts: 1 }),
+    );
+    const timedOut: string[] = [];
+    const handlers = tasks.map((task) =>
+      handle(task, async ({ signal }) => {
+        if (task.name === "of-5") return;
+        await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        timedOut.push(`${task.name} at ${at.clock.monotonic() - start}`);
+      }),
+    );
+    const start = at.clock.monotonic();
+    await using _ = at.work(handlers);
+    for (const task of tasks) {
+      await at.queue.enqueue(task, 0);
+      await at.clock.advance("1s");
+    }
+    await at.clock.advance("1m");
+    expect(timedOut).toEqual(["of-10 at 11000", "of-20 at 22000", "of-30 at 30000", "of-40 at 44000"]);
+  });
+
   it("takes no result that came too late", async () => {
     const at = bench();
     const { id, held, working } = await holding(at, "3s", short);

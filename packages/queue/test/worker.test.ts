@@ -130,6 +130,36 @@ describe("a worker", () => {
     await closed(working, clock);
   });
 
+  it("ends tasks in two batches that stay alike, whenever they end", async () => {
+    const { clock, store } = bench();
+    const slow = faulty(store, {
+      plan: ({ method }) => (method === "settle" ? { kind: "latency", delay: 10 } : undefined),
+      clock,
+    });
+    const sizes: number[] = [];
+    const settle = slow.settle.bind(slow);
+    slow.settle = (queue, settlements, claim) => {
+      sizes.push(settlements.length);
+      return settle(queue, settlements, claim);
+    };
+    const at = bench({ store: slow, clock });
+    const hold = defineTask<number, number, number>({ name: "hold" });
+    const early = gate();
+    const late = gate();
+    await at.queue.enqueueMany(
+      hold,
+      Array.from({ length: 100 }, (_, input) => ({ input })),
+    );
+    const run = async (input: number): Promise<number> => (await (input < 20 ? early : late).promise, input);
+    await using _ = at.work([handle(hold, ({ input }) => run(input))], { concurrency: 100 });
+    await at.settle();
+    early.open();
+    await clock.advance(5);
+    late.open();
+    await clock.advance("1s");
+    expect(sizes).toEqual([20, 50, 30]);
+  });
+
   it(row(81, "shares tasks with other workers, each to exactly one of them"), async () => {
     const { queue, clock, work } = bench();
     const ran: string[] = [];

@@ -25,7 +25,8 @@ const SPARE_SLOTS = 64;
  * ```
  */
 export class OrderedQueue<Item> {
-  readonly #heap: IndexedHeap<Item>;
+  /** Made for the first item out of order: mostly there is none. */
+  #heap: IndexedHeap<Item> | undefined;
   /** In order. A slot is empty whose item was taken out; the last one never is. */
   #row: (Item | undefined)[] = [];
   /** Slots that are no more, before those of the row. */
@@ -41,25 +42,23 @@ export class OrderedQueue<Item> {
   constructor(
     private readonly isBefore: (a: Item, b: Item) => boolean,
     private readonly place: Place<Item>,
-  ) {
-    this.#heap = new IndexedHeap(isBefore, place);
-  }
+  ) {}
 
   get size(): number {
-    return this.#inRow + this.#heap.size;
+    return this.#inRow + (this.#heap?.size ?? 0);
   }
 
   /** The item that goes before all others. */
   get first(): Item | undefined {
     const inRow = this.#row[this.#first];
-    const inHeap = this.#heap.first;
+    const inHeap = this.#heap?.first;
     if (inRow === undefined || inHeap === undefined) return inRow ?? inHeap;
     return this.isBefore(inHeap, inRow) ? inHeap : inRow;
   }
 
   /** All items; the first few are roughly those that come first. */
   *items(): Iterable<Item> {
-    const { items } = this.#heap;
+    const items = this.#heap?.items ?? [];
     for (let slot = this.#first, at = 0; slot < this.#row.length || at < items.length; slot += 1, at += 1) {
       const inRow = this.#row[slot];
       if (inRow !== undefined) yield inRow;
@@ -71,7 +70,11 @@ export class OrderedQueue<Item> {
   put(item: Item): void {
     this.remove(item);
     const last = this.#row[this.#row.length - 1];
-    if (last !== undefined && this.isBefore(item, last)) return this.#heap.put(item);
+    if (last !== undefined && this.isBefore(item, last)) {
+      this.#heap ??= new IndexedHeap(this.isBefore, this.place);
+      this.#heap.put(item);
+      return;
+    }
     this.place.set(item, -2 - this.#gone - this.#row.length);
     this.#row.push(item);
     this.#inRow += 1;
@@ -80,7 +83,7 @@ export class OrderedQueue<Item> {
   /** Answers whether the item was there. */
   remove(item: Item): boolean {
     const place = this.place.of(item);
-    if (place >= -1) return this.#heap.remove(item);
+    if (place >= -1) return this.#heap?.remove(item) ?? false;
     this.place.set(item, -1);
     this.#row[-2 - place - this.#gone] = undefined;
     this.#inRow -= 1;

@@ -6,6 +6,7 @@ import type { Estimates } from "./estimates.ts";
 import type { Placement } from "./placement.ts";
 import { RankHeap } from "./rank-heap.ts";
 import type { RequestBook } from "./request-book.ts";
+import { Slots } from "./slots.ts";
 import type { DeviceState, Entry, ModelState, RunningBatch } from "./state.ts";
 import type { TenantLedger } from "./tenants.ts";
 
@@ -26,20 +27,12 @@ export interface DispatcherParts<Request extends ScheduledRequest> {
 export class Dispatcher<Request extends ScheduledRequest> {
   readonly batches: Map<number, RunningBatch<Request>> = new Map();
   /** Models whose batches fill, by when they are due. */
-  readonly #filling = new RankHeap<ModelState<Request>>({
-    of: ({ fillPlace }) => fillPlace,
-    set: (model, at) => void (model.fillPlace = at),
-  });
+  readonly #filling = new RankHeap<ModelState<Request>>(({ index }) => index);
   /** Models that wait for a device. */
-  readonly #ready = new RankHeap<ModelState<Request>>({
-    of: ({ readyPlace }) => readyPlace,
-    set: (model, at) => void (model.readyPlace = at),
-  });
+  readonly #ready = new RankHeap<ModelState<Request>>(({ index }) => index);
   readonly #readySet = new BitSet();
-  readonly #ends = new RankHeap<RunningBatch<Request>>({
-    of: ({ endPlace }) => endPlace,
-    set: (batch, at) => void (batch.endPlace = at),
-  });
+  readonly #ends = new RankHeap<RunningBatch<Request>>(({ slot }) => slot);
+  readonly #slots = new Slots();
   /** Devices that last served an affinity key; the longest unused is forgotten first. */
   readonly #affinity = new Map<string, string>();
 
@@ -124,7 +117,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
   /** A device has room: gives it what is most urgent of what it has loaded. */
   serve(device: DeviceState<Request>, now: number): void {
     let passed: Set<ModelState<Request>> | undefined;
-    while (device.batches.size < device.capacity && !device.isDraining) {
+    while (device.batches.length < device.capacity && !device.isDraining) {
       const model = this.#mostUrgent(device, passed);
       if (model === undefined) return;
       const before = model.queue.size;
@@ -139,7 +132,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
     passed: ReadonlySet<ModelState<Request>> | undefined,
   ): ModelState<Request> | undefined {
     const top = this.#ready.first;
-    if (top === undefined || (device.resident.has(top.index) && passed?.has(top) !== true)) return top;
+    if (top === undefined || (this.#placement.has(device, top) && passed?.has(top) !== true)) return top;
     let best: ModelState<Request> | undefined;
     const { resident } = device;
     let index = resident.firstShared(this.#readySet);
@@ -221,9 +214,9 @@ export class Dispatcher<Request extends ScheduledRequest> {
     const ms = this.#estimates.profileOf(model, device.kind).timeOf(units);
     const batch: RunningBatch<Request> = {
       id: this.#next(),
+      slot: this.#slots.take(),
       device,
       model,
-      held: this.#placement.retain(device, model),
       units,
       startedAt: now,
       endsAt: now + ms,
@@ -231,8 +224,6 @@ export class Dispatcher<Request extends ScheduledRequest> {
       open: entries.length,
       stopsAt: Infinity,
       isDisturbed: false,
-      endPlace: -1,
-      latePlace: -1,
     };
     for (const entry of entries) {
       entry.batch = batch;
@@ -245,7 +236,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
     this.batches.set(batch.id, batch);
     this.#book.started(batch);
     this.#ends.put(batch, 0, batch.endsAt, batch.id);
-    device.batches.add(batch);
+    device.batches.push(batch);
     this.#placement.busy(device);
     const requests = entries.map(({ request }) => request);
     this.#emit({ type: "run", batch: batch.id, device: device.id, model: model.spec.key, requests });
@@ -253,13 +244,15 @@ export class Dispatcher<Request extends ScheduledRequest> {
 
   /** Its place is free. */
   end(batch: RunningBatch<Request>, now: number): void {
-    const { device, held } = batch;
+    const { device, model } = batch;
     this.batches.delete(batch.id);
     this.#ends.remove(batch);
     this.#book.ended(batch);
-    device.batches.delete(batch);
+    this.#slots.giveBack(batch.slot);
+    if (device.batches.length === 1) device.batches.pop();
+    else device.batches.splice(device.batches.indexOf(batch), 1);
     this.#placement.busy(device);
-    this.#placement.letGo(held, now);
+    this.#placement.letGo(device, model, now);
   }
 
   /** A device that has the model loaded and room for a batch: the one that served the affinity key, if it can. */
@@ -274,10 +267,11 @@ export class Dispatcher<Request extends ScheduledRequest> {
       if (device !== undefined && device.resident.has(model.index) && this.#hasRoom(device)) return device;
     }
     const first = this.roomFor(model);
-    if (first === undefined || model.replicaKinds.size === 1) return first;
+    if (first === undefined || this.#placement.kinds.size === 1 || model.replicaKinds.size === 1)
+      return first;
     for (const those of [this.#placement.idle, this.#placement.partly]) {
-      let index = model.replicas.firstShared(those);
-      for (; index >= 0; index = model.replicas.firstShared(those, index + 1)) {
+      let index = this.#placement.firstWith(model, those);
+      for (; index >= 0; index = this.#placement.firstWith(model, those, index + 1)) {
         const device = this.#placement.device(index);
         if (this.#isWorthIt(model, head, device.kind, now)) return device;
       }
@@ -288,8 +282,8 @@ export class Dispatcher<Request extends ScheduledRequest> {
   /** Always the first of those that idle: what is not needed stays idle, and can be taken away. */
   roomFor(model: ModelState<Request>): DeviceState<Request> | undefined {
     const { idle, partly } = this.#placement;
-    let index = model.replicas.firstShared(idle);
-    if (index < 0) index = model.replicas.firstShared(partly);
+    let index = this.#placement.firstWith(model, idle);
+    if (index < 0) index = this.#placement.firstWith(model, partly);
     return index < 0 ? undefined : this.#placement.device(index);
   }
 
@@ -311,15 +305,15 @@ export class Dispatcher<Request extends ScheduledRequest> {
   }
 
   #hasRoom({ batches, capacity, isDraining }: DeviceState<Request>): boolean {
-    return batches.size < capacity && !isDraining;
+    return batches.length < capacity && !isDraining;
   }
 
   /** How many devices with the model idle: 0, 1, or 2 for more. */
-  #idleOf({ replicas }: ModelState<Request>): number {
+  #idleOf(model: ModelState<Request>): number {
     const { idle } = this.#placement;
-    const first = replicas.firstShared(idle);
+    const first = this.#placement.firstWith(model, idle);
     if (first < 0) return 0;
-    return replicas.firstShared(idle, first + 1) < 0 ? 1 : 2;
+    return this.#placement.firstWith(model, idle, first + 1) < 0 ? 1 : 2;
   }
 
   /** Time until the next device is free, as a multiple of the mean between two. */

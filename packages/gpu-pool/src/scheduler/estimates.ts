@@ -62,17 +62,18 @@ export class Estimates<Request extends ScheduledRequest> {
     this.profileOf(model, type).record(units, ms);
     this.#noteLeast(model);
     this.#learn(model, ms / units);
-    const cap = model.caps.size === 0 ? undefined : model.caps.get(type);
+    const cap = model.caps?.get(type);
     if (cap === undefined || units < cap.units) return;
     cap.good += 1;
     if (cap.good < CAP_DOUBLES_AFTER) return;
     cap.good = 0;
     cap.units *= 2;
-    if (cap.units >= model.maxBatch) model.caps.delete(type);
+    if (cap.units >= model.maxBatch) model.caps!.delete(type);
   }
 
   /** A batch of these units did not fit into the memory. */
   lowerCap(model: ModelState<Request>, type: string, units: number): void {
+    model.caps ??= new Map();
     model.caps.set(type, { units: Math.max(1, Math.floor(units / 2)), good: 0 });
   }
 
@@ -101,7 +102,7 @@ export class Estimates<Request extends ScheduledRequest> {
   /** Most units of a batch. */
   mostOf(model: ModelState<Request>, type: string): number {
     if (model.maxBatch === 1) return 1;
-    const cap = model.caps.size === 0 ? Infinity : (model.caps.get(type)?.units ?? Infinity);
+    const cap = model.caps?.get(type)?.units ?? Infinity;
     // The simple mode finds nothing out: its size was given.
     const reach = model.spec.maxDelayMs === undefined ? this.profileOf(model, type).reach : Infinity;
     return Math.min(model.maxBatch, cap, reach);

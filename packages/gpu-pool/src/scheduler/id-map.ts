@@ -4,72 +4,61 @@
 const FREE = -1;
 
 /**
- * As a `Map`, for IDs that count up: those that came together lie side by side, where a `Map` spreads them over all its
- * memory. With tens of thousands of requests that was a tenth of a decision. Open addressing, at most half full.
+ * As a `Map`, for IDs that count up: each has one slot, and those that came together lie side by side, where a `Map`
+ * spreads them over all its memory, which was a tenth of a decision with tens of thousands of requests. Whose slot is
+ * taken, by one that is much older, goes into a `Map` after all: every step is O(1), whatever the IDs. At most half full.
  */
 export class IdMap<Value> {
   #ids = new Float64Array(16).fill(FREE);
   #values: (Value | undefined)[] = new Array<Value | undefined>(16).fill(undefined);
-  #size = 0;
+  readonly #others = new Map<number, Value>();
+  #inSlots = 0;
 
   get size(): number {
-    return this.#size;
+    return this.#inSlots + this.#others.size;
   }
 
   get(id: number): Value | undefined {
-    return this.#values[this.#slotOf(id)];
+    const slot = this.#slotOf(id);
+    return this.#ids[slot] === id ? this.#values[slot] : this.#others.get(id);
   }
 
   set(id: number, value: Value): void {
-    if (this.#size * 2 >= this.#ids.length) this.#grow();
+    if (this.size * 2 >= this.#ids.length) this.#grow();
     const slot = this.#slotOf(id);
-    if (this.#ids[slot] === FREE) this.#size += 1;
-    this.#ids[slot] = id;
-    this.#values[slot] = value;
+    // Its slot may have become free since it went to the others.
+    if (this.#ids[slot] === FREE && !this.#others.has(id)) {
+      this.#ids[slot] = id;
+      this.#inSlots += 1;
+    }
+    if (this.#ids[slot] === id) this.#values[slot] = value;
+    else this.#others.set(id, value);
   }
 
   delete(id: number): void {
-    const ids = this.#ids;
-    const mask = ids.length - 1;
-    let free = this.#slotOf(id);
-    if (ids[free] === FREE) return;
-    this.#size -= 1;
-    // Whoever had to go further because of it moves up: no mark is left behind that others would have to pass.
-    for (let slot = (free + 1) & mask; ids[slot] !== FREE; slot = (slot + 1) & mask) {
-      const away = (slot - startOf(ids[slot]!, mask)) & mask;
-      if (away < ((slot - free) & mask)) continue;
-      ids[free] = ids[slot]!;
-      this.#values[free] = this.#values[slot];
-      free = slot;
+    const slot = this.#slotOf(id);
+    if (this.#ids[slot] !== id) {
+      this.#others.delete(id);
+      return;
     }
-    ids[free] = FREE;
-    this.#values[free] = undefined;
+    this.#ids[slot] = FREE;
+    this.#values[slot] = undefined;
+    this.#inSlots -= 1;
   }
 
-  /** Where an ID is, or would be. */
   #slotOf(id: number): number {
-    const ids = this.#ids;
-    const mask = ids.length - 1;
-    let slot = startOf(id, mask);
-    while (ids[slot] !== id && ids[slot] !== FREE) slot = (slot + 1) & mask;
-    return slot;
+    return id & (this.#ids.length - 1);
   }
 
   #grow(): void {
     const ids = this.#ids;
     const values = this.#values;
+    const others = [...this.#others];
     this.#ids = new Float64Array(ids.length * 2).fill(FREE);
     this.#values = new Array<Value | undefined>(ids.length * 2).fill(undefined);
-    for (const [slot, id] of ids.entries()) {
-      if (id === FREE) continue;
-      const to = this.#slotOf(id);
-      this.#ids[to] = id;
-      this.#values[to] = values[slot];
-    }
+    this.#others.clear();
+    this.#inSlots = 0;
+    for (const [slot, id] of ids.entries()) if (id !== FREE) this.set(id, values[slot]!);
+    for (const [id, value] of others) this.set(id, value);
   }
-}
-
-/** Neighbours stay neighbours; the upper bits are mixed in, so that steps of a power of two do not meet. */
-function startOf(id: number, mask: number): number {
-  return (id ^ (id >>> 10) ^ (id >>> 20)) & mask;
 }

@@ -1,12 +1,11 @@
 // Leases on loaded models: whoever holds one finds the model where it was until the lease is released.
 import type { SchedulerCommand, ScheduledRequest } from "./contract.ts";
 import type { Placement } from "./placement.ts";
-import type { DeviceState, Held, ModelState } from "./state.ts";
+import type { DeviceState, ModelState } from "./state.ts";
 
 interface Lease<Request extends ScheduledRequest> {
   readonly model: ModelState<Request>;
   device: DeviceState<Request> | undefined;
-  held: Held | undefined;
 }
 
 export class Leases<Request extends ScheduledRequest> {
@@ -19,7 +18,7 @@ export class Leases<Request extends ScheduledRequest> {
 
   /** Granted at once where the model is loaded, on an idle device if there is one; later otherwise. */
   acquire(id: number, model: ModelState<Request>): void {
-    this.#leases.set(id, { model, device: undefined, held: undefined });
+    this.#leases.set(id, { model, device: undefined });
     model.wantedBy.add(id);
     const idle = model.replicas.firstShared(this.placement.idle);
     const index = idle < 0 ? model.replicas.firstShared(model.replicas) : idle;
@@ -31,7 +30,7 @@ export class Leases<Request extends ScheduledRequest> {
     for (const id of model.wantedBy) {
       const lease = this.#leases.get(id)!;
       lease.device = device;
-      lease.held = this.placement.retain(device, model);
+      this.placement.lease(device, model, 1);
       this.emit({ type: "granted", lease: id, device: device.id });
     }
     model.wantedBy.clear();
@@ -51,8 +50,11 @@ export class Leases<Request extends ScheduledRequest> {
     const lease = this.#leases.get(id);
     if (lease === undefined) return;
     this.#leases.delete(id);
-    lease.model.wantedBy.delete(id);
-    if (lease.held !== undefined) this.placement.letGo(lease.held, now);
+    const { device, model } = lease;
+    model.wantedBy.delete(id);
+    if (device === undefined) return;
+    this.placement.lease(device, model, -1);
+    this.placement.letGo(device, model, now);
   }
 
   /** A device is gone, and the leases on it. */

@@ -1,6 +1,8 @@
 // The requests that wait for one model: by priority, then deadline, then who came first, and fair between tenants.
 import type { Place } from "@holdfast/core/collections";
-import { IndexedHeap, OrderedQueue } from "@holdfast/core/collections";
+import { OrderedQueue } from "@holdfast/core/collections";
+import type { Lane } from "./tenant-turns.ts";
+import { TenantTurns } from "./tenant-turns.ts";
 import type { Tenant, TenantLedger } from "./tenants.ts";
 
 /** What waits. */
@@ -16,38 +18,22 @@ export interface Queued {
   lanePlace: number;
 }
 
-/** One tenant's requests for the model. */
-interface Lane<Item extends Queued> {
-  readonly tenant: Tenant;
-  readonly entries: OrderedQueue<Item>;
-  /** What the tenant had used when the lane was put behind the others. */
-  spentMs: number;
-  turnPlace: number;
-  aheadPlace: number;
-}
-
 const IN_LANE: Place<Queued> = {
   of: ({ lanePlace }) => lanePlace,
   set: (entry, at) => void (entry.lanePlace = at),
 };
 
+/** Made for one tenant and one priority, as most models have them: what more of them need is there once there are. */
 export class ModelQueue<Item extends Queued> {
-  readonly #lanes = new Map<Tenant, Lane<Item>>();
-  /** Lanes whose tenants may go on, by their first request. */
-  readonly #inTurn = new IndexedHeap<Lane<Item>>(
-    (a, b) => a !== b && goesBefore(a.entries.first!, b.entries.first!),
-    { of: ({ turnPlace }) => turnPlace, set: (lane, at) => void (lane.turnPlace = at) },
-  );
-  /** Lanes whose tenants are ahead of their share, the least of them first. */
-  readonly #ahead = new IndexedHeap<Lane<Item>>(
-    (a, b) => (a.spentMs === b.spentMs ? a.tenant.name < b.tenant.name : a.spentMs < b.spentMs),
-    { of: ({ aheadPlace }) => aheadPlace, set: (lane, at) => void (lane.aheadPlace = at) },
-  );
-  /** How many there are of each priority, while there are several; while there is one, it is the first. */
-  readonly #priorities = new Map<number, number>();
-  #onlyPriority = 0;
-  /** The lane used last, also once it has run empty: most models have one tenant's requests, and run empty all the time. */
+  /** The lane used last, also once it has run empty, as queues do all the time. */
   #recent: Lane<Item> | undefined;
+  /** Has the lanes while there are several; none while there is one, which is the recent one. */
+  #turns: TenantTurns<Item> | undefined;
+  #isShared = false;
+  /** How many there are of each priority, while there are several; while there is one, it is the first. */
+  #priorities: Map<number, number> | undefined;
+  #onlyPriority = 0;
+  #isUniform = true;
   #size = 0;
   #units = 0;
 
@@ -65,22 +51,19 @@ export class ModelQueue<Item extends Queued> {
 
   /** Whether all have one priority. */
   get isUniform(): boolean {
-    return this.#priorities.size === 0;
+    return this.#isUniform;
   }
 
   /** The request that goes before all others. */
   get first(): Item | undefined {
-    if (this.#lanes.size > 1) this.#settle();
-    else if (this.#recent !== undefined && this.#recent.entries.size > 0) return this.#recent.entries.first;
-    return (this.#inTurn.first ?? this.#ahead.first)?.entries.first;
+    return this.#isShared ? this.#turns!.first : this.#recent?.entries.first;
   }
 
   add(entry: Item): void {
     const lane = this.#laneOf(entry.tenant);
-    if (lane.entries.size === 0) this.#lanes.set(lane.tenant, lane);
-    const before = lane.entries.first;
+    const before = this.#isShared ? lane.entries.first : undefined;
     lane.entries.put(entry);
-    if (lane.entries.first !== before && !this.#ahead.has(lane)) this.#inTurn.put(lane);
+    if (this.#isShared && lane.entries.first !== before) this.#turns!.put(lane);
     this.#count(entry.request.priority, 1);
     this.#size += 1;
     this.#units += entry.size;
@@ -89,13 +72,10 @@ export class ModelQueue<Item extends Queued> {
 
   remove(entry: Item): void {
     const lane = this.#laneOf(entry.tenant);
-    const isFirst = lane.entries.first === entry;
+    const isFirst = this.#isShared && lane.entries.first === entry;
     lane.entries.remove(entry);
-    if (lane.entries.size === 0) {
-      this.#lanes.delete(entry.tenant);
-      this.#inTurn.remove(lane);
-      this.#ahead.remove(lane);
-    } else if (isFirst && !this.#ahead.has(lane)) this.#inTurn.put(lane);
+    if (isFirst && lane.entries.size > 0) this.#turns!.put(lane);
+    else if (isFirst) this.#leave(lane);
     this.#count(entry.request.priority, -1);
     this.#size -= 1;
     this.#units -= entry.size;
@@ -103,8 +83,14 @@ export class ModelQueue<Item extends Queued> {
   }
 
   #laneOf(tenant: Tenant): Lane<Item> {
-    if (this.#recent?.tenant === tenant) return this.#recent;
-    this.#recent = this.#lanes.get(tenant) ?? {
+    const recent = this.#recent;
+    if (recent?.tenant === tenant) return recent;
+    if (!this.#isShared && recent !== undefined && recent.entries.size > 0) {
+      this.#turns ??= new TenantTurns<Item>(this.ledger, goesBefore);
+      this.#turns.put(recent);
+      this.#isShared = true;
+    }
+    this.#recent = (this.#isShared ? this.#turns!.get(tenant) : undefined) ?? {
       tenant,
       entries: new OrderedQueue<Item>(goesBefore, IN_LANE),
       spentMs: 0,
@@ -114,42 +100,36 @@ export class ModelQueue<Item extends Queued> {
     return this.#recent;
   }
 
-  /** Before the size changes. Counts only while priorities differ. */
-  #count(priority: number, change: 1 | -1): void {
-    if (this.#priorities.size === 0) {
-      if (this.#size === 0) this.#onlyPriority = priority;
-      if (priority === this.#onlyPriority) return;
-      this.#priorities.set(this.#onlyPriority, this.#size);
-    }
-    const count = (this.#priorities.get(priority) ?? 0) + change;
-    if (count > 0) {
-      this.#priorities.set(priority, count);
-      return;
-    }
-    this.#priorities.delete(priority);
-    if (this.#priorities.size > 1) return;
-    for (const only of this.#priorities.keys()) this.#onlyPriority = only;
-    this.#priorities.clear();
+  /** A tenant has no requests left. */
+  #leave(lane: Lane<Item>): void {
+    const turns = this.#turns!;
+    turns.delete(lane);
+    if (turns.size > 1) return;
+    this.#recent = turns.any!;
+    turns.delete(this.#recent);
+    this.#isShared = false;
   }
 
-  /** Puts lanes behind whose tenants have got ahead, and back those whose turn it is again. */
-  #settle(): void {
-    for (let lane = this.#inTurn.first; lane !== undefined; lane = this.#inTurn.first) {
-      if (!this.ledger.isAhead(lane.tenant)) break;
-      this.#inTurn.remove(lane);
-      lane.spentMs = lane.tenant.spentMs;
-      this.#ahead.put(lane);
+  /** Before the size changes. Counts only while priorities differ. */
+  #count(priority: number, change: 1 | -1): void {
+    if (this.#isUniform) {
+      if (this.#size === 0) this.#onlyPriority = priority;
+      if (priority === this.#onlyPriority) return;
+      this.#priorities ??= new Map();
+      this.#priorities.set(this.#onlyPriority, this.#size);
+      this.#isUniform = false;
     }
-    for (let lane = this.#ahead.first; lane !== undefined; lane = this.#ahead.first) {
-      if (!this.ledger.isAhead(lane.tenant)) {
-        this.#ahead.remove(lane);
-        this.#inTurn.put(lane);
-      } else if (lane.spentMs !== lane.tenant.spentMs) {
-        // It was served for another model meanwhile.
-        lane.spentMs = lane.tenant.spentMs;
-        this.#ahead.put(lane);
-      } else break;
+    const priorities = this.#priorities!;
+    const count = (priorities.get(priority) ?? 0) + change;
+    if (count > 0) {
+      priorities.set(priority, count);
+      return;
     }
+    priorities.delete(priority);
+    if (priorities.size > 1) return;
+    for (const only of priorities.keys()) this.#onlyPriority = only;
+    priorities.clear();
+    this.#isUniform = true;
   }
 }
 

@@ -36,10 +36,7 @@ export class Placement<Request extends ScheduledRequest> {
   readonly #byIndex: (DeviceState<Request> | undefined)[] = [];
   readonly #unused: number[] = [];
   /** Devices by how much is free. */
-  readonly #emptiest = new RankHeap<DeviceState<Request>>({
-    of: ({ emptyPlace }) => emptyPlace,
-    set: (device, at) => void (device.emptyPlace = at),
-  });
+  readonly #emptiest = new RankHeap<DeviceState<Request>>(({ index }) => index);
   /** Models that requests wait for and that fit nowhere yet. First come, first. */
   readonly #unplaced = new Set<ModelState<Request>>();
   #cursor = 0;
@@ -69,11 +66,23 @@ export class Placement<Request extends ScheduledRequest> {
     this.#rank(device);
     for (const model of loaded) {
       device.freeBytes -= model.memoryBytes;
-      const held: Held = { state: "resident", refs: 0, bytes: model.memoryBytes, since: now };
+      const held: Held = { state: "resident", leases: 0, bytes: model.memoryBytes, since: now };
       device.holds.set(model.index, held);
       this.#becomeResident(device, model);
     }
     this.#rank(device);
+  }
+
+  /** Whether a device that is up, and stays, has a model loaded. */
+  has(device: DeviceState<Request>, model: ModelState<Request>): boolean {
+    return model.replicas.size === this.devices.size || device.resident.has(model.index);
+  }
+
+  /** The first of some devices, from an index on, that has a model; -1 when there is none. */
+  firstWith(model: ModelState<Request>, those: BitSet, from = 0): number {
+    const { replicas } = model;
+    // On all of them: nothing to compare, so nothing to fetch.
+    return (replicas.size === this.devices.size ? those : replicas).firstShared(those, from);
   }
 
   /** The index of a device that is about to be added. */
@@ -115,21 +124,21 @@ export class Placement<Request extends ScheduledRequest> {
     if (!device.isDraining) this.#rank(device);
   }
 
-  /** A batch or a lease uses a model on a device. */
-  retain(device: DeviceState<Request>, model: ModelState<Request>): Held {
-    const held = device.holds.get(model.index)!;
-    held.refs += 1;
-    return held;
+  /** A lease is granted on a model's place, or given back. */
+  lease(device: DeviceState<Request>, model: ModelState<Request>, change: 1 | -1): void {
+    device.holds.get(model.index)!.leases += change;
   }
 
-  letGo(held: Held, now: number): void {
-    held.refs -= 1;
-    if (held.refs === 0 && this.#unplaced.size > 0) this.#tryUnplaced(now, 1);
+  /** A batch or a lease uses a model on a device no more. */
+  letGo(device: DeviceState<Request>, model: ModelState<Request>, now: number): void {
+    if (this.#unplaced.size === 0) return;
+    const { leases } = device.holds.get(model.index)!;
+    if (leases === 0 && !isRunning(device, model)) this.#tryUnplaced(now, 1);
   }
 
   /** Says how much a device runs, for the sets of those that have room. */
   busy(device: DeviceState<Request>): void {
-    const running = device.batches.size;
+    const running = device.batches.length;
     if (this.#byIndex[device.index] !== device) return;
     this.idle.delete(device.index);
     this.partly.delete(device.index);
@@ -199,7 +208,8 @@ export class Placement<Request extends ScheduledRequest> {
       const held = device.holds.get(model.index);
       if (held === undefined) continue;
       isGone = false;
-      if (held.state === "resident" && held.refs === 0) this.#unload(device, model, now);
+      if (held.state === "resident" && held.leases === 0 && !isRunning(device, model))
+        this.#unload(device, model, now);
     }
     return isGone;
   }
@@ -278,9 +288,10 @@ export class Placement<Request extends ScheduledRequest> {
   ): { victims: ModelState<Request>[]; cost: number } | undefined {
     let missing = model.memoryBytes - device.freeBytes;
     const candidates: { model: ModelState<Request>; held: Held; score: number }[] = [];
+    const running = new Set(device.batches.map((batch) => batch.model));
     for (const [index, held] of device.holds) {
       const other = this.models[index]!;
-      if (held.state !== "resident" || held.refs > 0 || held.bytes === 0) continue;
+      if (held.state !== "resident" || held.leases > 0 || held.bytes === 0 || running.has(other)) continue;
       const isWanted = other.queue.size + other.wantedBy.size > 0;
       if (isWanted && (!isFirst || now - held.since < KEPT_LOADS * other.loadMs)) continue;
       candidates.push({ model: other, held, score: worthOf(other, now) / held.bytes });
@@ -308,7 +319,7 @@ export class Placement<Request extends ScheduledRequest> {
       return;
     }
     model.coming += 1;
-    device.holds.set(model.index, { state: "planned", refs: 0, bytes: model.memoryBytes, since: now });
+    device.holds.set(model.index, { state: "planned", leases: 0, bytes: model.memoryBytes, since: now });
     device.planned.push(model);
     for (const victim of victims) this.#unload(device, victim, now);
   }
@@ -339,7 +350,7 @@ export class Placement<Request extends ScheduledRequest> {
   #load(device: DeviceState<Request>, model: ModelState<Request>, now: number): void {
     model.coming += 1;
     device.freeBytes -= model.memoryBytes;
-    device.holds.set(model.index, { state: "loading", refs: 0, bytes: model.memoryBytes, since: now });
+    device.holds.set(model.index, { state: "loading", leases: 0, bytes: model.memoryBytes, since: now });
     this.#rank(device);
     this.emit({ type: "load", device: device.id, model: model.spec.key });
   }
@@ -372,6 +383,10 @@ export class Placement<Request extends ScheduledRequest> {
     if (alike === 0) model.replicaKinds.delete(device.kind);
     else model.replicaKinds.set(device.kind, alike);
   }
+}
+
+function isRunning<R extends ScheduledRequest>(device: DeviceState<R>, model: ModelState<R>): boolean {
+  return device.batches.some((batch) => batch.model === model);
 }
 
 function fits<R extends ScheduledRequest>(device: DeviceState<R>, model: ModelState<R>): boolean {

@@ -10,15 +10,9 @@ const NONE: readonly never[] = [];
 export class RequestBook<Request extends ScheduledRequest> {
   readonly entries: IdMap<Entry<Request>> = new IdMap();
   /** Models with waiting requests that have a deadline, by the first that becomes hopeless: many small heaps, not one. */
-  readonly #hopeless = new RankHeap<ModelState<Request>>({
-    of: ({ hopelessPlace }) => hopelessPlace,
-    set: (model, at) => void (model.hopelessPlace = at),
-  });
+  readonly #hopeless = new RankHeap<ModelState<Request>>(({ index }) => index);
   /** Batches that run, by the first deadline of what they run. */
-  readonly #late = new RankHeap<RunningBatch<Request>>({
-    of: ({ latePlace }) => latePlace,
-    set: (batch, at) => void (batch.latePlace = at),
-  });
+  readonly #late = new RankHeap<RunningBatch<Request>>(({ slot }) => slot);
   #waiting = 0;
 
   constructor(

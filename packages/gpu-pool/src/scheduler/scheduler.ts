@@ -127,7 +127,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
 
   /** Batches that run on a device. */
   runningOn(device: string): number {
-    return this.#placement.devices.get(device)?.batches.size ?? 0;
+    return this.#placement.devices.get(device)?.batches.length ?? 0;
   }
 
   /** What has been measured of a model on a type of device. */
@@ -285,10 +285,9 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
     if (device === undefined) return;
     this.#placement.remove(device);
     const models = new Set<ModelState<Request>>();
-    const lost = [...device.batches].flatMap((batch) =>
-      batch.entries.filter((entry) => entry.batch === batch),
-    );
-    for (const batch of device.batches) this.#dispatcher.end(batch, now);
+    const lost = device.batches.flatMap((batch) => batch.entries.filter((entry) => entry.batch === batch));
+    for (let batch = device.batches[0]; batch !== undefined; batch = device.batches[0])
+      this.#dispatcher.end(batch, now);
     for (const entry of lost) {
       models.add(entry.model);
       // One alone is what took the worker down. Of several nobody knows which: each gets one more try, by itself.

@@ -42,7 +42,7 @@ export interface ModelState<Request extends ScheduledRequest> {
   /** The least time that a request may need on any device. */
   leastMs: number;
   /** Most units that fit into the memory of a kind of device, where that was found out. */
-  readonly caps: Map<string, { units: number; good: number }>;
+  caps: Map<string, { units: number; good: number }> | undefined;
   /** Devices that have it loaded. */
   readonly replicas: BitSet;
   /** How many of these are of each type. */
@@ -73,18 +73,14 @@ export interface ModelState<Request extends ScheduledRequest> {
   readyOrder: number;
   /** Leases that wait for it to be loaded. */
   readonly wantedBy: Set<number>;
-  /** In the heaps of the models whose batches fill, that wait for a device, and whose requests have deadlines. */
-  fillPlace: number;
-  readyPlace: number;
-  hopelessPlace: number;
 }
 
 /** One model's place on one device. */
 export interface Held {
   /** `planned`: what is in its way is being unloaded. */
   state: "planned" | "loading" | "resident" | "unloading";
-  /** Batches that run and leases that were granted. */
-  refs: number;
+  /** That were granted here. Whether a batch runs is seen by the device's: to count these cost a look at every end. */
+  leases: number;
   readonly bytes: number;
   /** When this state began. */
   since: number;
@@ -95,7 +91,8 @@ export interface DeviceState<Request extends ScheduledRequest> {
   readonly id: string;
   readonly kind: string;
   readonly capacity: number;
-  readonly batches: Set<RunningBatch<Request>>;
+  /** Those that run. */
+  readonly batches: RunningBatch<Request>[];
   readonly resident: BitSet;
   readonly holds: Map<number, Held>;
   /** Reserved for loads from the moment they are decided on, and given back when an unload has ended. */
@@ -105,16 +102,14 @@ export interface DeviceState<Request extends ScheduledRequest> {
   readonly planned: ModelState<Request>[];
   /** Models that did not load here, and when they may be tried again. */
   readonly cooling: Map<number, number>;
-  /** In the heap of devices by how much is free. */
-  emptyPlace: number;
 }
 
 export interface RunningBatch<Request extends ScheduledRequest> {
   readonly id: number;
+  /** Its number in heaps of batches, which it alone has while it runs. */
+  readonly slot: number;
   readonly device: DeviceState<Request>;
   readonly model: ModelState<Request>;
-  /** The model's place on the device. */
-  readonly held: Held;
   readonly units: number;
   readonly startedAt: number;
   readonly endsAt: number;
@@ -125,9 +120,6 @@ export interface RunningBatch<Request extends ScheduledRequest> {
   stopsAt: number;
   /** One of it was told to stop: how long it takes says nothing about its model. */
   isDisturbed: boolean;
-  /** In the heaps of batches by their end and by their first deadline. */
-  endPlace: number;
-  latePlace: number;
 }
 
 const WAKES: Place<{ wakePlace: number }> = {
@@ -151,7 +143,7 @@ export function newModel<Request extends ScheduledRequest>(
     lastType: "",
     lastProfile: undefined,
     leastMs: 0,
-    caps: new Map(),
+    caps: undefined,
     replicas: new BitSet(),
     replicaKinds: new Map(),
     rate: new DecayedRate(),
@@ -170,9 +162,6 @@ export function newModel<Request extends ScheduledRequest>(
     readyBy: 0,
     readyOrder: 0,
     wantedBy: new Set(),
-    fillPlace: -1,
-    readyPlace: -1,
-    hopelessPlace: -1,
   };
 }
 
@@ -185,14 +174,13 @@ export function newDevice<Request extends ScheduledRequest>(
     id: device.id,
     kind: device.type ?? "",
     capacity: device.capacity,
-    batches: new Set(),
+    batches: [],
     resident: new BitSet(),
     holds: new Map(),
     freeBytes: device.memoryBytes ?? Infinity,
     isDraining: false,
     planned: [],
     cooling: new Map(),
-    emptyPlace: -1,
   };
 }
 

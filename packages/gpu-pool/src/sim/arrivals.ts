@@ -57,16 +57,15 @@ export function drawTrace(options: TraceOptions): Trace {
   const times = new Float64Array(count);
   const models = new Uint16Array(count);
   // Each model's requests come by themselves: what is bursty is each, not all at once.
-  const next = new RankHeap<{ at: number; readonly model: number; readonly gap: number; place: number }>({
-    of: ({ place }) => place,
-    set: (one, at) => void (one.place = at),
-  });
+  const next = new RankHeap<{ at: number; readonly model: number; readonly gap: number }>(
+    ({ model }) => model,
+  );
   for (const [model, share] of shares.entries()) {
     check.number(`shares: of model ${model}`, share, { min: 0 });
     const gap = 1 / share;
     if (share === 0) continue;
     const at = gap * draw(random);
-    next.put({ at, model, gap, place: -1 }, 0, at, model);
+    next.put({ at, model, gap }, 0, at, model);
   }
   for (let index = 0; index < count; index += 1) {
     const first = next.first!;

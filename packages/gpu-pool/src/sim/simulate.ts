@@ -4,6 +4,7 @@ import { seededRandom } from "@holdfast/core";
 import type { Device } from "../device.ts";
 import type { ScheduledRequest, SchedulerCommand, SchedulerEvent } from "../scheduler/contract.ts";
 import { RankHeap } from "../scheduler/rank-heap.ts";
+import { Slots } from "../scheduler/slots.ts";
 import type { Trace } from "./arrivals.ts";
 import type { SimulatedModel } from "./model.ts";
 import type { Policy, PolicyCommand } from "./policies/baseline.ts";
@@ -79,8 +80,8 @@ interface Coming {
   readonly happen: () => void;
   /** Not any more. */
   cancelled: boolean;
-  /** In the heap of what is coming. */
-  place: number;
+  /** Its number in the heap of what is coming. */
+  readonly slot: number;
 }
 
 /**
@@ -107,10 +108,8 @@ export function simulate(options: SimulationOptions): SimulationResult {
 
 class Simulation {
   readonly #models: ReadonlyMap<string, SimulatedModel>;
-  readonly #coming = new RankHeap<Coming>({
-    of: ({ place }) => place,
-    set: (coming, at) => void (coming.place = at),
-  });
+  readonly #coming = new RankHeap<Coming>(({ slot }) => slot);
+  readonly #slots = new Slots();
   readonly #running = new Map<number, { readonly batch: TimelineBatch; readonly end: Coming }>();
   readonly #loading = new Map<string, Coming>();
   readonly #random: Random;
@@ -161,6 +160,7 @@ class Simulation {
       if (this.#coming.firstAt <= next) {
         const coming = this.#coming.first!;
         this.#coming.remove(coming);
+        this.#slots.giveBack(coming.slot);
         if (!coming.cancelled) coming.happen();
       } else if (arrival <= next) this.#arrive();
       else this.#tell({ type: "timer" });
@@ -302,7 +302,7 @@ class Simulation {
 
   #later(ms: number, happen: () => void): Coming {
     this.#order += 1;
-    const coming = { happen, cancelled: false, place: -1 };
+    const coming = { happen, cancelled: false, slot: this.#slots.take() };
     this.#coming.put(coming, 0, this.#now + ms, this.#order);
     return coming;
   }

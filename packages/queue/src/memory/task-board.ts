@@ -57,7 +57,8 @@ export class TaskBoard {
   };
   /** What can be claimed: ready, and of those of a group the one that it offers. */
   readonly #claimable = new OrderedQueue(isClaimedBefore, READY_PLACE);
-  /** Everything that happens by itself to tasks: delays end, leases run out, ended ones go. */
+  /** What happens by itself to tasks: leases run out; delays end, and ended ones go. In two, each of which is mostly in order. */
+  readonly #leases = new OrderedQueue(isDueBefore, DUE_PLACE);
   readonly #due = new OrderedQueue(isDueBefore, DUE_PLACE);
   readonly #dedup = new Map<string, TaskEntry>();
   readonly #turns = new TaskTurns();
@@ -102,12 +103,12 @@ export class TaskBoard {
 
   /** When something happens by itself next; `Infinity` when nothing will. */
   get nextDue(): number {
-    return Math.min(this.#due.first?.due ?? Infinity, this.#groups.nextDue);
+    return Math.min(this.#firstDue?.due ?? Infinity, this.#groups.nextDue);
   }
 
   /** The task to which something happens at this time; without one, it is a group that opens. */
   dueAt(at: number): TaskEntry | undefined {
-    const entry = this.#due.first;
+    const entry = this.#firstDue;
     if (entry?.due === at) return entry;
     this.#groups.sweep(at);
     return undefined;
@@ -295,7 +296,7 @@ export class TaskBoard {
     for (const entry of entries) {
       this.tasks.set(entry.task.id, entry);
       this.#counts[entry.state] += 1;
-      if (entry.due < Infinity) this.#due.put(entry);
+      if (entry.due < Infinity) this.#dueOf(entry).put(entry);
       if (!hasEnded(entry) && entry.task.dedupKey !== undefined) this.#dedup.set(entry.task.dedupKey, entry);
     }
     for (const entry of entries.filter(hasEnded).sort((a, b) => a.endedAs - b.endedAs))
@@ -310,7 +311,8 @@ export class TaskBoard {
     if (state === "failed") return this.#failed.latest(max, isSo);
     if (state === "completed" || state === "cancelled") return this.#ended.latest(max, isSo);
     const found: TaskEntry[] = [];
-    for (const entry of (state === "ready" ? this.#claimable : this.#due).items()) {
+    const line = state === "ready" ? this.#claimable : state === "running" ? this.#leases : this.#due;
+    for (const entry of line.items()) {
       if (found.length >= max) break;
       if (isSo(entry)) found.push(entry);
     }
@@ -322,14 +324,25 @@ export class TaskBoard {
     if (!this.isPaused) this.workWaiters.wake(WORK);
   }
 
+  get #firstDue(): TaskEntry | undefined {
+    const lease = this.#leases.first;
+    const other = this.#due.first;
+    if (lease === undefined || other === undefined) return lease ?? other;
+    return isDueBefore(lease, other) ? lease : other;
+  }
+
+  #dueOf({ state }: TaskEntry): OrderedQueue<TaskEntry> {
+    return state === "running" ? this.#leases : this.#due;
+  }
+
   #move(entry: TaskEntry, state: TaskState, until: number): void {
+    this.#dueOf(entry).remove(entry);
     this.#counts[entry.state] -= 1;
     this.#counts[state] += 1;
     entry.state = state;
     // Whole milliseconds, as time is read: what is due within one is due at its end.
     entry.stateEndsAt = Math.ceil(until);
     entry.due = Math.min(entry.stateEndsAt, entry.expiresAt);
-    if (entry.due === Infinity) this.#due.remove(entry);
-    else this.#due.put(entry);
+    if (entry.due < Infinity) this.#dueOf(entry).put(entry);
   }
 }

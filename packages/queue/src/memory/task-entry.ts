@@ -24,8 +24,9 @@ export class TaskEntry {
   fence = 0;
   worker = "";
   backoffState = 0;
-  startedAt = 0;
-  finishedAt = 0;
+  /** Of the latest start and of the end; until then when it was added, so that the engine keeps one kind of number there. */
+  startedAt: number;
+  finishedAt: number;
   progress: unknown = undefined;
   error: TaskFailure | undefined = undefined;
   cancelReason: string | undefined = undefined;
@@ -62,6 +63,7 @@ export class TaskEntry {
     public turn: number,
     readonly enqueuedAt: number,
   ) {
+    this.startedAt = this.finishedAt = enqueuedAt;
     this.startableSince = enqueuedAt + (task.waitsForChildren === true ? 0 : task.delayMs);
   }
 

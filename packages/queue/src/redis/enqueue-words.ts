@@ -54,8 +54,8 @@ class Kinds {
   #add(task: NewTask, hasMore: boolean): Kind {
     const { name, delayMs, priority, maxAttempts, maxLeaseLosses, keepMs, keepFailedMs, weight } = task;
     const cost = turnCost(weight ?? 1);
-    const times = [whole(delayMs), priority, maxAttempts, maxLeaseLosses, whole(keepMs), whole(keepFailedMs)];
-    this.words.push(JSON.stringify([toName(name), ...times, cost, hasMore ? 1 : 0]));
+    this.words.push(toName(name), whole(delayMs), priority, maxAttempts, maxLeaseLosses);
+    this.words.push(whole(keepMs), whole(keepFailedMs), cost, hasMore ? 1 : 0);
     const kind = { place: this.#kinds.length + 1, like: task, hasMore };
     this.#kinds.push(kind);
     return kind;

@@ -5,11 +5,15 @@ import GROUPS from "./lua/groups.lua";
 import OTHER_VERBS from "./lua/other-verbs.lua";
 import OWN_ACCORD from "./lua/own-accord.lua";
 import QUEUE_VERBS from "./lua/queue-verbs.lua";
+import QUICK_ADDING from "./lua/quick-adding.lua";
+import QUICK_WORKING from "./lua/quick-working.lua";
+import QUICK from "./lua/quick.lua";
 import RECORDS from "./lua/records.lua";
 import RULES from "./lua/rules.lua";
 import RUN from "./lua/run.lua";
 import SPECIAL from "./lua/special.lua";
 import STATE from "./lua/state.lua";
+import TABLES from "./lua/tables.lua";
 import WORKING from "./lua/working.lua";
 
 /** Lines such as `local DUE, ORDER = 11, 16`. */
@@ -23,6 +27,10 @@ const CONSTANTS = /^local ([A-Z][A-Z_, ]*) = (.+)$/gm;
  */
 export function scriptText(): string {
   const text = `${STATE}
+${QUICK}
+${QUICK_ADDING}
+${QUICK_WORKING}
+${TABLES}
 local function run()
 ${CORE}
 make_adding = function()
@@ -47,13 +55,16 @@ return run()
   return withoutConstants(text.replace(/^\s*--.*\n/gm, ""));
 }
 
+/** What constants are set to may name others that stand before it. */
 function withoutConstants(text: string): string {
   const values = new Map<string, string>();
+  const inPlace = (some: string): string =>
+    some.replace(/\b[A-Z][A-Z_]*[A-Z]\b/g, (name) => values.get(name) ?? name);
   const rest = text.replace(CONSTANTS, (_, names: string, list: string) => {
     const all = names.split(", ");
     const parts = all.length > 1 ? list.split(", ") : [list];
-    for (const [index, name] of all.entries()) values.set(name, parts[index]!);
+    for (const [index, name] of all.entries()) values.set(name, inPlace(parts[index]!));
     return "";
   });
-  return rest.replace(/\b[A-Z][A-Z_]*[A-Z]\b/g, (name) => values.get(name) ?? name);
+  return inPlace(rest);
 }

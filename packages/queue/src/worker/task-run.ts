@@ -29,6 +29,8 @@ export interface RunSettings {
   readonly patienceMs: number;
   /** How long a handler that was told to stop may take, in milliseconds. */
   readonly graceMs: number;
+  /** Told once of each run how its lease is to be ended; `undefined`: not at all, it is not ours. */
+  readonly onEnd: (run: TaskRun, settlement: Settlement | undefined) => void;
 }
 
 /** Why a run was told to stop. */
@@ -49,12 +51,13 @@ export class TaskRun implements StepHost {
   /** On the clock's monotonic time: from here on the lease may be somebody else's. */
   leaseEndsAt: number;
   readonly startedAt: number;
+  /** On the clock's monotonic time: from here on it has taken too long. */
+  readonly timeUpAt: number;
   #stop: { readonly cause: StopCause; readonly reason: Error } | undefined;
   #controller: AbortController | undefined;
   #reported: Promise<unknown> | undefined;
-  #limit: Timer | undefined;
   #grace: Timer | undefined;
-  #settle: ((settlement: Settlement | undefined) => void) | undefined;
+  #hasStarted = false;
   #steps: TaskSteps | undefined;
   #onOver: (() => void) | undefined;
   #hasEnded = false;
@@ -70,6 +73,7 @@ export class TaskRun implements StepHost {
   ) {
     this.leaseEndsAt = leaseEndsAt;
     this.startedAt = settings.clock.monotonic();
+    this.timeUpAt = this.startedAt + handler.task.timeoutMs;
   }
 
   /** Whether the lease is ours as far as we know, also after the handler has ended. */
@@ -77,28 +81,26 @@ export class TaskRun implements StepHost {
     return this.#isOurs;
   }
 
-  /** Runs the handler. Resolves with how the lease is to be ended; `undefined`: not at all, it is not ours. */
-  run(): Promise<Settlement | undefined> {
+  /** Runs the handler. */
+  start(): void {
     // Told to stop before it could start.
-    if (this.#stop !== undefined) return Promise.resolve(this.#settlement({ kind: "abandoned" }));
-    return new Promise((resolve) => {
-      this.#settle = resolve;
-      const { timeoutMs } = this.handler.task;
-      this.#limit = this.settings.clock.setTimer(timeoutMs, () => {
-        this.stop("timeout", new TimeoutError(`task "${this.claimed.name}"`, timeoutMs));
-      });
-      void this.#handle();
-    });
+    if (this.#stop !== undefined) return this.settings.onEnd(this, this.#settlement({ kind: "abandoned" }));
+    this.#hasStarted = true;
+    void this.#handle();
   }
 
   /** Aborts the handler's signal, and leaves the handler behind if it has not ended after the grace period. */
   stop(cause: StopCause, reason: Error): void {
     if (this.#stop !== undefined || this.#hasEnded) return;
     this.#stop = { cause, reason };
-    if (this.#settle !== undefined)
+    if (this.#hasStarted)
       this.#grace = this.settings.clock.setTimer(this.settings.graceMs, () => this.abandon());
     this.#controller?.abort(reason);
     this.#steps?.end(reason);
+  }
+
+  timeIsUp(): void {
+    this.stop("timeout", new TimeoutError(`task "${this.claimed.name}"`, this.handler.task.timeoutMs));
   }
 
   loseLease(): void {
@@ -197,8 +199,7 @@ export class TaskRun implements StepHost {
   }
 
   get remainingMs(): number {
-    const { clock } = this.settings;
-    return Math.max(0, this.startedAt + this.handler.task.timeoutMs - clock.monotonic());
+    return Math.max(0, this.timeUpAt - this.settings.clock.monotonic());
   }
 
   async report(report: TaskReport): Promise<void> {
@@ -265,26 +266,25 @@ export class TaskRun implements StepHost {
   }
 
   #end(ending: Ending): void {
-    if (this.#hasEnded || this.#settle === undefined) return;
+    if (this.#hasEnded || !this.#hasStarted) return;
     this.#hasEnded = true;
     this.#isOver = true;
-    this.#limit?.cancel();
     this.#grace?.cancel();
     this.#steps?.end();
     this.#onOver?.();
     const settlement = this.#settlement(ending);
-    if (this.#steps === undefined) this.#settle(settlement);
+    if (this.#steps === undefined) this.settings.onEnd(this, settlement);
     else void this.#settled(this.#steps, settlement);
   }
 
   /** A task that would die with a saga to be undone comes back instead, which uses up no try. */
   async #settled(steps: TaskSteps, settlement: Settlement | undefined): Promise<void> {
     const isLast = settlement?.kind === "fail" && this.#isLast(settlement.retry);
-    if (!isLast || !steps.hasToUndo(settlement.error)) return this.#settle!(settlement);
+    if (!isLast || !steps.hasToUndo(settlement.error)) return this.settings.onEnd(this, settlement);
     const { id, fence, attempt } = this.claimed;
     const delayMs = settlement.retry?.delayMs ?? this.retryDelay(attempt, undefined);
     const isNoted = await steps.undoLater(settlement.error);
-    this.#settle!(isNoted ? { id, fence, kind: "suspend", delayMs } : undefined);
+    this.settings.onEnd(this, isNoted ? { id, fence, kind: "suspend", delayMs } : undefined);
   }
 
   #isLast(retry: RetryPlan | undefined): boolean {

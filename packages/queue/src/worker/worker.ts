@@ -12,6 +12,7 @@ import { LeaseKeeper } from "./lease-keeper.ts";
 import { Reporter } from "./reporter.ts";
 import type { RunSettings } from "./task-run.ts";
 import { TaskRun } from "./task-run.ts";
+import { TimeLimits } from "./time-limits.ts";
 import type {
   RunEndedEvent,
   Worker,
@@ -55,13 +56,16 @@ class ClaimingWorker implements Worker {
   readonly #concurrency: number;
   readonly #leaseMs: number;
   readonly #clock: Clock;
-  /** Runs the lanes: as many as there have been handlers at a time, which is never more than it has room for. */
+  /** Has a job for each lane: as many as there have been handlers at a time, which is never more than it has room for. */
   readonly #pool: PQueue;
-  /** Lanes without a handler to run; what they are given next, if anything. */
-  readonly #idleLanes: ((run: TaskRun | undefined) => void)[] = [];
+  /** Lanes without a handler to run. */
+  #idleLanes = 0;
+  #closeLanes!: () => void;
+  readonly #lanes = new Promise<void>((resolve) => (this.#closeLanes = resolve));
   /** Runs whose handlers have not ended, or whose outcome the store has not taken. */
   readonly #held = new Set<TaskRun>();
   readonly #keeper: LeaseKeeper;
+  readonly #limits: TimeLimits;
   /** Claim no more. */
   readonly #stop = new AbortController();
   /** Do no more. */
@@ -106,10 +110,12 @@ class ClaimingWorker implements Worker {
       worker: this.name,
       patienceMs: this.#leaseMs,
       graceMs: check.duration("grace", options.grace, {}, graceMs),
+      onEnd: (run, settlement) => this.#ended(run, settlement),
     };
     this.#pool = new PQueue({ concurrency: this.#concurrency });
     this.#keeper = new LeaseKeeper(queue, this.#held, this.#leaseMs, (error) => this.#fail("renew", error));
     this.#keeper.start();
+    this.#limits = new TimeLimits(this.#clock, this.#held);
     void this.#claimLoop();
     void this.#revokedLoop();
   }
@@ -153,8 +159,9 @@ class ClaimingWorker implements Worker {
     await Promise.race([idle, timeUp]);
     this.#end.abort();
     this.#keeper.stop();
+    this.#limits.stop();
     this.#held.clear();
-    for (const lane of this.#idleLanes.splice(0)) lane(undefined);
+    this.#closeLanes();
     return { finished: this.#finished, givenBack: this.#givenBack };
   }
 
@@ -234,26 +241,30 @@ class ClaimingWorker implements Worker {
       const handler = this.#handlers.get(task.name) ?? unknownTask(task.name);
       const run = new TaskRun(task, handler, this.#settings, sentAt + this.#leaseMs);
       this.#held.add(run);
+      this.#limits.add(run);
       // Claimed on the way to the close: goes straight back.
       if (this.#stop.signal.aborted) run.stop("closing", new WorkerClosingError());
-      const lane = this.#idleLanes.pop();
-      if (lane === undefined) void this.#pool.add(() => this.#runFrom(run));
-      else lane(run);
+      this.#run(run);
     }
   }
 
   /**
-   * A lane: runs one handler after the other until the worker has ended. One job of the pool for each task would cost
-   * as much as all the rest that is done for it.
+   * A lane runs one handler after the other until the worker has ended. One job of the pool for each task would cost as
+   * much as all the rest that is done for it.
    */
-  async #runFrom(first: TaskRun): Promise<void> {
-    for (let run: TaskRun | undefined = first; run !== undefined;) {
-      this.#ended(run, await run.run());
-      run = await new Promise<TaskRun | undefined>((resolve) => this.#idleLanes.push(resolve));
-    }
+  #run(run: TaskRun): void {
+    if (this.#idleLanes > 0) {
+      this.#idleLanes -= 1;
+      run.start();
+    } else
+      void this.#pool.add(() => {
+        run.start();
+        return this.#lanes;
+      });
   }
 
   #ended(run: TaskRun, settlement: Settlement | undefined): void {
+    this.#idleLanes += 1;
     if (settlement === undefined) {
       this.#letGo(run, "abandoned", false);
       this.#changed();
@@ -274,9 +285,7 @@ class ClaimingWorker implements Worker {
     this.#settling += 1;
     await Promise.resolve();
     for (let failures = 0; this.#settlements.length > 0 && !this.#end.signal.aborted;) {
-      const { length } = this.#settlements;
-      const isDivided = length >= 2 * SECOND_BATCH && this.#leaving === 0;
-      const batch = this.#settlements.splice(0, isDivided ? Math.ceil(length / 2) : length);
+      const batch = this.#settlements.splice(0, this.#maxBatch);
       this.#settleSoon();
       try {
         await this.#settleBatch(batch);
@@ -290,6 +299,12 @@ class ClaimingWorker implements Worker {
     }
     this.#settling -= 1;
     this.#changed();
+  }
+
+  /** Half of what is held, where both halves are worth their calls: or one batch would get nearly all, and go on like that. */
+  get #maxBatch(): number {
+    const { size } = this.#held;
+    return size < 2 * SECOND_BATCH ? Infinity : Math.ceil(size / 2);
   }
 
   async #settleBatch(batch: readonly Ended[]): Promise<void> {

@@ -1,14 +1,16 @@
 -- Adding tasks, made when a run adds some. What is not plain goes to the rest.
 
--- What is said of many tasks, as JSON: name, delay, priority, tries, lease losses, how long it is kept, how long if it fails, how
+-- What is said of many tasks: name, delay, priority, tries, lease losses, how long it is kept, how long if it fails, how
 -- far it moves the next turn, and whether more is said of each. Parts of the record of a new one that is ready and of which
 -- no more is said.
 local function kinds_of_task()
   local kinds = {}
   for index = 1, number() do
-    local said = cjson.decode(word())
-    local name, delay, priority, attempts, losses, keep, keep_failed, cost, has_more = unpack(said)
-    local kind = { said = said, has_more = has_more == 1, is_plain = has_more == 0 and delay == 0 }
+    local said = { word() }
+    for field = 2, 8 do said[field] = number() end
+    local name, delay, priority, attempts, losses, keep, keep_failed, cost = unpack(said)
+    local has_more = word() == '1'
+    local kind = { said = said, has_more = has_more, is_plain = not has_more and delay == 0 }
     if kind.is_plain then
       kind.flow, kind.rank, kind.cost = flow_of(priority), (1000 - priority) * RANK, cost
       kind.before = spack(HOT, IS_READY, 1, 0, 0, 0, 1, 0, 0, now, 0, keep, 0)

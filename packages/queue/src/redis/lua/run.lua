@@ -45,6 +45,5 @@ end
 local counted = spack(COUNTERS, order, fence, ends, told, next_due, flow[LAST], flow[NEXT], is_watched and 1 or 0, is_paused,
   has_flows, unpack(counts, 1, RAN))
 if counted ~= counters then call('SET', META, counted) end
--- Behind the answers, how much has happened: a server of which that is less than it was has lost some of it.
-answers[#answers + 1] = counts[ADDED] + counts[STARTS] + counts[COMPLETIONS] + counts[FAILS] + counts[CANCELS] + counts[RETRIES]
+answers[#answers + 1] = HAPPENED
 return answers

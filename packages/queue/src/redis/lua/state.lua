@@ -51,6 +51,8 @@ local EXPIRES, EVENTS, FOR_CHILDREN, RECORDED, PROGRESS, FAILURE, REASON = 12, 1
 
 -- Words of a command at once: Lua's stack holds 8,000.
 local CHUNK = 2000
+-- Tasks that are added the quick way in one run, at most.
+local MAX_QUICK = 1000
 -- Things that happen by themselves in one run, of each kind.
 local MAX_SWEEP = 1000
 local MAX_WORKERS, MAX_REVOKED, MAX_SCHEDULES, MAX_TENANTS = 1000, 1000, 1000, 10000
@@ -65,6 +67,8 @@ local STEP, MAX_ROW, MAX_IN_ROWS = 60, 32, 128
 -- turns of what has priority 0 and no tenant (claimed last, next), whether anybody is to be woken, whether it is paused,
 -- whether there are other turns; then counts.
 local COUNTERS, COUNTS_AT = '<dddddddBBBddddddddddddddd', 60
+-- How much has happened: a server of which that is less than it was has lost some of it.
+local HAPPENED = counts[ADDED] + counts[STARTS] + counts[COMPLETIONS] + counts[FAILS] + counts[CANCELS] + counts[RETRIES]
 local call = redis.call
 local spack, sunpack, format, floor, sub, byte =
   struct.pack, struct.unpack, string.format, math.floor, string.sub, string.byte
@@ -72,10 +76,6 @@ local argv, cursor = ARGV, 4
 local time = call('TIME')
 local now = tonumber(time[1]) * 1000 + floor(tonumber(time[2]) / 1000)
 local time_fence = tonumber(time[1]) * 1000000 + tonumber(time[2])
-
--- A server that is full refuses the first write of a script if it needs room. Those that are there must be worked off all
--- the same, so this write comes first, which needs none and does nothing. New tasks are to be refused.
-if argv[5] ~= 'enqueue' and argv[5] ~= 'fire' then call('HDEL', WATCH, '') end
 
 local counters = call('GET', META)
 local order, fence, ends, told, next_due, is_watched, is_paused, has_flows = 0, 0, 0, 0, NEVER, 0, 0, 0
@@ -87,23 +87,3 @@ if counters then
 else
   counts = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 end
-is_watched = is_watched == 1
--- Of each priority: the turn that was claimed last, the next one of tasks without a tenant, and whether they have changed.
-local LAST, NEXT, MOVED = 1, 2, 3
-local flows = { [0] = flow }
-
--- Tasks: as they are stored, as tables once something has looked into them (or `false`), and which have changed.
-local raws, records, dirty = {}, {}, {}
--- Those that were changed without a look into them: ID, record, and so on.
-local writes, written = {}, 0
--- What is to be written: member to score, or field to value; `false` takes out.
-local ready, parts = {}, {}
-local has_ready, has_parts = false, false
--- New rows of ready tasks: the score of the first, and IDs. The last one of them, its size, and the score of what would be next,
--- or -1: scores begin at 0.
-local rows, row, row_size, row_next = {}, false, 0, -1
--- The earliest thing that was put on the calendar.
-local soonest = NEVER
--- Whether there is more to claim, whether something is due sooner than was said, of whom there is news; and answers to those
--- who begin to wait: they are told when something happens next, once all calls have been worked off.
-local news = {}
