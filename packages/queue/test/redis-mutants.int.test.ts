@@ -138,8 +138,8 @@ describe.skipIf(redisUrl === "")("the suite, on a Redis store that", () => {
       "cancels the live children of a task",
     ],
     "lets one more of a group run": [
-      "member_of(prefix, t[14], id)) < limit[1]",
-      "member_of(prefix, t[14], id)) <= limit[1]",
+      "member_of(prefix, t[15], id)) < limit[1]",
+      "member_of(prefix, t[15], id)) <= limit[1]",
       "lets as many tasks of a group run",
     ],
     "takes no tokens": [

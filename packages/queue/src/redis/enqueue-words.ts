@@ -2,7 +2,7 @@
 import type { NewTask } from "../store/store.ts";
 import { turnCost } from "../store/store.ts";
 import { whole } from "./script-words.ts";
-import { toName, toStoredInput } from "./stored-task.ts";
+import { toInputHead, toName, toStoredPayload } from "./stored-task.ts";
 import type { Word } from "./word.ts";
 
 /** Tasks of several callers, who each want all of theirs added or none: runs of tasks of one kind. */
@@ -23,7 +23,7 @@ export function enqueueWords(calls: readonly (readonly NewTask[])[], limit: numb
         countAt = words.push(kind.place, 0) - 1;
       }
       words[countAt] = count += 1;
-      words.push(toName(task.id), toStoredInput(task));
+      words.push(toName(task.id), kind.head + toStoredPayload(task.input));
       if (kind.hasMore) words.push(moreOf(task));
     }
   const sizes = calls.every(({ length }) => length === 1) ? ["-"] : calls.map(({ length }) => length);
@@ -34,6 +34,7 @@ interface Kind {
   readonly place: number;
   readonly like: NewTask;
   readonly hasMore: boolean;
+  readonly head: string;
 }
 
 class Kinds {
@@ -56,7 +57,7 @@ class Kinds {
     const cost = turnCost(weight ?? 1);
     this.words.push(toName(name), whole(delayMs), priority, maxAttempts, maxLeaseLosses);
     this.words.push(whole(keepMs), whole(keepFailedMs), cost, hasMore ? 1 : 0);
-    const kind = { place: this.#kinds.length + 1, like: task, hasMore };
+    const kind = { place: this.#kinds.length + 1, like: task, hasMore, head: toInputHead(task) };
     this.#kinds.push(kind);
     return kind;
   }
@@ -71,6 +72,7 @@ function isAlike(a: NewTask, b: NewTask): boolean {
     a.maxLeaseLosses === b.maxLeaseLosses &&
     a.keepMs === b.keepMs &&
     a.keepFailedMs === b.keepFailedMs &&
+    a.meta === b.meta &&
     a.weight === b.weight
   );
 }

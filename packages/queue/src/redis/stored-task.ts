@@ -2,15 +2,14 @@
 import type { ClaimedTask, NewTask } from "../store/store.ts";
 import type { Payload } from "../task/payload.ts";
 
-/** Before a name that UTF-8 cannot say, or that begins as our own texts do. */
+/** Before a name that UTF-8 cannot say, or that begins with what is not ASCII as rows do (see `lua/core.lua`), or with this. */
 const ESCAPE = "\u0001";
-/** Before several names in one: see `lua/core.lua`. */
-const ROW = "\u0002";
+const LAST_ASCII = 127;
 const NO_BLOBS: readonly Uint8Array[] = [];
 
 /** A name (an ID, a dedup key, a group, a worker) as text that survives UTF-8, and no two of them the same. */
 export function toName(text: string): string {
-  const isPlain = isWellFormed(text) && !text.startsWith(ESCAPE) && !text.startsWith(ROW);
+  const isPlain = !(text.charCodeAt(0) > LAST_ASCII) && isWellFormed(text) && !text.startsWith(ESCAPE);
   return isPlain ? text : ESCAPE + JSON.stringify(text);
 }
 
@@ -30,15 +29,15 @@ export function fromStoredPayload(stored: string): Payload {
   return { text, blobs: blobs.map((blob) => new Uint8Array(Buffer.from(blob, "base64"))) };
 }
 
-/** What a worker needs to know of a task besides its lease: a line of JSON, the same for many tasks, and the payload. */
-export function toStoredInput({ name, maxAttempts, meta, input }: NewTask): string {
+/** What a worker needs to know of a task besides its lease and its payload, which is behind it: a line of JSON. */
+export function toInputHead({ name, maxAttempts, meta }: NewTask): string {
   const head: InputHead = meta === undefined ? [name, maxAttempts] : [name, maxAttempts, meta];
-  return `${JSON.stringify(head)}\n${toStoredPayload(input)}`;
+  return `${JSON.stringify(head)}\n`;
 }
 
-/** Words of the answer for each claimed task, behind outcomes and the fence of the first. */
-const CLAIM_WORDS = 3;
-const CLAIMED_AT = 2;
+/** Words of the answer for each claimed task, behind outcomes, the fence of the first and what was tried before. */
+const CLAIM_WORDS = 2;
+const CLAIMED_AT = 3;
 
 /** 1 stands for none. */
 export function claimedTasks(answer: unknown): readonly ClaimedTask[] {
@@ -46,6 +45,7 @@ export function claimedTasks(answer: unknown): readonly ClaimedTask[] {
   if (answer === 1) return claimed;
   const words = answer as readonly unknown[];
   let fence = words[1] as number;
+  const tries = triesOf(words[2]);
   let line = "";
   let head: InputHead = ["", 0];
   for (let at = CLAIMED_AT; at < words.length; at += CLAIM_WORDS) {
@@ -56,7 +56,7 @@ export function claimedTasks(answer: unknown): readonly ClaimedTask[] {
       head = JSON.parse(line) as InputHead;
     }
     const [name, maxAttempts, meta] = head;
-    const [attempt, backoffState, checkpoints] = triesOf(words[at + 2]);
+    const [attempt, backoffState, checkpoints] = tries?.[claimed.length] || FIRST_TRY;
     const input = fromStoredPayload(stored.slice(line.length + 1));
     const id = fromName(words[at] as string);
     const task = { id, fence, name, input, attempt, maxAttempts, backoffState, checkpoints };
@@ -71,9 +71,9 @@ type Tries = readonly [attempt: number, backoffState: number, checkpoints: numbe
 
 const FIRST_TRY: Tries = [1, 0, 0];
 
-/** 0 stands for a task that is new. */
-function triesOf(more: unknown): Tries {
-  return more === 0 ? FIRST_TRY : (JSON.parse(more as string) as Tries);
+/** 0 stands for a task that is new, and for all if they are; nothing is there if there are none. */
+function triesOf(more: unknown): readonly (Tries | 0)[] | undefined {
+  return typeof more === "string" ? (JSON.parse(more) as readonly (Tries | 0)[]) : undefined;
 }
 
 /** Every Node that we run on can tell, at no cost for most texts; our library types are older. */

@@ -61,7 +61,7 @@ local function add_plain(id, kind, body)
   its_flow[NEXT] = math.min(turn + kind.cost, LAST_TURN)
   order = order + 1
   if records[id] ~= nil then records[id], dirty[id] = nil, nil end
-  write(id, kind.before .. spack('<ddI4', turn, order, #body) .. body .. kind.behind)
+  write(id, kind.before .. spack('<I4', #body) .. body .. spack('<dd', turn, order) .. kind.behind)
   if ready[id] ~= nil then ready[id] = nil end
   append(id, kind.rank + turn, kind.cost)
 end

@@ -28,14 +28,14 @@ local function flush(key, changes, put, take, is_set)
 end
 
 -- Rows: several IDs as one member of a sorted set. They cost next to nothing, where a member for each would cost a quarter of all
--- that is done for a task.
+-- that is done for a task. As a list of cmsgpack one begins with a byte above 127, which no name does.
 
 local function row_of(ids, from, to)
   if from == to then return ids[from] end
-  return '\2' .. cmsgpack.pack(from == 1 and to == #ids and ids or { unpack(ids, from, to) })
+  return cmsgpack.pack(from == 1 and to == #ids and ids or { unpack(ids, from, to) })
 end
 
-local function ids_of(member) return byte(member) == 2 and cmsgpack.unpack(sub(member, 2)) or { member } end
+local function ids_of(member) return byte(member) > 127 and cmsgpack.unpack(member) or { member } end
 
 -- What is added in one go is in `ready` in rows of tasks whose turns are STEP apart, under the score of the first.
 

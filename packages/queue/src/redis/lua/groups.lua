@@ -23,8 +23,8 @@ local function leave_row(id, score)
   repeat
     found = call('ZREVRANGEBYSCORE', READY, whole(score), whole(score - MAX_ROW * STEP), 'WITHSCORES', 'LIMIT', from, size)
     for index = 1, #found, 2 do
-      if byte(found[index]) == 2 then
-        local ids = cmsgpack.unpack(sub(found[index], 2))
+      if byte(found[index]) > 127 then
+        local ids = cmsgpack.unpack(found[index])
         local place = (score - tonumber(found[index + 1])) / STEP + 1
         if ids[place] ~= id then return end
         ids[place] = ''

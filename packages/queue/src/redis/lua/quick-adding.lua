@@ -14,12 +14,12 @@ repeat
 
   local before = spack(HOT, IS_READY, 1, 0, 0, 0, 1, 0, 0, now, 0, keep, 0)
   local behind = spack(WARM, 0, 0, 1, attempts, losses, now, 0, keep_failed, 0) .. cmsgpack.pack({ name })
-  local rank, ids, is_taken, tasks, is_plain = 1000 * RANK + turn, {}, {}, {}, true
+  local first, ids, is_taken, tasks, is_plain = 1000 * RANK + turn, {}, {}, {}, true
   for index = 1, count do
     local id, body = argv[20 + 2 * index], argv[21 + 2 * index]
     if is_taken[id] or #body > MAX_BODY then is_plain = false end
     ids[index], is_taken[id] = id, true
-    tasks[2 * index - 1], tasks[2 * index] = id, before .. spack('<ddI4', turn, order + index, #body) .. body .. behind
+    tasks[2 * index - 1], tasks[2 * index] = id, before .. spack('<I4', #body) .. body .. spack('<dd', turn, order + index) .. behind
     turn = turn + STEP
   end
   for _, is_there in ipairs(call('HMGET', TASKS, unpack(ids))) do
@@ -28,10 +28,8 @@ repeat
   if not is_plain then break end
 
   call('HSET', TASKS, unpack(tasks))
-  for from = 1, count, MAX_ROW do
-    local to = math.min(from + MAX_ROW - 1, count)
-    local row = from == to and ids[from] or '\2' .. cmsgpack.pack({ unpack(ids, from, to) })
-    call('ZADD', READY, format('%d', rank + STEP * (from - 1)), row)
+  for index, row in ipairs(rows_of(ids)) do
+    call('ZADD', READY, format('%d', first + STEP * MAX_ROW * (index - 1)), row)
   end
   order = order + count
   counts[IS_READY], counts[ADDED] = counts[IS_READY] + count, counts[ADDED] + count

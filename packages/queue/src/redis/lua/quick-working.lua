@@ -22,7 +22,7 @@ repeat
     local size = math.min(members + 1, all - count)
     local found = size > 0 and call('ZRANGE', READY, members, members + size - 1, 'WITHSCORES') or {}
     for index = 1, #found, 2 do
-      row = byte(found[index]) == 2 and cmsgpack.unpack(sub(found[index], 2)) or { found[index] }
+      row = byte(found[index]) > 127 and cmsgpack.unpack(found[index]) or { found[index] }
       place, score = 1, tonumber(found[index + 1])
       members = members + 1
       while row[place] and count < all do
@@ -45,18 +45,18 @@ repeat
     local id, raw, its_fence, result = ids[index], raws[index], tonumber(argv[7 + 3 * index]), argv[8 + 3 * index]
     if not raw or is_taken[id] then is_plain = false break end
     local state, flat, at_start, at_end, attempt, seq, known_fence, due, since, _, keep, name_size = sunpack(HOT, raw)
-    local size_at = BODY_AT + name_size
+    local size_at = WORKER_AT + name_size
     local body_size = sunpack('<I4', raw, size_at)
     is_plain = state == RUNNING and flat == 1 and seq == 2 and at_end == 0 and known_fence == its_fence and now < due
       and body_size > 0 and #result <= MAX_BODY
     if not is_plain then break end
     local forgotten_at = now + keep
     if keep ~= shared_keep or since ~= shared_since then
-      shared, shared_keep, shared_since = spack('<dddd', forgotten_at, since, now, keep), keep, since
+      shared, shared_keep, shared_since = spack(SHARED, forgotten_at, since, now, keep, 0), keep, since
     end
     tasks[2 * index - 1] = id
     tasks[2 * index] = spack(OWN, COMPLETED, 1, at_start, 0, attempt, 3, known_fence) .. shared
-      .. sub(raw, WORKER_AT - 1, size_at - 1) .. spack('<I4', #result) .. result .. sub(raw, size_at + 4 + body_size)
+      .. spack('<I4', #result) .. result .. sub(raw, size_at + 4 + body_size)
     is_taken[id], ran, earliest = true, ran + now - since, math.min(earliest, forgotten_at)
     if takes[due] then takes[due][#takes[due] + 1] = id else takes[due] = { id } end
     if puts[forgotten_at] then puts[forgotten_at][#puts[forgotten_at] + 1] = id else puts[forgotten_at] = { id } end
@@ -65,20 +65,20 @@ repeat
   local started, worker, due = count - ended, claim_at and argv[claim_at], claim_at and now + tonumber(argv[claim_at + 2])
   -- Not below the time: those that a failover has made us forget were drawn before.
   local latest = wanted > 0 and math.max(fence, time_fence) or fence
-  local claimed = { 1, latest + 1 }
+  local claimed = { 1, latest + 1, 0 }
   shared_keep = nil
   for index = ended + 1, is_plain and count or 0 do
-    local id, raw, at = ids[index], raws[index], 3 * (index - ended)
+    local id, raw, at = ids[index], raws[index], 2 * (index - ended) + 2
     if not raw then is_plain = false break end
     local _, flat, at_start, at_end, _, seq, _, _, since, _, keep = sunpack(HOT, raw)
-    local body = flat == 1 and seq == 1 and at_start == 0 and sunpack('<I4c0', raw, BODY_AT) or ''
+    local body = flat == 1 and seq == 1 and at_start == 0 and sunpack('<I4c0', raw, WORKER_AT) or ''
     if body == '' then is_plain = false break end
     if keep ~= shared_keep then
       shared, shared_keep = spack(SHARED, due, now, 0, keep, #worker) .. worker, keep
     end
     tasks[2 * index - 1] = id
     tasks[2 * index] = spack(OWN, RUNNING, 1, 0, at_end, 1, 2, latest + index - ended) .. shared .. sub(raw, WORKER_AT)
-    claimed[at], claimed[at + 1], claimed[at + 2] = id, body, 0
+    claimed[at], claimed[at + 1] = id, body
     waited = waited + now - since
   end
   if not is_plain then break end
@@ -87,21 +87,28 @@ repeat
   if earliest < told or counts[COMPLETED] + ended + counts[CANCELLED] > tonumber(argv[2]) then break end
 
   -- From here on there is no way back. First what needs no room: a server that is full refuses all else as the first write.
-  if started > 0 then call('ZREMRANGEBYRANK', READY, 0, members - 1) end
+  if started > 0 then
+    call('ZREMRANGEBYRANK', READY, 0, members - 1)
+    for _, one in ipairs(rows_of({ unpack(ids, ended + 1) })) do call('ZADD', RUNNING_BY, format('%d', due), one) end
+  end
   for at_ms, gone in pairs(takes) do
-    -- Alone, or a whole row as it was put there; else members have to be looked for.
-    if call('ZREM', RUNNING_BY, gone[2] and '\2' .. cmsgpack.pack(gone) or gone[1]) == 0 then
-      for _, member in ipairs(call('ZRANGEBYSCORE', RUNNING_BY, format('%d', at_ms), format('%d', at_ms))) do
-        local others, its_ids = {}, byte(member) == 2 and cmsgpack.unpack(sub(member, 2)) or { member }
+    local at, rows = format('%d', at_ms), rows_of(gone)
+    -- Mostly whole rows, as they were put there; else members have to be looked for.
+    if call('ZREM', RUNNING_BY, unpack(rows)) < #rows then
+      for _, member in ipairs(call('ZRANGEBYSCORE', RUNNING_BY, at, at)) do
+        local others, its_ids = {}, byte(member) > 127 and cmsgpack.unpack(member) or { member }
         for _, id in ipairs(its_ids) do
           if not is_taken[id] then others[#others + 1] = id end
         end
         if #others < #its_ids then
           call('ZREM', RUNNING_BY, member)
-          if others[1] then call('ZADD', RUNNING_BY, format('%d', at_ms), others[2] and '\2' .. cmsgpack.pack(others) or others[1]) end
+          if others[1] then call('ZADD', RUNNING_BY, at, rows_of(others)[1]) end
         end
       end
     end
+  end
+  for at_ms, list in pairs(puts) do
+    for _, one in ipairs(rows_of(list)) do call('ZADD', COMPLETED_BY, format('%d', at_ms), one) end
   end
   call('HSET', TASKS, unpack(tasks))
   if row and row[place] then
@@ -115,18 +122,9 @@ repeat
     end
     if row[place] then
       words[n + 1] = format('%d', score)
-      words[n + 2] = place == #row and row[place] or '\2' .. cmsgpack.pack({ unpack(row, place) })
+      words[n + 2] = rows_of({ unpack(row, place) })[1]
     end
     if words[1] then call('ZADD', READY, unpack(words)) end
-  end
-  for key, lists in pairs({ [RUNNING_BY] = { [due or 0] = { unpack(ids, ended + 1) } }, [COMPLETED_BY] = puts }) do
-    for at_ms, list in pairs(lists) do
-      for at = 1, #list, MAX_ROW do
-        local to = math.min(at + MAX_ROW - 1, #list)
-        local member = at == to and list[at] or '\2' .. cmsgpack.pack(to - at + 1 == #list and list or { unpack(list, at, to) })
-        call('ZADD', key, format('%d', at_ms), member)
-      end
-    end
   end
 
   counts[IS_READY], counts[RUNNING] = counts[IS_READY] - started, counts[RUNNING] + started - ended

@@ -35,8 +35,8 @@ end
 
 local function packed(t)
   local worker, body = t[WORKER], t[BODY]
-  return spack(RECORD, t[1], t[2], t[3], t[4], t[5], t[6], t[7], t[8], t[9], t[10], t[11], #worker, worker, t[13], t[14],
-    #body, body, t[16], t[17], t[18], t[19], t[20], t[21], t[22], t[23], t[24]) .. (t[REST] or cmsgpack.pack(t.more))
+  return spack(RECORD, t[1], t[2], t[3], t[4], t[5], t[6], t[7], t[8], t[9], t[10], t[11], #worker, worker, #body, body, t[14],
+    t[15], t[16], t[17], t[18], t[19], t[20], t[21], t[22], t[23], t[24]) .. (t[REST] or cmsgpack.pack(t.more))
 end
 
 local function find(id)

@@ -40,6 +40,7 @@ local function move(id, t, state, due)
   exit_state(before, id, t[DUE])
   enter_state(state, id, due)
   t[STATE], t[DUE] = state, due
+  if state ~= RUNNING then t[WORKER] = '' end
   dirty[id] = true
 end
 

@@ -63,7 +63,7 @@ local function add_special(id, kind, body, said)
   order = order + 1
   local name, delay, priority, attempts, losses, keep, keep_failed, cost = unpack(kind.said)
   local t = { SCHEDULED, 1, (said.g or said.e) and 1 or 0, (said.k or said.g or said.p) and 1 or 0, 0, 1, 0, 0,
-    now + (said.w and 0 or delay), 0, keep, '', next_turn(priority, said.t, cost), order, body, 0, 0, 1, attempts, losses,
+    now + (said.w and 0 or delay), 0, keep, '', body, next_turn(priority, said.t, cost), order, 0, 0, 1, attempts, losses,
     now, 0, keep_failed, priority, false }
   t.more = { [NAME] = name, [GROUP] = said.g, [SAID] = said.l, [KEY] = said.k, [TENANT] = said.t,
     [COST] = cost ~= 60 and cost or nil, [PARENT] = said.p, [EXPIRES] = said.e and now + said.e }

@@ -5,8 +5,8 @@
 -- Answers one answer for each call, and how much has happened.
 --
 -- What calls change is kept in tables and written at the end: a hundred tasks cost a few commands, not hundreds.
--- A task is a record in the hash `tasks`: HOT (numbers), its worker, TURN and ORDER, BODY (its input while it lives, its result
--- once it has completed), WARM (numbers), and REST (what few tasks have). `parts` has what is large or comes in any number, so that a change
+-- A task is a record in the hash `tasks`: HOT (numbers), its worker while it runs, BODY (its input while it lives, its
+-- result once it has completed), TURN and ORDER, WARM (numbers), and REST (what few tasks have). `parts` has what is large or comes in any number, so that a change
 -- of state does not move it: large inputs and results, events, checkpoints.
 
 -- Names in capitals stand for what they are set to here, and are put in place as text. Lua 5.1 would pay for each of them
@@ -33,14 +33,14 @@ local ADDED, STARTS, COMPLETIONS, FAILS, CANCELS, RETRIES, WAITED, RAN = 8, 9, 1
 -- STARTED: before the first start, since when it could have been started.
 local STATE, FLAT, AT_START, AT_END, ATTEMPT, SEQ, FENCE, DUE = 1, 2, 3, 4, 5, 6, 7, 8
 local STARTED, FINISHED, KEEP = 9, 10, 11
-local WORKER, TURN, ORDER, BODY, FAILURES, LOSSES, FIRST, MAX_ATTEMPTS, MAX_LOSSES = 12, 13, 14, 15, 16, 17, 18, 19, 20
+local WORKER, BODY, TURN, ORDER, FAILURES, LOSSES, FIRST, MAX_ATTEMPTS, MAX_LOSSES = 12, 13, 14, 15, 16, 17, 18, 19, 20
 local ENQUEUED, BACKOFF, KEEP_FAILED, PRIORITY, REST = 21, 22, 23, 24, 25
-local HOT, WARM, RECORD = '<BBBBI4I4dddddB', '<I4I4I4I4I4dddh', '<BBBBI4I4dddddBc0ddI4c0I4I4I4I4I4dddh'
+local HOT, WARM, RECORD = '<BBBBI4I4dddddB', '<I4I4I4I4I4dddh', '<BBBBI4I4dddddBc0I4c0ddI4I4I4I4I4dddh'
 -- HOT in two: what differs from task to task, and what those have in common that are claimed or completed together. Lua keeps
 -- each string once, and so looks at all bytes of each new one: what is not made anew costs nothing.
 local OWN, SHARED = '<BBBBI4I4d', '<ddddB'
--- Where the worker's name begins; and while there is none, the body. TURN and ORDER are before a body.
-local WORKER_AT, BODY_AT = 54, 70
+-- Where the worker's name begins; and while there is none, the body.
+local WORKER_AT = 54
 -- A larger body is not in the record; the one in the record is empty then.
 local MAX_BODY = 1024
 -- Fields of the rest, where there are any but the name. SAID: what it said of its group. BORN: the first ORDER of one that was

@@ -72,13 +72,13 @@ local function lease(id, worker, due)
   enter(running, id, due)
   if is_watched then wake(id) end
   started, waited = started + 1, waited + now - since
-  return (sunpack('<I4c0', raw, BODY_AT)), 0
+  return (sunpack('<I4c0', raw, WORKER_AT)), 0
 end
 
 -- Takes IDs of a row, up to `wanted` and to those whose turn is behind a score, and puts back what is left: alone what ten such
 -- claims would take, so that small claims need not take rows apart each time. Answers whether anything was left.
 local function take_of_row(ids, scores, member, score, wanted, limit)
-  local members, place, count = cmsgpack.unpack(sub(member, 2)), 1, #ids
+  local members, place, count = cmsgpack.unpack(member), 1, #ids
   if call('ZCOUNT', READY, whole(score), whole(score + MAX_ROW * STEP)) > 0 then
     limit = math.min(limit, tonumber(call('ZRANGE', READY, 0, 0, 'WITHSCORES')[2]))
   end
@@ -116,7 +116,7 @@ local function take_ready(wanted)
       local member, score = popped[index], tonumber(popped[index + 1])
       if is_over or #ids == wanted then
         call('ZADD', READY, popped[index + 1], member)
-      elseif byte(member) ~= 2 then
+      elseif byte(member) < 128 then
         ids[#ids + 1], scores[#scores + 1] = member, score
       else
         is_over = take_of_row(ids, scores, member, score, wanted, tonumber(popped[index + 3] or NEVER * 2))
@@ -137,8 +137,8 @@ local function take_turns(scores, count)
   end
 end
 
--- Outcomes; then the fence of the first, each next one has the next; then of each its ID, its input, and what else its worker
--- wants to know. Answers 1, as mostly, for outcomes that are all well, and for those alone when nothing is claimed.
+-- Outcomes; the fence of the first, each next one has the next; a list as JSON of what else its worker wants to know of each, or 0
+-- if all are new; then of each its ID and its input. Answers 1, as mostly, for outcomes that are all well, and for those alone when nothing is claimed.
 local function claim(outcomes)
   outcomes = outcomes or 1
   local none = outcomes == 1 and 1 or { outcomes }
@@ -146,7 +146,8 @@ local function claim(outcomes)
   if max <= 0 or is_paused == 1 or counts[IS_READY] == 0 then return none end
   -- Not below the time: those that a failover has made us forget were drawn before.
   fence = math.max(fence, time_fence)
-  local due, claimed, taken, count, wanted, ids = now + lease_ms, { outcomes, fence + 1 }, {}, 0
+  local due, claimed, taken, count, wanted, ids = now + lease_ms, { outcomes, fence + 1, 0 }, {}, 0
+  local mores, are_new = {}, true
   shared_keep = nil
   repeat
     flush_ready()
@@ -158,10 +159,9 @@ local function claim(outcomes)
       local id = ids[index]
       local input, more = lease(id, worker, due)
       if input then
-        claimed[3 * count + 3], claimed[3 * count + 5] = id, more
-        claimed[3 * count + 4] = input ~= '' and input or rest().part('i' .. id)
+        claimed[2 * count + 4], claimed[2 * count + 5] = id, input ~= '' and input or rest().part('i' .. id)
         count = count + 1
-        taken[count] = scores[index]
+        taken[count], mores[count], are_new = scores[index], more, are_new and more == 0
       end
     end
   until count == max or #ids < wanted
@@ -172,6 +172,7 @@ local function claim(outcomes)
   if due < soonest then soonest = due end
   counts[STARTS] = counts[STARTS] + count
   take_turns(taken, count)
+  if not are_new then claimed[3] = '[' .. table.concat(mores, ',') .. ']' end
   return claimed
 end
 
@@ -183,17 +184,16 @@ local function complete_plain(id, its_fence, result)
   local state, flat, at_start, at_end, attempt, seq, known_fence, due, since, _, keep, name_size = sunpack(HOT, raw)
   if state ~= RUNNING or flat ~= 1 or seq ~= 2 or at_end == 1 then return false end
   if known_fence ~= its_fence or now >= due then return false end
-  local size_at = BODY_AT + name_size
+  local size_at = WORKER_AT + name_size
   local body_size = sunpack('<I4', raw, size_at)
   -- Large inputs and results take the long way.
   if body_size == 0 or #result > MAX_BODY then return false end
   local forgotten_at = now + keep
   if keep ~= shared_keep or since ~= shared_since then
-    shared, shared_keep, shared_since = spack('<dddd', forgotten_at, since, now, keep), keep, since
+    shared, shared_keep, shared_since = spack(SHARED, forgotten_at, since, now, keep, 0), keep, since
   end
-  -- The size of the worker's name is before it.
   write(id, spack(OWN, COMPLETED, 1, at_start, 0, attempt, 3, known_fence) .. shared
-    .. sub(raw, WORKER_AT - 1, size_at - 1) .. spack('<I4', #result) .. result .. sub(raw, size_at + 4 + body_size))
+    .. spack('<I4', #result) .. result .. sub(raw, size_at + 4 + body_size))
   ended, ran = ended + 1, ran + now - since
   exit(running, id, due)
   enter(completed, id, forgotten_at)
