@@ -105,6 +105,18 @@ export const firstLimit: Break = (sound, clock) => {
   })(sound, clock);
 };
 
+/** Of all that one call says of a group, only what it says last counts. */
+export const lastWord: Break = (sound) => ({
+  enqueue: (queue, tasks, options) => {
+    const last = new Map(tasks.map((task) => [task.groupLimit && task.group, task]));
+    const heard = tasks.map((task) => {
+      const { groupLimit: _, ...rest } = task;
+      return last.get(task.group) === task ? task : rest;
+    });
+    return sound.enqueue(queue, heard, options);
+  },
+});
+
 /** What is said with a task counts also if it is not added. */
 export const hearsay: Break = (sound) => ({
   enqueue: async (queue, tasks, options) => {

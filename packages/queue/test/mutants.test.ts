@@ -242,6 +242,7 @@ const mutants: Readonly<Record<string, readonly [Break, string]>> = {
   "keeps no place for who is delayed": [shares.placeless, "keeps a place among those that may run"],
   "takes the limit that was said first": [shares.firstLimit, "takes the limit that was said last"],
   "never forgets a limit": [shares.firstLimit, "forgets a group that has no task and a full bucket"],
+  "hears only the last word on a group": [shares.lastWord, "counts all that one call says of a group"],
   "listens to tasks that are not added": [shares.hearsay, "hears nothing about a group from a task"],
   "lists the last schedule first": [oversight.lastFirst, "keeps schedules until they are removed"],
   "begins schedules anew": [oversight.restartedSchedules, "leaves a schedule as it is that says the same"],

@@ -106,6 +106,11 @@ describe.skipIf(databaseUrl === "")("the suite, on a PostgreSQL store that", () 
       "adds a task and moves its schedule on, once",
     ],
     "takes no tokens": ["+ g.started * rate_ms", "", "starts as many tasks of a group as its bucket"],
+    "hears only the first word on a group": [
+      "if g.said[place] <> g.said[place - 1] then",
+      "if false then",
+      "counts all that one call says of a group",
+    ],
     "takes a second checkpoint of a name": [
       "if found then\n    t.checkpoints",
       "if true then\n    t.checkpoints",

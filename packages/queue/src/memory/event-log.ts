@@ -8,7 +8,9 @@ export interface Moment {
 }
 
 export class EventLog {
-  readonly #moments: Moment[] = [];
+  /** With room for what happens to a task that goes well: an array that grows by itself gets room for 17 at once. */
+  readonly #moments: (Moment | undefined)[] = [undefined, undefined, undefined];
+  #size = 0;
   #lastSeq = 0;
 
   /** Number of the latest event; 0 before the first. */
@@ -19,8 +21,10 @@ export class EventLog {
   /** Adds an event, and drops the oldest beyond `keep`. */
   add(moment: Moment, keep: number): void {
     this.#lastSeq += 1;
-    this.#moments.push(moment);
-    if (this.#moments.length > keep) this.#moments.shift();
+    this.#append(moment);
+    if (this.#size <= keep) return;
+    this.#moments.shift();
+    this.#size -= 1;
   }
 
   /** All that is kept. */
@@ -30,15 +34,21 @@ export class EventLog {
 
   /** Takes what was kept of another one. */
   restore(events: readonly TaskEvent[], lastSeq: number): void {
-    for (const { seq: _, at, ...body } of events) this.#moments.push({ at, body });
+    for (const { seq: _, at, ...body } of events) this.#append({ at, body });
     this.#lastSeq = lastSeq;
   }
 
   after(seq: number, max: number): readonly TaskEvent[] {
-    const dropped = this.#lastSeq - this.#moments.length;
+    const dropped = this.#lastSeq - this.#size;
     const from = Math.max(0, seq - dropped);
     return this.#moments
-      .slice(from, from + max)
-      .map(({ at, body }, index) => ({ ...body, seq: dropped + from + index + 1, at }));
+      .slice(from, Math.min(from + max, this.#size))
+      .map((moment, index) => ({ ...moment!.body, seq: dropped + from + index + 1, at: moment!.at }));
+  }
+
+  #append(moment: Moment): void {
+    if (this.#size < this.#moments.length) this.#moments[this.#size] = moment;
+    else this.#moments.push(moment);
+    this.#size += 1;
   }
 }

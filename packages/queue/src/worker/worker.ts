@@ -66,7 +66,8 @@ class ClaimingWorker implements Worker {
   readonly #held = new Set<TaskRun>();
   readonly #keeper: LeaseKeeper;
   readonly #limits: TimeLimits;
-  /** Claim no more. */
+  /** Claim no more. Apart from its signal, which is slow to be asked for each task. */
+  #isStopping = false;
   readonly #stop = new AbortController();
   /** Do no more. */
   readonly #end = new AbortController();
@@ -151,6 +152,7 @@ class ClaimingWorker implements Worker {
     const graceMs = Math.min(this.#settings.graceMs, withinMs / 2);
     const idle = new Promise<void>((resolve) => (this.#onIdle = resolve));
     const timeUp = this.#clock.sleep(withinMs, this.#end.signal, { keepAlive: true }).catch(() => {});
+    this.#isStopping = true;
     this.#stop.abort(new WorkerClosingError());
     this.#changed();
     this.#after(withinMs - graceMs, (run) => run.stop("closing", new WorkerClosingError()));
@@ -223,7 +225,7 @@ class ClaimingWorker implements Worker {
 
   /** How many more tasks may be claimed, once `leaving` of those that are held have been let go. */
   #room(leaving: number = 0): number {
-    if (this.#paused || this.#stop.signal.aborted) return 0;
+    if (this.#paused || this.#isStopping) return 0;
     return this.#concurrency - this.#held.size - this.#asked + leaving;
   }
 
@@ -243,7 +245,7 @@ class ClaimingWorker implements Worker {
       this.#held.add(run);
       this.#limits.add(run);
       // Claimed on the way to the close: goes straight back.
-      if (this.#stop.signal.aborted) run.stop("closing", new WorkerClosingError());
+      if (this.#isStopping) run.stop("closing", new WorkerClosingError());
       this.#run(run);
     }
   }
@@ -317,8 +319,7 @@ class ClaimingWorker implements Worker {
     this.#asked += room;
     try {
       const { outcomes, claimed } = await this.#answered(store.settle(name, settlements, claim));
-      for (const [index, { run, settlement }] of batch.entries())
-        this.#letGo(run, settlement.kind, outcomes[index]!.written);
+      batch.forEach(({ run, settlement }, at) => this.#letGo(run, settlement.kind, outcomes[at]!.written));
       this.#receive(claimed, sentAt);
     } finally {
       this.#asked -= room;
@@ -329,7 +330,7 @@ class ClaimingWorker implements Worker {
 
   #letGo(run: TaskRun, settlement: RunEndedEvent["settlement"], written: boolean): void {
     this.#held.delete(run);
-    if (written && this.#stop.signal.aborted) {
+    if (written && this.#isStopping) {
       if (settlement === "release") this.#givenBack += 1;
       else this.#finished += 1;
     }

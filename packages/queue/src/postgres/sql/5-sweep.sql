@@ -20,8 +20,7 @@ begin
         order by alarm limit 1000 for update skip locked
     ), moved as (
       update holdfast_queue.tasks t set state = READY, due = null, wake_at = null, alarm = null, stray = true
-        from due where t.ctid = due.ctid
-        returning 1
+        from due where t.ctid = due.ctid returning 1
     )
     select count(*) into n from moved;
     if n > 0 then
@@ -88,7 +87,7 @@ create function holdfast_queue.watch(the_queue int, now bigint) returns boolean 
 #variable_conflict use_column
 declare
   ids text[] := (select unwatched from holdfast_queue.queues where queue = the_queue and watch_due <= now);
-  at_most int := 20000;
+  at_most int := 5000;
   l holdfast_queue.levels;
   v record;
 begin
@@ -98,7 +97,9 @@ begin
   for l in select * from holdfast_queue.levels
     where queue = the_queue and (tail_turn, tail_num) < (head_turn, head_num) order by rank
   loop
-    select count(*) as tasks, max(array[turn, num]) as last, array_agg(id) filter (where state = RUNNING and alarm is null) as running into v from (
+    select count(*) as tasks, max(array[turn, num]) as last,
+      array_agg(id) filter (where state = RUNNING and alarm is null) as running into v
+    from (
       select id, turn, num, state, alarm from holdfast_queue.tasks
         where queue = the_queue and rank = l.rank and lined
           and (turn, num) > (l.tail_turn, l.tail_num) and (turn, num) <= (l.head_turn, l.head_num)
@@ -113,7 +114,8 @@ begin
     exit when at_most = 0;
   end loop;
   with running as (
-    select ctid from holdfast_queue.tasks where queue = the_queue and id = any(ids) and state = RUNNING and lined for update skip locked
+    select ctid from holdfast_queue.tasks where queue = the_queue and id = any(ids) and state = RUNNING and lined
+      for update skip locked
   )
   update holdfast_queue.tasks t set alarm = due from running where t.ctid = running.ctid;
   ids := array(select id from holdfast_queue.tasks
@@ -141,12 +143,12 @@ begin
   loop
     -- What has gone otherwise may have come again.
     these := array(select t.id from unnest(k.ids) with ordinality i(id, place)
-      join holdfast_queue.tasks t on t.queue = the_queue and t.id = i.id and t.state >= COMPLETED
-        and t.due = k.due
+      join holdfast_queue.tasks t on t.queue = the_queue and t.id = i.id and t.state >= COMPLETED and t.due = k.due
       order by place);
     doomed := doomed || these[:room];
     if cardinality(these) > room then
-      update holdfast_queue.kept set ids = these[room + 1:] where queue = the_queue and failed = are_failed and due = k.due and num = k.num;
+      update holdfast_queue.kept set ids = these[room + 1:]
+        where queue = the_queue and failed = are_failed and due = k.due and num = k.num;
     else
       delete from holdfast_queue.kept where queue = the_queue and failed = are_failed and due = k.due and num = k.num;
     end if;

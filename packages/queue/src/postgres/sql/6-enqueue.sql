@@ -163,33 +163,47 @@ declare
   answers text[];
   fresh bigint := cardinality(the_ids);
   live bigint;
+  is_judged boolean;
   the_turns bigint[];
 begin
   q := holdfast_queue.open(the_name, the_max_events, the_wait_ms, not enters);
   now := holdfast_queue.now_ms();
-  -- Looked for one by one: a join could be made by reading all tasks.
-  if not are_distinct
-    or (select bool_or((select true from holdfast_queue.tasks t where t.queue = q.queue and t.id = i.id))
-      from unnest(the_ids) i(id))
+  live := q.scheduled + q.waiting + q.ready + q.running;
+  -- Those that are distinct are mostly new, too, which the indexes find out as they are added. Not so when the first one is
+  -- there, or one of the keys: then the rest may be as well.
+  is_judged := not are_distinct
+    or exists (select from holdfast_queue.tasks t where t.queue = q.queue and t.id = the_ids[1])
     or (the_keys is not null and (select bool_or((select true from holdfast_queue.tasks t where t.queue = q.queue
         and t.live_key = k.key))
-      from unnest(the_keys) k(key)))
-  then
-    answers := holdfast_queue.judge(q.queue, the_ids, the_keys, array(
-      select the_kinds -> k - 1 ->> 'parent' from unnest(the_kind) with ordinality as u(k, place) order by place));
-    fresh := (select count(*) from unnest(answers) a where a = '0');
-  end if;
-  live := q.scheduled + q.waiting + q.ready + q.running;
-  if fresh > 0 and live + fresh > the_limit then
-    return '{"live":' || live || '}';
-  end if;
-  if fresh > 0 then
-    if not enters and (select max(tenants) from holdfast_queue.levels where queue = q.queue) + jsonb_array_length(the_kinds) > MAX_TENANTS then
-      the_turns := holdfast_queue.take_turns(q.queue, the_kinds, the_kind, answers);
+      from unnest(the_keys) k(key)));
+  loop
+    is_judged := is_judged or live + fresh > the_limit;
+    if is_judged then
+      answers := holdfast_queue.judge(q.queue, the_ids, the_keys, array(
+        select the_kinds -> k - 1 ->> 'parent' from unnest(the_kind) with ordinality as u(k, place) order by place));
+      fresh := (select count(*) from unnest(answers) a where a = '0');
+      if fresh > 0 and live + fresh > the_limit then
+        return '{"live":' || live || '}';
+      end if;
     end if;
-    perform holdfast_queue.add(q, now, enters, the_kinds, the_ids, the_kind, the_inputs, the_bytes, the_keys, the_metas, answers,
-      the_turns);
-  end if;
+    exit when fresh = 0;
+    begin
+      if not enters
+        and (select max(tenants) from holdfast_queue.levels where queue = q.queue) + jsonb_array_length(the_kinds) > MAX_TENANTS
+      then
+        the_turns := holdfast_queue.take_turns(q.queue, the_kinds, the_kind, answers);
+      end if;
+      perform holdfast_queue.add(q, now, enters, the_kinds, the_ids, the_kind, the_inputs, the_bytes, the_keys, the_metas,
+        answers, the_turns);
+      exit;
+    exception when unique_violation then
+      -- What was judged has met another transaction that adds the same: its caller tries again.
+      if is_judged then
+        raise;
+      end if;
+      is_judged := true;
+    end;
+  end loop;
   if enters then
     perform pg_notify(holdfast_queue.channel(), json_build_array(the_name, false, true, null, null)::text);
   else

@@ -138,7 +138,8 @@ begin
       returning t.id, g.place, t.flat, t.grp, t.parent, t.parent_born, t.awaited, t.due, now - t.started_at as ran
   ), listed as (
     insert into holdfast_queue.kept (queue, failed, due, ids)
-      select the_queue, false, due, array_agg(id) from ended group by due
+      -- Not so many that they would have to be compressed.
+      select the_queue, false, due, array_agg(id) from ended group by due, place / 50
   )
   select count(*) as tasks, coalesce(sum(ran), 0) as ran, min(due) as due, array_agg(place) as places, array_agg(id) as ids,
     array_agg(id) filter (where not flat) as noted, array_agg(grp) filter (where grp is not null) as groups,
@@ -160,7 +161,9 @@ begin
       perform holdfast_queue.trim_events(the_queue, t.id, t.seq) from holdfast_queue.tasks t
         where t.queue = the_queue and t.id = any(n.noted);
     end if;
-    perform holdfast_queue.regroup_all(the_queue, n.groups, now);
+    if n.groups is not null then
+      perform holdfast_queue.regroup_all(the_queue, n.groups, now);
+    end if;
     if n.parents is not null then
       for p in select id, born, count(*) as children from unnest(n.parents, n.born) u(id, born) group by 1, 2 order by 2 loop
         perform holdfast_queue.end_children(the_queue, p.id, p.born, p.children, now);

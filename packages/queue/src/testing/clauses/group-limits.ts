@@ -191,6 +191,18 @@ export const groupLimitClauses: readonly Clause[] = [
     },
   },
   {
+    title: "counts all that one call says of a group, in order",
+    check: async (t) => {
+      const say = (id: string, groupLimit: GroupLimit): NewTask => t.task({ id, group, groupLimit });
+      await t.enqueue(say("1", rate(2, 1_000)), say("2", rate(2, 1_000)), say("3", rate(2, 1_000)));
+      same(await t.claimIds(), ["1", "2"], "what can start of a full bucket");
+      await t.enqueue(say("4", rate(2, 1_000)), say("5", { concurrency: 100 }), say("6", rate(2, 1_000)));
+      same(await t.claimIds(), ["3", "4"], "what can start of a bucket that was not there for a moment");
+      await t.enqueue(say("7", { concurrency: 100 }), say("8", rate(1, 1_000)), say("9", { concurrency: 5 }));
+      same(await t.claimIds(), ["5"], "what can start beside the first four when only five may run");
+    },
+  },
+  {
     title: "says the limit of a redriven task again when its group was forgotten, and only then",
     check: async (t) => {
       const groupLimit = { concurrency: 2, rate: { tasks: 2, perMs: 100 } };
