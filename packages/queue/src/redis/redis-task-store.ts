@@ -29,7 +29,10 @@ export interface RedisTaskStoreOptions {
    * they hear of anything. From 10 ms. @defaultValue "5s"
    */
   readonly poll?: Duration;
-  /** Completed and cancelled tasks kept in each queue; beyond it those go early that would go next. @defaultValue 100_000 */
+  /**
+   * Completed and cancelled tasks kept in each queue; beyond it those go early that would go next, up to a hundredth of
+   * this at a time. @defaultValue 100_000
+   */
   readonly maxEnded?: number;
   /** Failed tasks kept in each queue; beyond it the oldest go early. @defaultValue 100_000 */
   readonly maxDeadLetters?: number;

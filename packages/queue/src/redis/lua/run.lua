@@ -12,7 +12,8 @@ end
 
 local too_many, too_many_dead =
   counts[COMPLETED] + counts[CANCELLED] - tonumber(argv[2]), counts[DEAD] - tonumber(argv[3])
-if too_many > 0 then rest().crowd_out(too_many) end
+-- With some room for the next, so that not each that ends has to go the long way then.
+if too_many > 0 then rest().crowd_out(too_many + math.min(MAX_SWEEP, floor(tonumber(argv[2]) / 100))) end
 if too_many_dead > 0 then rest().crowd_out_dead(too_many_dead) end
 
 if written > 0 then send('HSET', TASKS, writes, written) end
