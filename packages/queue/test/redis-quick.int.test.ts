@@ -101,7 +101,12 @@ describe.skipIf(redisUrl === "")("the quick way", () => {
 
   const mutants: Readonly<Record<string, readonly [guard: string, broken: string]>> = {
     "does not look whether something is due": ["counters and now < next_due", "counters"],
-    "does not look whether somebody waits": ["and is_watched == 0", ""],
+    "does not look whether somebody waits": ["or is_watched == 1 or", "or"],
+    "does not wake who waits for work": ["if is_watched == 1 and is_paused == 0 and", "if false and"],
+    "wakes workers of a paused queue": [
+      "if is_watched == 1 and is_paused == 0 and",
+      "if is_watched == 1 and",
+    ],
     "does not look whether there are other turns": ["and has_flows == 0", ""],
     "adds what is there": ["if is_there then is_plain = false end", ""],
     "adds what it is given twice": ["if is_taken[id] or #body > 1024", "if #body > 1024"],

@@ -22,6 +22,8 @@ import type { DeviceState, Entry, ModelState, RunningBatch } from "./state.ts";
 import { newDevice, newModel } from "./state.ts";
 import { TenantLedger } from "./tenants.ts";
 
+const NONE: readonly never[] = [];
+
 /**
  * Runs the largest batch that meets its head's deadline, drops at once what cannot end in time, lets batches fill while
  * devices idle, loads models where they are missing, and shares device time between tenants. The same events at the
@@ -42,10 +44,11 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
   readonly #ledger: TenantLedger;
   readonly #admission: Admission<Request>;
   #counter = 0;
-  #commands: SchedulerCommand<Request>[] = [];
+  /** Of the event at hand; none yet, as of most. */
+  #commands: SchedulerCommand<Request>[] | undefined;
 
   constructor(options: SchedulerOptions) {
-    const emit = (command: SchedulerCommand<Request>): void => void this.#commands.push(command);
+    const emit = (command: SchedulerCommand<Request>): void => this.#emit(command);
     const ledger = new TenantLedger(options.weightOf ?? (() => 1));
     const book = new RequestBook(this.#estimates, emit);
     const placement = new Placement(this.#byIndex, emit);
@@ -141,7 +144,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
   }
 
   handle(event: SchedulerEvent<Request>, now: number): readonly SchedulerCommand<Request>[] {
-    this.#commands = [];
+    this.#commands = undefined;
     const thinned = this.#book.expire(now);
     // Only now: before, a batch could have been filled with what was next to be dropped.
     for (const model of thinned) this.#dispatcher.look(model, now);
@@ -149,7 +152,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
     this.#take(event, now);
     this.#dispatcher.startDue(now);
     if (this.#departures.size > 0) this.#departures.look(now);
-    return this.#commands;
+    return this.#commands ?? NONE;
   }
 
   #take(event: SchedulerEvent<Request>, now: number): void {
@@ -264,7 +267,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
 
   #giveUp(entry: Entry<Request>, device: string, why: "device-down" | "out-of-memory"): void {
     this.#book.forget(entry);
-    this.#commands.push({ type: "lost", request: entry.request, device, why });
+    this.#emit({ type: "lost", request: entry.request, device, why });
   }
 
   // Devices and models.
@@ -364,6 +367,11 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
     this.#placement.forget(model);
     this.#dispatcher.setAside(model);
     this.#freeIndices.push(model.index);
+  }
+
+  #emit(command: SchedulerCommand<Request>): void {
+    if (this.#commands === undefined) this.#commands = [command];
+    else this.#commands.push(command);
   }
 
   #next(): number {

@@ -19,7 +19,8 @@ repeat
     local id, body = argv[20 + 2 * index], argv[21 + 2 * index]
     if is_taken[id] or #body > MAX_BODY then is_plain = false end
     ids[index], is_taken[id] = id, true
-    tasks[2 * index - 1], tasks[2 * index] = id, before .. spack('<I4', #body) .. body .. spack('<dd', turn, order + index) .. behind
+    tasks[2 * index - 1] = id
+    tasks[2 * index] = before .. spack('<I4', #body) .. body .. spack('<dd', turn, order + index) .. behind
     turn = turn + STEP
   end
   for _, is_there in ipairs(call('HMGET', TASKS, unpack(ids))) do
@@ -31,8 +32,13 @@ repeat
   for index, row in ipairs(rows_of(ids)) do
     call('ZADD', READY, format('%d', first + STEP * MAX_ROW * (index - 1)), row)
   end
+  if is_watched == 1 and is_paused == 0 and call('HDEL', WATCH, 'w') == 1 then
+    call('PUBLISH', argv[1], '[true,false,false,false]')
+    is_watched = call('HLEN', WATCH) > 0 and 1 or 0
+  end
   order = order + count
   counts[IS_READY], counts[ADDED] = counts[IS_READY] + count, counts[ADDED] + count
-  call('SET', META, spack(COUNTERS, order, fence, ends, told, next_due, flow[LAST], turn, 0, is_paused, 0, unpack(counts)))
+  call('SET', META,
+    spack(COUNTERS, order, fence, ends, told, next_due, flow[LAST], turn, is_watched, is_paused, 0, unpack(counts)))
   do return { 0, HAPPENED } end
 until true

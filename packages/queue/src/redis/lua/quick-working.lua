@@ -1,7 +1,7 @@
 -- Ending leases of tasks that are completed the first time they were tried, and leasing others that are new.
 
 repeat
-  if not is_calm or (verb ~= 'settle' and verb ~= 'claim') then break end
+  if not is_calm or is_watched == 1 or (verb ~= 'settle' and verb ~= 'claim') then break end
   -- How many are completed, and where the words of the claim begin: worker, how many, how long.
   local ended, claim_at = 0, 6
   if verb == 'settle' then
@@ -128,7 +128,8 @@ repeat
   end
 
   counts[IS_READY], counts[RUNNING] = counts[IS_READY] - started, counts[RUNNING] + started - ended
-  counts[COMPLETED], counts[STARTS], counts[COMPLETIONS] = counts[COMPLETED] + ended, counts[STARTS] + started, counts[COMPLETIONS] + ended
+  counts[COMPLETED], counts[COMPLETIONS] = counts[COMPLETED] + ended, counts[COMPLETIONS] + ended
+  counts[STARTS] = counts[STARTS] + started
   counts[WAITED], counts[RAN] = counts[WAITED] + waited, counts[RAN] + ran
   local last, next = math.max(flow[LAST], reached - 1000 * RANK), flow[NEXT]
   if counts[SCHEDULED] + counts[WAITING] + counts[IS_READY] + counts[RUNNING] == 0 then last, next = 0, 0 end

@@ -6,8 +6,8 @@
 --
 -- What calls change is kept in tables and written at the end: a hundred tasks cost a few commands, not hundreds.
 -- A task is a record in the hash `tasks`: HOT (numbers), its worker while it runs, BODY (its input while it lives, its
--- result once it has completed), TURN and ORDER, WARM (numbers), and REST (what few tasks have). `parts` has what is large or comes in any number, so that a change
--- of state does not move it: large inputs and results, events, checkpoints.
+-- result once it has completed), TURN and ORDER, WARM (numbers), and REST (what few tasks have). `parts` has what is large or
+-- comes in any number, so that a change of state does not move it: large inputs and results, events, checkpoints.
 
 -- Names in capitals stand for what they are set to here, and are put in place as text. Lua 5.1 would pay for each of them
 -- anew for each function that uses it, in each run.

@@ -137,8 +137,9 @@ local function take_turns(scores, count)
   end
 end
 
--- Outcomes; the fence of the first, each next one has the next; a list as JSON of what else its worker wants to know of each, or 0
--- if all are new; then of each its ID and its input. Answers 1, as mostly, for outcomes that are all well, and for those alone when nothing is claimed.
+-- Outcomes; the fence of the first, each next one has the next; a list as JSON of what else its worker wants to know of each,
+-- or 0 if all are new; then of each its ID and its input. Answers 1, as mostly, for outcomes that are all well, and for those
+-- alone when nothing is claimed.
 local function claim(outcomes)
   outcomes = outcomes or 1
   local none = outcomes == 1 and 1 or { outcomes }
