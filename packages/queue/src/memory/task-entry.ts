@@ -27,26 +27,26 @@ export class TaskEntry {
   /** Of the latest start and of the end; until then when it was added, so that the engine keeps one kind of number there. */
   startedAt: number;
   finishedAt: number;
-  progress: unknown = undefined;
-  error: TaskFailure | undefined = undefined;
-  cancelReason: string | undefined = undefined;
-  result: Payload | undefined = undefined;
-  checkpoints: Map<string, Payload> | undefined = undefined;
+  progress: unknown;
+  error: TaskFailure | undefined;
+  cancelReason: string | undefined;
+  result: Payload | undefined;
+  checkpoints: Map<string, Payload> | undefined;
   /** While it is `waiting`. */
-  waitsForEvents: readonly string[] | undefined = undefined;
+  waitsForEvents: readonly string[] | undefined;
   waitsForChildren = false;
   readonly events: EventLog = new EventLog();
   readyPlace = -1;
   duePlace = -1;
   /** In its group's list, while it is live. */
-  groupNode: ListNode<TaskEntry> | undefined = undefined;
+  groupNode: ListNode<TaskEntry> | undefined;
   groupPlace = -1;
   /** Whether it is one of the first of its group, which may run. */
   isInside = false;
   /** While both are known. */
-  parent: TaskEntry | undefined = undefined;
-  childNode: ListNode<TaskEntry> | undefined = undefined;
-  children: LinkedList<TaskEntry> | undefined = undefined;
+  parent: TaskEntry | undefined;
+  childNode: ListNode<TaskEntry> | undefined;
+  children: LinkedList<TaskEntry> | undefined;
   /** Children that have not ended since they were added. */
   openChildren = 0;
   /** Whether it is one of those. */
@@ -54,7 +54,7 @@ export class TaskEntry {
   /** Counts ends, to order those lists. */
   endedAs = 0;
   /** In the list of ended tasks or of failed ones. */
-  endedNode: ListNode<TaskEntry> | undefined = undefined;
+  endedNode: ListNode<TaskEntry> | undefined;
 
   constructor(
     readonly task: NewTask,

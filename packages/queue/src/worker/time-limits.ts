@@ -30,12 +30,10 @@ export class TimeLimits {
   #look(): void {
     const now = this.clock.monotonic();
     let next = Infinity;
-    for (const run of this.runs) {
-      if (run.hasEnded) continue;
-      if (run.timeUpAt <= now) run.timeIsUp();
-      else next = Math.min(next, run.timeUpAt);
-    }
-    this.#timerAt = Infinity;
+    for (const run of this.runs)
+      if (run.timeUpAt > now) next = Math.min(next, run.timeUpAt);
+      else run.timeIsUp();
+    this.#timerAt = next;
     if (next < Infinity) this.#wakeAt(next);
   }
 }

@@ -60,8 +60,6 @@ class ClaimingWorker implements Worker {
   readonly #pool: PQueue;
   /** Lanes without a handler to run. */
   #idleLanes = 0;
-  #closeLanes!: () => void;
-  readonly #lanes = new Promise<void>((resolve) => (this.#closeLanes = resolve));
   /** Runs whose handlers have not ended, or whose outcome the store has not taken. */
   readonly #held = new Set<TaskRun>();
   readonly #keeper: LeaseKeeper;
@@ -163,7 +161,6 @@ class ClaimingWorker implements Worker {
     this.#keeper.stop();
     this.#limits.stop();
     this.#held.clear();
-    this.#closeLanes();
     return { finished: this.#finished, givenBack: this.#givenBack };
   }
 
@@ -251,7 +248,7 @@ class ClaimingWorker implements Worker {
   }
 
   /**
-   * A lane runs one handler after the other until the worker has ended. One job of the pool for each task would cost as
+   * A lane is a job that never ends and runs one handler after the other: one job of the pool for each task would cost as
    * much as all the rest that is done for it.
    */
   #run(run: TaskRun): void {
@@ -261,7 +258,7 @@ class ClaimingWorker implements Worker {
     } else
       void this.#pool.add(() => {
         run.start();
-        return this.#lanes;
+        return new Promise(() => {});
       });
   }
 
@@ -287,7 +284,9 @@ class ClaimingWorker implements Worker {
     this.#settling += 1;
     await Promise.resolve();
     for (let failures = 0; this.#settlements.length > 0 && !this.#end.signal.aborted;) {
-      const batch = this.#settlements.splice(0, this.#maxBatch);
+      const { size } = this.#held;
+      // Half of what is held, where both halves are worth their calls: or one batch would get nearly all, and go on like that.
+      const batch = this.#settlements.splice(0, size < 2 * SECOND_BATCH ? Infinity : Math.ceil(size / 2));
       this.#settleSoon();
       try {
         await this.#settleBatch(batch);
@@ -301,12 +300,6 @@ class ClaimingWorker implements Worker {
     }
     this.#settling -= 1;
     this.#changed();
-  }
-
-  /** Half of what is held, where both halves are worth their calls: or one batch would get nearly all, and go on like that. */
-  get #maxBatch(): number {
-    const { size } = this.#held;
-    return size < 2 * SECOND_BATCH ? Infinity : Math.ceil(size / 2);
   }
 
   async #settleBatch(batch: readonly Ended[]): Promise<void> {
