@@ -122,8 +122,8 @@ describe.skipIf(databaseUrl === "")("the suite, on a PostgreSQL store that", () 
       "lets tenants take turns",
     ],
     "remembers turns for ever": [
-      "turns where queue = the_queue;",
-      "turns where false;",
+      "scheduled + waiting + ready + running = 0) then",
+      "scheduled + waiting + ready + running < 0) then",
       "forgets turns when no task is live",
     ],
     "remembers all tenants": [

@@ -178,8 +178,8 @@ begin
   elsif verb = 'schedules' then
     return holdfast_queue.schedules_of(the_queue);
   elsif verb = 'waitForWork' then
-    if exists (select from holdfast_queue.first_ready(the_queue, 1))
-      and not (select paused from holdfast_queue.queues where queue = the_queue)
+    if exists (select from holdfast_queue.queues where queue = the_queue and ready > 0 and not paused
+      and exists (select from holdfast_queue.first_ready(the_queue, 1)))
     then
       return 'true';
     end if;

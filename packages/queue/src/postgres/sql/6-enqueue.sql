@@ -73,14 +73,21 @@ begin
 end
 $$;
 
--- When no task is live, turns begin anew.
+-- When no task is live, turns begin anew, for all alike: at the last one that was given. Nothing in the lines is before that.
 create function holdfast_queue.forget_turns(the_queue int) returns void language plpgsql as $$
 #variable_conflict use_column
 begin
   if exists (select from holdfast_queue.queues where queue = the_queue and scheduled + waiting + ready + running = 0) then
+    update holdfast_queue.levels l
+      set tenants = 0, turn = f.turn, head_turn = f.turn, head_num = f.num, tail_turn = f.turn, tail_num = f.num
+      from (
+        select k.rank, greatest(k.turn, max(o.turn)) as turn, q.num
+          from holdfast_queue.levels k join holdfast_queue.queues q on q.queue = k.queue
+            left join holdfast_queue.turns o on o.queue = k.queue and o.rank = k.rank
+          where k.queue = the_queue and k.tenants > 0 group by k.rank, k.turn, q.num
+      ) f
+      where l.queue = the_queue and l.rank = f.rank;
     delete from holdfast_queue.turns where queue = the_queue;
-    -- Levels stay where they are, which is where all begin then: lines know their heads by them.
-    update holdfast_queue.levels set tenants = 0 where queue = the_queue and tenants > 0;
   end if;
 end
 $$;

@@ -69,7 +69,7 @@ create function holdfast_queue.meter(the_queue int) returns text language plpgsq
 #variable_conflict use_column
 begin
   return (select json_build_array(all_added, all_started, all_completed, all_failed, all_cancelled, all_retried, waited_ms,
-      ran_ms, paused, (select added_at from holdfast_queue.first_ready(the_queue, 1)))::text
+      ran_ms, paused, case when ready > 0 then (select added_at from holdfast_queue.first_ready(the_queue, 1)) end)::text
     from holdfast_queue.queues where queue = the_queue);
 end
 $$;
