@@ -134,28 +134,34 @@ create function holdfast_queue.forget_kept(the_queue int, are_failed boolean, th
 #variable_conflict use_column
 declare
   k holdfast_queue.kept;
+  doomed text[];
+  dues bigint[];
   these text[];
-  doomed text[] := '{}';
   room int := the_max;
 begin
-  for k in select * from holdfast_queue.kept where queue = the_queue and failed = are_failed and due <= the_due
-    order by due, num
   loop
-    -- What has gone otherwise may have come again.
-    these := array(select t.id from unnest(k.ids) with ordinality i(id, place)
-      join holdfast_queue.tasks t on t.queue = the_queue and t.id = i.id and t.state >= COMPLETED and t.due = k.due
-      order by place);
-    doomed := doomed || these[:room];
-    if cardinality(these) > room then
-      update holdfast_queue.kept set ids = these[room + 1:]
-        where queue = the_queue and failed = are_failed and due = k.due and num = k.num;
-    else
-      delete from holdfast_queue.kept where queue = the_queue and failed = are_failed and due = k.due and num = k.num;
-    end if;
-    room := room - cardinality(these);
-    exit when room <= 0;
+    doomed := '{}';
+    dues := '{}';
+    for k in select * from holdfast_queue.kept where queue = the_queue and failed = are_failed and due <= the_due
+      order by due, num
+    loop
+      these := k.ids[:room - cardinality(doomed)];
+      doomed := doomed || these;
+      dues := dues || array_fill(k.due, array[cardinality(these)]);
+      if cardinality(these) < cardinality(k.ids) then
+        update holdfast_queue.kept set ids = k.ids[cardinality(these) + 1:]
+          where queue = the_queue and failed = are_failed and due = k.due and num = k.num;
+      else
+        delete from holdfast_queue.kept where queue = the_queue and failed = are_failed and due = k.due and num = k.num;
+      end if;
+      exit when cardinality(doomed) = room;
+    end loop;
+    exit when doomed = '{}';
+    room := room - holdfast_queue.forget(the_queue, doomed, dues);
+    -- Some may have gone otherwise.
+    exit when room = 0;
   end loop;
-  return holdfast_queue.forget(the_queue, doomed);
+  return the_max - room;
 end
 $$;
 

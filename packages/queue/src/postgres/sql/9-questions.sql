@@ -200,7 +200,7 @@ declare
 begin
   for the_id in select i.id from jsonb_array_elements_text(the_ids) with ordinality i(id, place) order by place loop
     perform holdfast_queue.unlist(the_queue, the_id);
-    answers := answers || case when holdfast_queue.forget(the_queue, array[the_id]) > 0 then 'true' else 'false' end;
+    answers := answers || case when holdfast_queue.forget(the_queue, array[the_id], null) > 0 then 'true' else 'false' end;
   end loop;
   return '[' || array_to_string(answers, ',') || ']';
 end
