@@ -64,9 +64,10 @@ export class Placement<Request extends ScheduledRequest> {
     this.kinds.set(device.kind, (this.kinds.get(device.kind) ?? 0) + 1);
     this.idle.add(device.index);
     this.#rank(device);
+    // One for all: a thousand models on each of a thousand devices would be a million, for the collector to look at.
+    const held: Held = { state: "resident", leases: 0, since: now };
     for (const model of loaded) {
       device.freeBytes -= model.memoryBytes;
-      const held: Held = { state: "resident", leases: 0, bytes: model.memoryBytes, since: now };
       device.holds.set(model.index, held);
       this.#becomeResident(device, model);
     }
@@ -126,7 +127,8 @@ export class Placement<Request extends ScheduledRequest> {
 
   /** A lease is granted on a model's place, or given back. */
   lease(device: DeviceState<Request>, model: ModelState<Request>, change: 1 | -1): void {
-    device.holds.get(model.index)!.leases += change;
+    const held = device.holds.get(model.index)!;
+    device.holds.set(model.index, { ...held, leases: held.leases + change });
   }
 
   /** A batch or a lease uses a model on a device no more. */
@@ -172,8 +174,7 @@ export class Placement<Request extends ScheduledRequest> {
     model.failedLoads = 0;
     model.loads += 1;
     model.loadMs = now - held.since;
-    held.state = "resident";
-    held.since = now;
+    device.holds.set(model.index, { state: "resident", leases: held.leases, since: now });
     this.#becomeResident(device, model);
     return true;
   }
@@ -287,23 +288,24 @@ export class Placement<Request extends ScheduledRequest> {
     isFirst: boolean,
   ): { victims: ModelState<Request>[]; cost: number } | undefined {
     let missing = model.memoryBytes - device.freeBytes;
-    const candidates: { model: ModelState<Request>; held: Held; score: number }[] = [];
+    const candidates: { model: ModelState<Request>; score: number }[] = [];
     const running = new Set(device.batches.map((batch) => batch.model));
     for (const [index, held] of device.holds) {
       const other = this.models[index]!;
-      if (held.state !== "resident" || held.leases > 0 || held.bytes === 0 || running.has(other)) continue;
+      if (held.state !== "resident" || held.leases > 0 || other.memoryBytes === 0 || running.has(other))
+        continue;
       const isWanted = other.queue.size + other.wantedBy.size > 0;
       if (isWanted && (!isFirst || now - held.since < KEPT_LOADS * other.loadMs)) continue;
-      candidates.push({ model: other, held, score: worthOf(other, now) / held.bytes });
+      candidates.push({ model: other, score: worthOf(other, now) / other.memoryBytes });
     }
     candidates.sort((a, b) => a.score - b.score || a.model.index - b.model.index);
     const victims: ModelState<Request>[] = [];
     let cost = 0;
-    for (const { model: other, held, score } of candidates) {
+    for (const { model: other, score } of candidates) {
       if (missing <= 0) break;
       victims.push(other);
-      missing -= held.bytes;
-      cost += score * held.bytes;
+      missing -= other.memoryBytes;
+      cost += score * other.memoryBytes;
     }
     return missing <= 0 ? { victims, cost } : undefined;
   }
@@ -319,15 +321,14 @@ export class Placement<Request extends ScheduledRequest> {
       return;
     }
     model.coming += 1;
-    device.holds.set(model.index, { state: "planned", leases: 0, bytes: model.memoryBytes, since: now });
+    device.holds.set(model.index, { state: "planned", leases: 0, since: now });
     device.planned.push(model);
     for (const victim of victims) this.#unload(device, victim, now);
   }
 
   #unload(device: DeviceState<Request>, victim: ModelState<Request>, now: number): void {
-    const held = device.holds.get(victim.index)!;
-    held.state = "unloading";
-    held.since = now;
+    const { leases } = device.holds.get(victim.index)!;
+    device.holds.set(victim.index, { state: "unloading", leases, since: now });
     this.#leave(device, victim);
     if (!device.isDraining) this.#rank(device);
     this.emit({ type: "unload", device: device.id, model: victim.spec.key });
@@ -350,7 +351,7 @@ export class Placement<Request extends ScheduledRequest> {
   #load(device: DeviceState<Request>, model: ModelState<Request>, now: number): void {
     model.coming += 1;
     device.freeBytes -= model.memoryBytes;
-    device.holds.set(model.index, { state: "loading", leases: 0, bytes: model.memoryBytes, since: now });
+    device.holds.set(model.index, { state: "loading", leases: 0, since: now });
     this.#rank(device);
     this.emit({ type: "load", device: device.id, model: model.spec.key });
   }

@@ -75,15 +75,14 @@ export interface ModelState<Request extends ScheduledRequest> {
   readonly wantedBy: Set<number>;
 }
 
-/** One model's place on one device. */
+/** One model's place on one device. Another one when something about it changes. */
 export interface Held {
   /** `planned`: what is in its way is being unloaded. */
-  state: "planned" | "loading" | "resident" | "unloading";
+  readonly state: "planned" | "loading" | "resident" | "unloading";
   /** That were granted here. Whether a batch runs is seen by the device's: to count these cost a look at every end. */
-  leases: number;
-  readonly bytes: number;
+  readonly leases: number;
   /** When this state began. */
-  since: number;
+  readonly since: number;
 }
 
 export interface DeviceState<Request extends ScheduledRequest> {
