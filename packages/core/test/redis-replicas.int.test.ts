@@ -67,6 +67,28 @@ describe.skipIf(!inject("startsRedis"))("a runner that waits for replicas", () =
     }
   });
 
+  it("says that the script was run when its server is made a replica before any has what it wrote", async () => {
+    const demoted = await startRedis();
+    try {
+      const client = new Redis(demoted.url, REDIS_CLIENT_OPTIONS);
+      clients.push(client);
+      const runner = redisRunner({ client, deadline: "120s", replicas: 1 });
+      const running = expect(runner.run(increment, ["count"], [])).rejects.toMatchObject({
+        code: "STORE_UNAVAILABLE",
+        reason: "no_replicas",
+        outcome: "unknown",
+      });
+      const admin = new Redis(demoted.url);
+      clients.push(admin);
+      await expect.poll(() => admin.info("clients"), { timeout: 10_000 }).toContain("blocked_clients:1");
+      await admin.replicaof("127.0.0.1", 1);
+      await running;
+      expect(await admin.get("count")).toBe("1");
+    } finally {
+      await demoted.stop();
+    }
+  });
+
   it("rejects with what the script itself says", async () => {
     const wrong = redisScript({ name: "wrong", keys: [], lua: "return redis.call('NONSENSE')" });
     const runner = redisRunner({ client: connect(), deadline: "5s", replicas: 1 });

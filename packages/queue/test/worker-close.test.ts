@@ -209,6 +209,27 @@ describe("close", () => {
     leaks.assertNone();
   });
 
+  it("leaves no timer behind for what was claimed on the way to it and comes when it is over", async () => {
+    const plain = bench();
+    const store = faulty(plain.store, {
+      plan: ({ method }) => (method === "claim" ? { kind: "latency", delay: "1s" } : undefined),
+      clock: plain.clock,
+    });
+    const { queue, clock, work, settle } = bench({ store, clock: plain.clock });
+    const leaks = leakCheck({ clocks: [clock] });
+    const working = work([handle(hold, ({ input }) => input)]);
+    await queue.enqueue(hold, 1);
+    await settle();
+    const closing = working.close({ within: 0 });
+    await clock.advance(0);
+    await closing;
+    await clock.advance("2s");
+    await settle();
+    // With the timer of its own that tells when the lease ends.
+    await plain.store.close();
+    leaks.assertNone();
+  });
+
   it("answers the same to all who ask", async () => {
     const { work } = bench();
     const working = work([handle(hold, ({ input }) => input)]);

@@ -49,7 +49,7 @@ export function isUnknownScript(error: unknown): boolean {
  * itself when the command was wrong (a bug in a script, WRONGTYPE, CROSSSLOT, a missing permission).
  */
 export function redisFailure(error: unknown): unknown {
-  if (!(error instanceof Error)) return error;
+  if (!(error instanceof Error) || error instanceof StoreUnavailableError) return error;
   const { message } = error;
   if (error.name === "ReplyError") return refusalOf(error, message);
   const code = (error as { code?: unknown }).code;

@@ -181,7 +181,7 @@ class Runner implements RedisRunner {
     const answered = await answer;
     // Of what this connection has written: so in the turn of the answer, in which it cannot have become another one. Not
     // together with the script: behind one that is refused it would hold up the next.
-    const have = await this.client.wait!(this.replicas, Math.ceil(this.deadlineMs / 2));
+    const have = await this.client.wait!(this.replicas, Math.ceil(this.deadlineMs / 2)).catch(unheardOf);
     if (have >= this.replicas) return answered;
     const message = `${have} of ${this.replicas} replicas have what was written: a failover could lose it`;
     throw new StoreUnavailableError("redis", message, { reason: "no_replicas", outcome: "unknown" });
@@ -196,6 +196,14 @@ class Runner implements RedisRunner {
     });
     return this.#ready;
   }
+}
+
+/** Whatever kept us from hearing who has what a script wrote (a server that was made a replica, say): it was run. */
+function unheardOf(error: unknown): never {
+  const failure = redisFailure(error);
+  const reason = failure instanceof StoreUnavailableError ? failure.reason : "no_replicas";
+  const message = error instanceof Error ? error.message : String(error);
+  throw new StoreUnavailableError("redis", message, { reason, outcome: "unknown", cause: error });
 }
 
 function readyOrClosed(client: RedisClient): Promise<void> {

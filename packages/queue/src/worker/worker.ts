@@ -240,9 +240,9 @@ class ClaimingWorker implements Worker {
       const handler = this.#handlers.get(task.name) ?? unknownTask(task.name);
       const run = new TaskRun(task, handler, this.#settings, sentAt + this.#leaseMs);
       this.#held.add(run);
-      this.#limits.add(run);
       // Claimed on the way to the close: goes straight back.
       if (this.#isStopping) run.stop("closing", new WorkerClosingError());
+      else this.#limits.add(run);
       this.#run(run);
     }
   }
