@@ -1,35 +1,19 @@
-import { REDIS_CLIENT_OPTIONS } from "@holdfast/core/redis";
 import { redisTaskStore } from "@holdfast/queue/redis";
 import fc from "fast-check";
-import { Redis } from "ioredis";
-import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
-import { freshKeys } from "../../../tools/services/index.mjs";
+import { describe, expect, inject, it } from "vitest";
 import { followsReference } from "./follows-reference.ts";
 import { longWay } from "./support/redis-long-way.ts";
-import { redisOnAClock } from "./support/redis-on-a-clock.ts";
+import { redisPlaces } from "./support/redis-places.ts";
 
 const redisUrl = inject("redisUrl");
 
 describe.skipIf(redisUrl === "")("any history of a queue in Redis", () => {
-  const keys = freshKeys(redisUrl);
-  let redis: Redis;
-  let made = 0;
-  beforeAll(async () => {
-    redis = new Redis(redisUrl, REDIS_CLIENT_OPTIONS);
-    await new Promise((resolve) => redis.once("ready", resolve));
-  });
-  afterAll(async () => {
-    redis.disconnect();
-    await keys.drop();
-  });
+  const places = redisPlaces(redisUrl);
 
   function goesAsInReference(breakIt: (lua: string) => string = (lua) => lua) {
     return followsReference(() => {
-      const timed = redisOnAClock(redis, breakIt);
-      made += 1;
-      const options = { client: timed.client, clock: timed.clock, prefix: `${keys.prefix}${made}:` };
-      const store = redisTaskStore(options);
-      return { store, advance: (ms) => timed.advance(ms), end: () => timed.close() };
+      const { client, clock, prefix, advance, close } = places.open(breakIt);
+      return { store: redisTaskStore({ client, clock, prefix }), advance, end: close };
     });
   }
 

@@ -1,39 +1,24 @@
 // The suite is only as good as the faults it finds: each of these takes one guard out of the script of the Redis store,
 // where all goes the long way. What goes the quick way is held against that: see redis-quick.int.test.ts.
-import { REDIS_CLIENT_OPTIONS } from "@holdfast/core/redis";
 import { redisTaskStore } from "@holdfast/queue/redis";
 import { queueStoreConformance } from "@holdfast/queue/testing";
-import { Redis } from "ioredis";
-import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
-import { freshKeys } from "../../../tools/services/index.mjs";
+import { describe, expect, inject, it } from "vitest";
 import { longWay } from "./support/redis-long-way.ts";
-import type { RedisOnAClock } from "./support/redis-on-a-clock.ts";
-import { redisOnAClock } from "./support/redis-on-a-clock.ts";
+import type { RedisPlace } from "./support/redis-places.ts";
+import { redisPlaces } from "./support/redis-places.ts";
 
 const redisUrl = inject("redisUrl");
 
 describe.skipIf(redisUrl === "")("the suite, on a Redis store that", () => {
-  const keys = freshKeys(redisUrl);
-  let redis: Redis;
-  let made = 0;
-  beforeAll(async () => {
-    redis = new Redis(redisUrl, REDIS_CLIENT_OPTIONS);
-    await new Promise((resolve) => redis.once("ready", resolve));
-  });
-  afterAll(async () => {
-    redis.disconnect();
-    await keys.drop();
-  });
+  const places = redisPlaces(redisUrl);
 
   /** Titles of the clauses that fail, of those whose title begins so. */
   async function brokenClauses(change: (lua: string) => string, titled: string): Promise<readonly string[]> {
     const tests: { readonly title: string; readonly body: () => Promise<void> }[] = [];
-    let timed: RedisOnAClock;
+    let timed: RedisPlace;
     const make = () => {
-      timed = redisOnAClock(redis, change);
-      made += 1;
-      const prefix = `${keys.prefix}${made}:`;
-      return redisTaskStore({ client: timed.client, clock: timed.clock, prefix });
+      const { client, clock, prefix } = (timed = places.open(change));
+      return redisTaskStore({ client, clock, prefix });
     };
     queueStoreConformance(
       {

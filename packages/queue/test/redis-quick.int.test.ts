@@ -1,14 +1,11 @@
 // What the script does the quick way comes to the same as what it does the long way: every answer, and every byte that is kept.
-import { REDIS_CLIENT_OPTIONS } from "@holdfast/core/redis";
 import type { ClaimRequest, LeaseRef, NewTask, QueueStore, Settlement } from "@holdfast/queue";
 import { redisTaskStore } from "@holdfast/queue/redis";
 import fc from "fast-check";
-import { Redis } from "ioredis";
-import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
-import { freshKeys } from "../../../tools/services/index.mjs";
-import type { RedisOnAClock } from "./support/redis-on-a-clock.ts";
+import { describe, expect, inject, it } from "vitest";
 import { longWay } from "./support/redis-long-way.ts";
-import { redisOnAClock } from "./support/redis-on-a-clock.ts";
+import type { RedisPlace } from "./support/redis-places.ts";
+import { redisPlaces } from "./support/redis-places.ts";
 
 const redisUrl = inject("redisUrl");
 const QUEUE = "quick";
@@ -16,8 +13,7 @@ const MAX_ENDED = 60;
 const LIMIT = 150;
 
 interface Side {
-  readonly prefix: string;
-  readonly timed: RedisOnAClock;
+  readonly place: RedisPlace;
   readonly store: QueueStore;
   readonly waiting: Promise<unknown>[];
 }
@@ -26,29 +22,12 @@ interface Side {
 type Act = (side: Side, shared: History) => Promise<unknown>;
 
 describe.skipIf(redisUrl === "")("the quick way", () => {
-  const keys = freshKeys(redisUrl);
-  let redis: Redis;
-  let made = 0;
-  beforeAll(async () => {
-    redis = new Redis(redisUrl, REDIS_CLIENT_OPTIONS);
-    await new Promise((resolve) => redis.once("ready", resolve));
-  });
-  afterAll(async () => {
-    redis.disconnect();
-    await keys.drop();
-  });
+  const places = redisPlaces(redisUrl);
 
   function open(change: (lua: string) => string): Side {
-    made += 1;
-    const timed = redisOnAClock(redis, change);
-    const prefix = `${keys.prefix}${made}:`;
-    const { client, clock } = timed;
-    return {
-      prefix,
-      timed,
-      store: redisTaskStore({ client, clock, prefix, maxEnded: MAX_ENDED }),
-      waiting: [],
-    };
+    const place = places.open(change);
+    const { client, clock, prefix } = place;
+    return { place, store: redisTaskStore({ client, clock, prefix, maxEnded: MAX_ENDED }), waiting: [] };
   }
 
   function agrees(change: (lua: string) => string = (lua) => lua) {
@@ -64,14 +43,14 @@ describe.skipIf(redisUrl === "")("the quick way", () => {
           const long = await act(sides[1], history);
           expect(quick).toEqual(long);
           history.heed(long);
-          expect(await kept(sides[0].prefix)).toEqual(await kept(sides[1].prefix));
+          expect(await kept(sides[0].place.prefix)).toEqual(await kept(sides[1].place.prefix));
         }
       } finally {
         end.abort();
-        for (const { store, timed, waiting } of sides) {
+        for (const { store, place, waiting } of sides) {
           await store.close();
           await Promise.all(waiting);
-          timed.close();
+          place.close();
         }
       }
     });
@@ -79,12 +58,13 @@ describe.skipIf(redisUrl === "")("the quick way", () => {
 
   /** All keys of a queue, by name. */
   async function kept(prefix: string): Promise<ReadonlyMap<string, unknown>> {
-    const names = (await redis.keys(`${prefix}*`)).toSorted();
+    const names = (await places.redis.keys(`${prefix}*`)).toSorted();
     const values = names.map(async (name) => [name.split(":").at(-1)!, await valueOf(name)] as const);
     return new Map(await Promise.all(values));
   }
 
   async function valueOf(name: string): Promise<unknown> {
+    const { redis } = places;
     switch (await redis.type(name)) {
       case "string":
         return redis.getBuffer(name).then((value) => value!.toString("latin1"));
@@ -254,14 +234,14 @@ const others: readonly fc.Arbitrary<Act>[] = [
       async ({ store }) =>
         store.pause(QUEUE, paused),
   ),
-  fc.constantFrom("work", "events").map((what) => async ({ store, waiting, timed }, history) => {
+  fc.constantFrom("work", "events").map((what) => async ({ store, waiting, place }, history) => {
     const [lease] = history.latest(1, 1);
     const begun =
       what === "work" || lease === undefined
         ? store.waitForWork(QUEUE, history.end)
         : store.waitForEvents(QUEUE, lease.id, 2, history.end);
     waiting.push(begun.catch(() => {}));
-    await timed.advance(1);
+    await place.advance(1);
   }),
 ];
 
@@ -276,8 +256,8 @@ const anAct: fc.Arbitrary<Act> = fc.oneof(
     weight: 4,
     arbitrary: fc.constantFrom(1, 1, 30, 100, 400).map(
       (ms): Act =>
-        async ({ timed }) =>
-          timed.advance(ms),
+        async ({ place }) =>
+          place.advance(ms),
     ),
   },
 );

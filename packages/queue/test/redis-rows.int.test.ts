@@ -1,13 +1,10 @@
 // Tasks that are added together are kept in rows: whatever happens to some of them, all come in the order of their turns.
-import { REDIS_CLIENT_OPTIONS } from "@holdfast/core/redis";
 import type { LeaseRef, NewTask, QueueStore } from "@holdfast/queue";
 import { turnCost } from "@holdfast/queue";
 import { redisTaskStore } from "@holdfast/queue/redis";
 import fc from "fast-check";
-import { Redis } from "ioredis";
-import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
-import { freshKeys } from "../../../tools/services/index.mjs";
-import { redisOnAClock } from "./support/redis-on-a-clock.ts";
+import { describe, expect, inject, it } from "vitest";
+import { redisPlaces } from "./support/redis-places.ts";
 
 const redisUrl = inject("redisUrl");
 const QUEUE = "rows";
@@ -74,22 +71,11 @@ const anAct = fc.oneof(
 );
 
 describe.skipIf(redisUrl === "")("rows of tasks in Redis", () => {
-  const keys = freshKeys(redisUrl);
-  let redis: Redis;
-  let made = 0;
-  beforeAll(async () => {
-    redis = new Redis(redisUrl, REDIS_CLIENT_OPTIONS);
-    await new Promise((resolve) => redis.once("ready", resolve));
-  });
-  afterAll(async () => {
-    redis.disconnect();
-    await keys.drop();
-  });
+  const places = redisPlaces(redisUrl);
 
   function open(change: (lua: string) => string): QueueStore {
-    made += 1;
-    const timed = redisOnAClock(redis, change);
-    return redisTaskStore({ client: timed.client, clock: timed.clock, prefix: `${keys.prefix}${made}:` });
+    const { client, clock, prefix } = places.open(change);
+    return redisTaskStore({ client, clock, prefix });
   }
 
   function keepsOrder(change: (lua: string) => string = (lua) => lua) {
@@ -144,13 +130,14 @@ describe.skipIf(redisUrl === "")("rows of tasks in Redis", () => {
   describe("when there are no more turns", () => {
     /** Of those of each priority, how many were claimed before one of the next. */
     async function claimOrder(change: (lua: string) => string, tenant?: string): Promise<readonly number[]> {
-      const store = open(change);
+      const { client, clock, prefix } = places.open(change);
+      const store = redisTaskStore({ client, clock, prefix });
       const add = async (id: string, flow: Partial<Flow>): Promise<void> => {
         const task = newTask(id, { priority: 0, tenant: undefined, weight: 1, ...flow });
         await store.enqueue(QUEUE, [task], { limit: 100 });
       };
       await add("held", { priority: 9 });
-      await useUpTurns(`${keys.prefix}${made}:`);
+      await useUpTurns(prefix);
       for (let n = 0; n < 5; n += 1) await add(`mine-${n}`, { tenant });
       for (let n = 0; n < 5; n += 1) await add(`less-${n}`, { priority: -1 });
       const claimed = await store.claim(QUEUE, { worker: "w", max: 20, leaseMs: LEASE_MS });
@@ -160,6 +147,7 @@ describe.skipIf(redisUrl === "")("rows of tasks in Redis", () => {
 
     /** The two turns of priority 0 are the sixth and the seventh counter. */
     async function useUpTurns(prefix: string): Promise<void> {
+      const { redis } = places;
       const [name] = await redis.keys(`${prefix}*:meta`);
       const counters = await redis.getBuffer(name!);
       for (const at of [40, 48]) counters!.writeDoubleLE(2 ** 42 - 100, at);

@@ -1,37 +1,23 @@
-import { REDIS_CLIENT_OPTIONS } from "@holdfast/core/redis";
 import { redisTaskStore } from "@holdfast/queue/redis";
 import { queueStoreConformance } from "@holdfast/queue/testing";
-import { Redis } from "ioredis";
-import { afterAll, beforeAll, describe, inject, it } from "vitest";
-import { freshKeys } from "../../../tools/services/index.mjs";
+import { afterAll, describe, inject, it } from "vitest";
 import { longWay } from "./support/redis-long-way.ts";
-import type { RedisOnAClock } from "./support/redis-on-a-clock.ts";
-import { redisOnAClock } from "./support/redis-on-a-clock.ts";
+import type { RedisPlace } from "./support/redis-places.ts";
+import { redisPlaces } from "./support/redis-places.ts";
 
 const redisUrl = inject("redisUrl");
 
 describe.skipIf(redisUrl === "")("redisTaskStore", () => {
-  const keys = freshKeys(redisUrl);
-  let redis: Redis;
-  let timed: RedisOnAClock | undefined;
-  let made = 0;
-  beforeAll(async () => {
-    redis = new Redis(redisUrl, REDIS_CLIENT_OPTIONS);
-    await new Promise((resolve) => redis.once("ready", resolve));
-  });
-  afterAll(async () => {
-    timed?.close();
-    redis.disconnect();
-    await keys.drop();
-  });
+  const places = redisPlaces(redisUrl);
+  let place: RedisPlace | undefined;
+  afterAll(() => place?.close());
 
-  function open(change: (lua: string) => string = (lua) => lua) {
-    timed?.close();
-    timed = redisOnAClock(redis, change);
-    made += 1;
-    return redisTaskStore({ client: timed.client, clock: timed.clock, prefix: `${keys.prefix}${made}:` });
+  function open(change?: (lua: string) => string) {
+    place?.close();
+    const { client, clock, prefix } = (place = places.open(change));
+    return redisTaskStore({ client, clock, prefix });
   }
-  const advance = (ms: number): Promise<void> => timed!.advance(ms);
+  const advance = (ms: number): Promise<void> => place!.advance(ms);
 
   queueStoreConformance({ describe, it }, { make: () => open(), advance });
 
