@@ -49,6 +49,8 @@ export default defineConfig({
   ...common,
   test: {
     reporters: ["default"],
+    // Both cores: of two, vitest leaves one to itself.
+    maxWorkers: "100%",
     projects: [
       {
         ...common,
@@ -58,7 +60,6 @@ export default defineConfig({
           exclude: ["**/*.int.test.*", "**/*.prop.test.ts", "**/node_modules/**"],
           setupFiles,
           execArgv: ["--expose-gc"],
-          maxWorkers: "100%",
         },
       },
       {
@@ -68,7 +69,6 @@ export default defineConfig({
           setupFiles,
           include: [`${folders}/*.prop.test.ts`],
           testTimeout: 60_000,
-          maxWorkers: "100%",
         },
       },
       {
@@ -79,7 +79,6 @@ export default defineConfig({
           globalSetup: ["tools/services/vitest-setup.mjs"],
           testTimeout: 60_000,
           hookTimeout: 60_000,
-          maxWorkers: "100%",
         },
       },
       {
