@@ -125,7 +125,7 @@ create index tasks_group on holdfast_queue.tasks (queue, live_grp, num) where li
 
 create index tasks_children on holdfast_queue.tasks (queue, parent, born) where parent is not null;
 
--- Ended tasks in the order in which they are to go, failed ones apart: together those that go together.
+-- All ended tasks, and no others, in the order in which they are to go, failed ones apart: together those that go together.
 create table holdfast_queue.kept (
   queue int not null,
   failed boolean not null,

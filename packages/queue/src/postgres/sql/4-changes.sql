@@ -221,21 +221,17 @@ begin
 end
 $$;
 
--- Forgets ended tasks, where a time is said those alone that go then: another may have come under the same ID.
-create function holdfast_queue.forget(the_queue int, the_ids text[], the_dues bigint[]) returns bigint language plpgsql as $$
+-- Forgets ended tasks.
+create function holdfast_queue.forget(the_queue int, the_ids text[]) returns bigint language plpgsql as $$
 #variable_conflict use_column
 declare
   noted text[];
   marked text[];
   n record;
 begin
-  with doomed as materialized (
-    select (select ctid from holdfast_queue.tasks t
-        where t.queue = the_queue and t.id = u.id and t.state >= COMPLETED and coalesce(t.due = u.due, true)) as tid
-      from unnest(the_ids, the_dues) u(id, due)
-  ), gone as (
-    delete from holdfast_queue.tasks t using doomed d where t.ctid = d.tid
-      returning t.id, t.state, t.flat, t.checkpoints
+  with gone as (
+    delete from holdfast_queue.tasks where queue = the_queue and id = any(the_ids) and state >= COMPLETED
+      returning id, state, flat, checkpoints
   )
   select count(*) as gone, count(*) filter (where state = COMPLETED) as completed,
     count(*) filter (where state = FAILED) as failed, count(*) filter (where state = CANCELLED) as cancelled,

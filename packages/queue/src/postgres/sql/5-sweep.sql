@@ -134,34 +134,23 @@ create function holdfast_queue.forget_kept(the_queue int, are_failed boolean, th
 #variable_conflict use_column
 declare
   k holdfast_queue.kept;
-  doomed text[];
-  dues bigint[];
   these text[];
-  room int := the_max;
+  doomed text[] := '{}';
 begin
+  for k in select * from holdfast_queue.kept where queue = the_queue and failed = are_failed and due <= the_due
+    order by due, num
   loop
-    doomed := '{}';
-    dues := '{}';
-    for k in select * from holdfast_queue.kept where queue = the_queue and failed = are_failed and due <= the_due
-      order by due, num
-    loop
-      these := k.ids[:room - cardinality(doomed)];
-      doomed := doomed || these;
-      dues := dues || array_fill(k.due, array[cardinality(these)]);
-      if cardinality(these) < cardinality(k.ids) then
-        update holdfast_queue.kept set ids = k.ids[cardinality(these) + 1:]
-          where queue = the_queue and failed = are_failed and due = k.due and num = k.num;
-      else
-        delete from holdfast_queue.kept where queue = the_queue and failed = are_failed and due = k.due and num = k.num;
-      end if;
-      exit when cardinality(doomed) = room;
-    end loop;
-    exit when doomed = '{}';
-    room := room - holdfast_queue.forget(the_queue, doomed, dues);
-    -- Some may have gone otherwise.
-    exit when room = 0;
+    these := k.ids[:the_max::int - cardinality(doomed)];
+    doomed := doomed || these;
+    if cardinality(these) < cardinality(k.ids) then
+      update holdfast_queue.kept set ids = k.ids[cardinality(these) + 1:]
+        where queue = the_queue and failed = are_failed and due = k.due and num = k.num;
+    else
+      delete from holdfast_queue.kept where queue = the_queue and failed = are_failed and due = k.due and num = k.num;
+    end if;
+    exit when cardinality(doomed) = the_max;
   end loop;
-  return the_max - room;
+  return holdfast_queue.forget(the_queue, doomed);
 end
 $$;
 

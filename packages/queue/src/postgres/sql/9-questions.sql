@@ -99,7 +99,7 @@ begin
   else
     select json_agg(holdfast_queue.status(t) order by t.finished_at desc) into found from (
       select t.* from holdfast_queue.kept k cross join unnest(k.ids) i(id)
-        join holdfast_queue.tasks t on t.queue = the_queue and t.id = i.id and t.due = k.due
+        join holdfast_queue.tasks t on t.queue = the_queue and t.id = i.id
         where k.queue = the_queue and not k.failed and t.state = case the_state when 'completed' then COMPLETED else CANCELLED end
         order by k.due desc limit the_max
     ) t;
@@ -200,7 +200,7 @@ declare
 begin
   for the_id in select i.id from jsonb_array_elements_text(the_ids) with ordinality i(id, place) order by place loop
     perform holdfast_queue.unlist(the_queue, the_id);
-    answers := answers || case when holdfast_queue.forget(the_queue, array[the_id], null) > 0 then 'true' else 'false' end;
+    answers := answers || case when holdfast_queue.forget(the_queue, array[the_id]) > 0 then 'true' else 'false' end;
   end loop;
   return '[' || array_to_string(answers, ',') || ']';
 end
