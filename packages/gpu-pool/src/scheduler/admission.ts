@@ -16,8 +16,6 @@ export interface AdmissionParts<Request extends ScheduledRequest> {
   readonly book: RequestBook<Request>;
   readonly dispatcher: Dispatcher<Request>;
   readonly emit: (command: SchedulerCommand<Request>) => void;
-  /** A number that was never used. */
-  readonly next: () => number;
   /** How long until all that waits and runs is worked off, in milliseconds. */
   readonly backlogMs: () => number;
 }
@@ -26,6 +24,7 @@ export class Admission<Request extends ScheduledRequest> {
   readonly #queueLimit: number;
   readonly #tenantLimit: number;
   readonly #agingMs: number;
+  #admitted = 0;
 
   constructor(
     { queueLimit, agingMs, tenantShare }: SchedulerOptions,
@@ -43,7 +42,7 @@ export class Admission<Request extends ScheduledRequest> {
 
   /** Answers what is to be kept of a request, or says at once why it is not let in. */
   admit(request: Request, model: ModelState<Request> | undefined, now: number): Entry<Request> | undefined {
-    const { ledger, book, emit, next } = this.parts;
+    const { ledger, book, emit } = this.parts;
     if (model === undefined) {
       emit({ type: "drop", request, why: "unloadable" });
       return undefined;
@@ -58,9 +57,10 @@ export class Admission<Request extends ScheduledRequest> {
       emit({ type: "drop", request, why: "deadline" });
       return undefined;
     }
+    this.#admitted += 1;
     return {
       request,
-      order: next(),
+      order: this.#admitted,
       arrivedAt: now,
       level: Math.floor(now / this.#agingMs) - request.priority,
       size: request.size ?? 1,

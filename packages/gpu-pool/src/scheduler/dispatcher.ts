@@ -4,6 +4,7 @@ import { BitSet } from "./bit-set.ts";
 import type { ScheduledRequest, SchedulerCommand } from "./contract.ts";
 import type { Estimates } from "./estimates.ts";
 import type { Placement } from "./placement.ts";
+import { IdMap } from "./id-map.ts";
 import { RankHeap } from "./rank-heap.ts";
 import type { RequestBook } from "./request-book.ts";
 import { Slots } from "./slots.ts";
@@ -20,12 +21,10 @@ export interface DispatcherParts<Request extends ScheduledRequest> {
   readonly placement: Placement<Request>;
   readonly ledger: TenantLedger;
   readonly emit: (command: SchedulerCommand<Request>) => void;
-  /** A number that was never used. */
-  readonly next: () => number;
 }
 
 export class Dispatcher<Request extends ScheduledRequest> {
-  readonly batches: Map<number, RunningBatch<Request>> = new Map();
+  readonly batches: IdMap<RunningBatch<Request>> = new IdMap();
   /** Models whose batches fill, by when they are due. */
   readonly #filling = new RankHeap<ModelState<Request>>(({ index }) => index);
   /** Models that wait for a device. */
@@ -42,7 +41,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
   readonly #placement: Placement<Request>;
   readonly #ledger: TenantLedger;
   readonly #emit: DispatcherParts<Request>["emit"];
-  readonly #next: () => number;
+  #started = 0;
 
   constructor(parts: DispatcherParts<Request>) {
     this.#models = parts.models;
@@ -51,7 +50,6 @@ export class Dispatcher<Request extends ScheduledRequest> {
     this.#placement = parts.placement;
     this.#ledger = parts.ledger;
     this.#emit = parts.emit;
-    this.#next = parts.next;
   }
 
   /** When the next batch has filled for long enough. */
@@ -212,8 +210,9 @@ export class Dispatcher<Request extends ScheduledRequest> {
     now: number,
   ): void {
     const ms = this.#estimates.profileOf(model, device.kind).timeOf(units);
+    this.#started += 1;
     const batch: RunningBatch<Request> = {
-      id: this.#next(),
+      id: this.#started,
       slot: this.#slots.take(),
       device,
       model,
