@@ -1,12 +1,10 @@
 // What the scheduler keeps of requests, tenants, models, devices and batches.
-import type { Place } from "@holdfast/core/collections";
-import { OrderedQueue } from "@holdfast/core/collections";
 import type { Device } from "../device.ts";
 import type { BatchProfile } from "./batch-profile.ts";
 import { BitSet } from "./bit-set.ts";
 import type { ScheduledModel, ScheduledRequest } from "./contract.ts";
 import { DecayedRate } from "./decayed-rate.ts";
-import type { Queued } from "./model-queue.ts";
+import type { Queued } from "./mixed-queue.ts";
 import { ModelQueue } from "./model-queue.ts";
 import type { TenantLedger } from "./tenants.ts";
 
@@ -15,15 +13,11 @@ export interface Entry<Request extends ScheduledRequest> extends Queued {
   readonly request: Request;
   readonly arrivedAt: number;
   readonly model: ModelState<Request>;
-  /** When it becomes hopeless: its deadline, less what it needs at least. */
-  wakeAt: number;
   batch: RunningBatch<Request> | undefined;
   /** Told to stop. */
   stopped: boolean;
   /** It was in a batch that took its worker or its memory down: it runs alone, once more. */
   alone: boolean;
-  /** In the heap of its model's requests by when they become hopeless. */
-  wakePlace: number;
 }
 
 export interface ModelState<Request extends ScheduledRequest> {
@@ -32,8 +26,6 @@ export interface ModelState<Request extends ScheduledRequest> {
   readonly maxBatch: number;
   readonly memoryBytes: number;
   readonly queue: ModelQueue<Entry<Request>>;
-  /** Of these, those with a deadline, by when they become hopeless. */
-  readonly wakes: OrderedQueue<Entry<Request>>;
   /** By kind of device. */
   readonly profiles: Map<string, BatchProfile>;
   /** The one of these that was last asked for. */
@@ -121,11 +113,6 @@ export interface RunningBatch<Request extends ScheduledRequest> {
   isDisturbed: boolean;
 }
 
-const WAKES: Place<{ wakePlace: number }> = {
-  of: ({ wakePlace }) => wakePlace,
-  set: (entry, at) => void (entry.wakePlace = at),
-};
-
 export function newModel<Request extends ScheduledRequest>(
   spec: ScheduledModel,
   index: number,
@@ -137,7 +124,6 @@ export function newModel<Request extends ScheduledRequest>(
     maxBatch: spec.maxBatch ?? 1,
     memoryBytes: spec.memoryBytes ?? 0,
     queue: new ModelQueue(ledger),
-    wakes: new OrderedQueue<Entry<Request>>(wakesBefore, WAKES),
     profiles: new Map(),
     lastType: "",
     lastProfile: undefined,
@@ -181,9 +167,4 @@ export function newDevice<Request extends ScheduledRequest>(
     planned: [],
     cooling: new Map(),
   };
-}
-
-/** Which request becomes hopeless first. */
-function wakesBefore<R extends ScheduledRequest>(a: Entry<R>, b: Entry<R>): boolean {
-  return a.wakeAt === b.wakeAt ? a.order < b.order : a.wakeAt < b.wakeAt;
 }
