@@ -145,7 +145,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
   #giveWay(model: ModelState<Request>, type: string, now: number): boolean {
     const { queue } = model;
     const head = queue.first!;
-    if (model.maxBatch === 1 || model.spec.maxDelayMs !== undefined || head.request.deadline === Infinity)
+    if (model.maxBatch === 1 || model.maxDelayMs !== undefined || head.request.deadline === Infinity)
       return false;
     const profile = this.#estimates.profileOf(model, type);
     // Nobody makes room for a lower priority.
@@ -161,10 +161,10 @@ export class Dispatcher<Request extends ScheduledRequest> {
 
   /** When a batch of the model is to start: now, or once it has filled or its head cannot wait any longer. */
   #dueAt(model: ModelState<Request>, head: Entry<Request>, type: string, now: number): number {
-    const { queue, spec } = model;
+    const { queue, maxDelayMs } = model;
     const most = this.#estimates.mostOf(model, type);
     if (queue.units >= most || head.alone) return now;
-    if (spec.maxDelayMs !== undefined) return head.arrivedAt + spec.maxDelayMs;
+    if (maxDelayMs !== undefined) return head.arrivedAt + maxDelayMs;
     const profile = this.#estimates.profileOf(model, type);
     if (head.request.deadline === Infinity || !profile.isKnown) return now;
     const feasible = Math.min(most, Math.max(1, profile.unitsWithin(head.request.deadline - now)));
@@ -189,7 +189,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
       const due = Math.min(deadline, entry.request.deadline);
       // The first goes even if it is late by its p99: it may be quicker, and nobody has said yet that it is hopeless.
       if (entries.length > 0) {
-        const upTo = model.spec.maxDelayMs === undefined ? profile.unitsWithin(due - now) : Infinity;
+        const upTo = model.maxDelayMs === undefined ? profile.unitsWithin(due - now) : Infinity;
         if (entry.alone || units + entry.size > Math.min(most, upTo)) break;
       }
       this.#book.dequeue(entry);
@@ -320,10 +320,10 @@ export class Dispatcher<Request extends ScheduledRequest> {
     const devices = this.#placement.devices.size;
     if (model.replicas.size < devices) return 1;
     if (idle > 1) return 0;
-    const next = this.#ends.first;
-    if (next === undefined) return 1;
+    const nextAt = this.#ends.firstAt;
+    if (nextAt === Infinity) return 1;
     const between = this.#estimates.profileOf(model, this.#estimates.type).timeOf(full) / devices;
-    return between === 0 ? 1 : Math.max(0, next.endsAt - now) / between;
+    return between === 0 ? 1 : Math.max(0, nextAt - now) / between;
   }
 
   #remember(affinity: string, device: DeviceState<Request>): void {

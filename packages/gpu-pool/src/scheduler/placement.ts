@@ -63,7 +63,6 @@ export class Placement<Request extends ScheduledRequest> {
     this.capacity += device.capacity;
     this.kinds.set(device.kind, (this.kinds.get(device.kind) ?? 0) + 1);
     this.idle.add(device.index);
-    this.#rank(device);
     // One for all: a thousand models on each of a thousand devices would be a million, for the collector to look at.
     const held: Held = { state: "resident", leases: 0, since: now };
     for (const model of loaded) {
@@ -176,6 +175,7 @@ export class Placement<Request extends ScheduledRequest> {
     model.loadMs = now - held.since;
     device.holds.set(model.index, { state: "resident", leases: held.leases, since: now });
     this.#becomeResident(device, model);
+    if (!device.isDraining) this.#rank(device);
     return true;
   }
 
@@ -365,7 +365,6 @@ export class Placement<Request extends ScheduledRequest> {
   #becomeResident(device: DeviceState<Request>, model: ModelState<Request>): void {
     if (device.isDraining) return;
     device.resident.add(model.index);
-    this.#rank(device);
     model.replicas.add(device.index);
     model.replicaKinds.set(device.kind, (model.replicaKinds.get(device.kind) ?? 0) + 1);
   }

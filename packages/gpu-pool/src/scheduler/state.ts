@@ -24,6 +24,7 @@ export interface ModelState<Request extends ScheduledRequest> {
   readonly index: number;
   readonly spec: ScheduledModel;
   readonly maxBatch: number;
+  readonly maxDelayMs: number | undefined;
   readonly memoryBytes: number;
   readonly queue: ModelQueue<Entry<Request>>;
   /** By kind of device. */
@@ -122,6 +123,7 @@ export function newModel<Request extends ScheduledRequest>(
     index,
     spec,
     maxBatch: spec.maxBatch ?? 1,
+    maxDelayMs: spec.maxDelayMs,
     memoryBytes: spec.memoryBytes ?? 0,
     queue: new ModelQueue(ledger),
     profiles: new Map(),
