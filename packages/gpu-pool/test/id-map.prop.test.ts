@@ -27,6 +27,7 @@ describe("IdMap", () => {
           expect([map.size, map.get(key)]).toEqual([model.size, model.get(key)]);
         }
         for (const { id: key } of steps) expect(map.get(key)).toBe(model.get(key));
+        expect([...map.values()].sort()).toEqual([...model.values()].sort());
       }),
     );
   });
