@@ -108,11 +108,15 @@ export class Dispatcher<Request extends ScheduledRequest> {
 
   #waitForDevice(model: ModelState<Request>, head: Entry<Request>, now: number): void {
     this.#filling.remove(model);
-    model.readyLevel = head.level;
-    model.readyBy = head.request.deadline - model.leastMs;
-    model.readyOrder = head.order;
-    this.#ready.put(model, model.readyLevel, model.readyBy, model.readyOrder);
-    this.#readySet.add(model.index);
+    const by = head.request.deadline - model.leastMs;
+    // Mostly behind the same head as before: then it stays where it is.
+    if (model.readyOrder !== head.order || model.readyBy !== by || !this.#readySet.has(model.index)) {
+      model.readyLevel = head.level;
+      model.readyBy = by;
+      model.readyOrder = head.order;
+      this.#ready.put(model, head.level, by, head.order);
+      this.#readySet.add(model.index);
+    }
     if (model.replicas.size === 0) this.#placement.want(model, now);
     else if (model.replicas.size < this.#placement.devices.size)
       this.#placement.grow(model, () => this.#estimates.neededOf(model, now), now);
