@@ -22,7 +22,7 @@ const tight: Scenario = {
     loadMs: 50,
   })),
   devices: simulatedDevices(4, 12 * GB),
-  count: 4_000,
+  count: 2_000,
 };
 
 describe("a placement that is dealt out", () => {
@@ -53,7 +53,7 @@ describe("a placement that is dealt out", () => {
   });
 });
 
-describe("a scenario with memory and load times", () => {
+describe("a scenario with memory and load times", { timeout: 30_000 }, () => {
   it("changes nothing where every model fits on every device and nothing fails", () => {
     const roomy = { ...tight, devices: simulatedDevices(4, 48 * GB) };
     const plain = {
@@ -131,7 +131,7 @@ describe("a scenario with memory and load times", () => {
   });
 });
 
-describe("outages", () => {
+describe("outages", { timeout: 30_000 }, () => {
   const one: Scenario = {
     models: [{ key: "m", times, sloMs: 100 }],
     devices: simulatedDevices(4),

@@ -1,5 +1,5 @@
 // @holdfast/gpu-pool/sim: the pool's scheduler and those of others, on virtual time.
-export { drawTrace, traceFromCsv, zipfShares } from "./arrivals.ts";
+export { drawTrace, zipfShares } from "./arrivals.ts";
 export type { Trace, TraceOptions } from "./arrivals.ts";
 export { goodputBounds } from "./bounds.ts";
 export type { GoodputBounds } from "./bounds.ts";
@@ -23,3 +23,5 @@ export type { PolicyName, Scenario, ScenarioResult } from "./scenario.ts";
 export { simulate } from "./simulate.ts";
 export type { SimulationOptions, SimulationResult, TimelineBatch } from "./simulate.ts";
 export { dealtPlacement } from "./static-placement.ts";
+export { traceFromCsv } from "./trace-file.ts";
+export type { RecordedTrace } from "./trace-file.ts";

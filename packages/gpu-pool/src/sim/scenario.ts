@@ -49,7 +49,7 @@ export interface Scenario {
   readonly gaps?: "poisson" | { readonly gammaShape: number };
   /** @defaultValue the same for each model */
   readonly shares?: readonly number[];
-  /** Arrivals that are replayed at another rate, instead of drawn ones. */
+  /** Arrivals that are replayed, instead of drawn ones: `models` in the order of the trace. */
   readonly trace?: Trace;
   readonly jitter?: number;
   /**
@@ -79,23 +79,30 @@ export function simulatedDevices(count: number, memoryBytes?: number): readonly 
 }
 
 /**
- * Runs a policy in a scenario at a rate. The same seed gives every policy the same arrivals.
+ * Runs a policy in a scenario. The same seed gives every policy the same arrivals.
  *
- * @throws InvalidOptionError when a model fits into no device, or an outage is none that can be.
+ * @param ratePerSecond - A trace may be replayed at its own times: `undefined`.
+ * @throws InvalidOptionError when a model fits into no device, an outage is none that can be, or there is no rate.
  */
 export function runScenario(
   scenario: Scenario,
   policy: PolicyName,
-  ratePerSecond: number,
+  ratePerSecond: number | undefined,
   seed: number,
   timeline = false,
 ): ScenarioResult {
   const { models, devices, count, gaps = "poisson", jitter = 0, failures, outages = [] } = scenario;
   check(scenario);
-  const shares = scenario.shares ?? models.map(() => 1);
+  const { shares = models.map(() => 1) } = scenario;
   const trace = scenario.trace
     ? atRate(scenario.trace, ratePerSecond)
-    : drawTrace({ count, ratePerSecond, seed, gaps, shares });
+    : drawTrace({
+        count,
+        ratePerSecond: optionsOf("runScenario").number("ratePerSecond", ratePerSecond),
+        seed,
+        gaps,
+        shares,
+      });
   const loaded = loadedBy(policy, scenario);
   const scheduler = POLICIES[policy](models);
   let loads = 0;
@@ -142,14 +149,16 @@ export function goodputOf(
   return low;
 }
 
-function check({ models, devices, failures, outages = [] }: Scenario): void {
+function check({ models, devices, failures, trace, outages = [] }: Scenario): void {
   const options = optionsOf("runScenario");
   const most = Math.max(...devices.map(({ memoryBytes }) => memoryBytes ?? Infinity));
   for (const { key, memoryBytes = 0 } of models)
     if (memoryBytes > most)
-      refuse(`models: ${key}`, memoryBytes, `at most ${most} bytes, or it fits nowhere`);
+      options.refuse(`models: ${key}`, memoryBytes, `at most ${most} bytes, or it fits nowhere`);
   if (failures !== undefined && outages.length > 0)
     options.refuse("outages", outages, "none beside failures");
+  const last = trace?.models.reduce((highest, model) => Math.max(highest, model), 0) ?? 0;
+  if (last >= models.length) options.refuse("trace", `model ${last}`, `one of ${models.length} models`);
   checkOutages("runScenario", outages, devices);
 }
 
@@ -175,10 +184,11 @@ function loadedBy(
   };
 }
 
-/** Squeezed or stretched to a rate; its shape stays. */
-function atRate({ times, models }: Trace, ratePerSecond: number): Trace {
+/** From 0 on; squeezed or stretched to a rate, if one is given. Its shape stays. */
+function atRate({ times, models }: Trace, ratePerSecond: number | undefined): Trace {
   const first = times[0] ?? 0;
-  const factor = ((times.length / ratePerSecond) * 1_000) / ((times.at(-1) ?? 1) - first || 1);
+  const spanMs = (times.at(-1) ?? 1) - first || 1;
+  const factor = ratePerSecond === undefined ? 1 : ((times.length / ratePerSecond) * 1_000) / spanMs;
   return { times: times.map((at) => (at - first) * factor), models };
 }
 
