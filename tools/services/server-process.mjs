@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { signalAll, withChildren } from "./child-processes.mjs";
+import { allGone, freeze, signalAll, withChildren } from "./child-processes.mjs";
 
 /** How long a server may take until it answers, in milliseconds. */
 const START_LIMIT_MS = 30_000;
@@ -83,8 +83,11 @@ export class ServerProcess {
     const child = this.#child;
     if (child?.pid === undefined) return;
     const exited = this.#exited();
-    signalAll(withChildren(this.pid), "SIGKILL");
+    const pids = freeze(this.pid);
+    signalAll(pids, "SIGKILL");
     await exited;
+    // A child that is still ending would keep a new server from the old one's memory.
+    await allGone(pids);
     this.#child = undefined;
     this.#home.guard([]);
   }
@@ -97,10 +100,8 @@ export class ServerProcess {
 
   /** Freezes it (SIGSTOP): connections stay open and nothing answers. */
   pause() {
-    const pids = withChildren(this.pid);
     // Its frozen children would not notice its death.
-    this.#home.guard(pids);
-    signalAll(pids, "SIGSTOP");
+    this.#home.guard(freeze(this.pid));
   }
 
   /** Lets it go on (SIGCONT). */

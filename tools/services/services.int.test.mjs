@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -74,6 +74,19 @@ describe.skipIf(!inject("startsPostgres"))("startPostgres", () => {
     expect((await second.query("select v from t")).rows).toEqual([{ v: 7 }]);
     expect((await second.query("show fsync")).rows).toEqual([{ fsync: "on" }]);
     await second.end();
+    await server.stop();
+  });
+
+  it("has no process left when it is killed, however many connect just then", async () => {
+    const server = await startPostgres();
+    for (let round = 0; round < 10; round += 1) {
+      const clients = Array.from({ length: 20 }, () => connected(server.url).catch(() => undefined));
+      await sleep(2 * round);
+      await server.kill();
+      expect(processesIn(join(server.folder, "data"))).toEqual([]);
+      for (const client of await Promise.all(clients)) await client?.end().catch(() => {});
+      await server.start();
+    }
     await server.stop();
   });
 
@@ -182,6 +195,22 @@ function starter(first, then) {
 async function firstLine(child) {
   const data = await new Promise((resolve) => child.stdout?.once("data", resolve));
   return JSON.parse(String(data));
+}
+
+/**
+ * Those whose working folder it is.
+ *
+ * @param {string} folder
+ */
+function processesIn(folder) {
+  const pids = readdirSync("/proc").filter((entry) => /^\d+$/.test(entry));
+  return pids.filter((pid) => {
+    try {
+      return readlinkSync(`/proc/${pid}/cwd`) === folder;
+    } catch {
+      return false;
+    }
+  });
 }
 
 /** @param {number} pid */

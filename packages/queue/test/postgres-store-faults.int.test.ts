@@ -6,6 +6,7 @@ import { postgresTaskMigrations, postgresTaskStore } from "@holdfast/queue/postg
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from "vitest";
 import { freshDatabase, startPostgres, startProxy } from "../../../tools/services/index.mjs";
+import { makesRoomForAHundredth } from "./support/makes-room.ts";
 
 const double = defineTask<number, number, number>({ name: "double" });
 
@@ -201,6 +202,11 @@ describe.skipIf(!inject("startsPostgres"))("postgresTaskStore", () => {
     await store.report(name, [{ ...last!, reports }]);
     const page = await store.events(name, last!.id, 0, 100);
     expect(page!.events.map(({ seq }) => seq)).toEqual([13, 14, 15, 16, 17, 18, 19, 20, 21, 22]);
+  });
+
+  it("makes room for a hundredth of its bound when more have ended, the oldest first", async () => {
+    const { store } = open("room", { maxEnded: 200 });
+    await makesRoomForAHundredth(store);
   });
 
   it("sets its schema up once, however many processes begin at a time, and refuses one that is newer", async () => {

@@ -10,6 +10,7 @@ import { redisTaskStore } from "@holdfast/queue/redis";
 import { Cluster, Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from "vitest";
 import { startRedis, startRedisCluster } from "../../../tools/services/index.mjs";
+import { makesRoomForAHundredth } from "./support/makes-room.ts";
 
 const double = defineTask<number, number, number>({ name: "double" });
 const endless = defineTask({ name: "endless" });
@@ -193,31 +194,7 @@ describe.skipIf(!inject("startsRedis"))("redisTaskStore", () => {
 
   it("makes room for a hundredth of its bound when more have ended, the oldest first", async () => {
     const { store } = open("room", { maxEnded: 200 });
-    const bounded = queue({ name: "room", store });
-    const end = async (count: number, from: number): Promise<void> => {
-      await bounded.enqueueMany(
-        double,
-        Array.from({ length: count }, (_, at) => ({ input: 1, id: `task-${from + at}` })),
-      );
-      const claimed = await store.claim("room", { worker: "w", max: count, leaseMs: 60_000 });
-      const done = claimed.map(({ id, fence }) => ({
-        id,
-        fence,
-        kind: "complete" as const,
-        result: { text: "1", blobs: [] },
-      }));
-      await store.settle("room", done);
-    };
-    await end(100, 0);
-    await sleep(5);
-    await end(100, 100);
-    expect(await store.stats("room")).toMatchObject({ completed: 200 });
-    await end(1, 200);
-    expect(await store.stats("room")).toMatchObject({ completed: 198 });
-    const kept = await store.get("room", ["task-100", "task-199", "task-200"]);
-    expect(kept.map((status) => status?.state)).toEqual(["completed", "completed", "completed"]);
-    await end(2, 201);
-    expect(await store.stats("room")).toMatchObject({ completed: 200 });
+    await makesRoomForAHundredth(store);
   });
 
   it("[must-survive 33] refuses new tasks when the server is full, and lets those that are there be worked off", async () => {

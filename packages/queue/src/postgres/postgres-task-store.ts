@@ -49,7 +49,10 @@ export interface PostgresTaskStoreOptions {
    * pooler in transaction mode. `false`: poll only. @defaultValue one like those of the pool of `pg`; a `PGlite` itself
    */
   readonly listen?: false | (() => Promise<PgListeningClient>);
-  /** Completed and cancelled tasks kept in each queue; beyond it those go early that would go next. @defaultValue 100_000 */
+  /**
+   * Completed and cancelled tasks kept in each queue; beyond it those go early that would go next, up to a hundredth of
+   * this at a time. @defaultValue 100_000
+   */
   readonly maxEnded?: number;
   /** Failed tasks kept in each queue; beyond it the oldest go early. @defaultValue 100_000 */
   readonly maxDeadLetters?: number;

@@ -103,7 +103,8 @@ begin
   end loop;
   q := holdfast_queue.close(q.queue, now);
   if q.completed + q.cancelled > the_max_ended or q.failed > the_max_failed then
-    perform holdfast_queue.crowd_out(q.queue, q.completed + q.cancelled - the_max_ended, q.failed - the_max_failed);
+    perform holdfast_queue.crowd_out(q.queue, q.completed + q.cancelled - the_max_ended, least(1000, the_max_ended / 100),
+      q.failed - the_max_failed);
     q := holdfast_queue.close(q.queue, now);
   end if;
   -- Those who wait now are told when something happens next.

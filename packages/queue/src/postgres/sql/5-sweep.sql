@@ -154,12 +154,14 @@ begin
 end
 $$;
 
--- Those that would go next go early when there are more than are to be kept.
-create function holdfast_queue.crowd_out(the_queue int, too_many bigint, too_many_failed bigint) returns void language plpgsql as $$
+-- Those that would go next go early when there are more than are to be kept; `the_room` more, so that not each that ends has to
+-- make room then.
+create function holdfast_queue.crowd_out(the_queue int, too_many bigint, the_room bigint, too_many_failed bigint) returns void
+  language plpgsql as $$
 #variable_conflict use_column
 begin
   if too_many > 0 then
-    perform holdfast_queue.forget_kept(the_queue, false, 9007199254740991, least(too_many, 5000));
+    perform holdfast_queue.forget_kept(the_queue, false, 9007199254740991, least(too_many + the_room, 5000));
   end if;
   if too_many_failed > 0 then
     perform holdfast_queue.forget_kept(the_queue, true, 9007199254740991, least(too_many_failed, 5000));
