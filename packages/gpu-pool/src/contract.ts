@@ -111,7 +111,11 @@ export interface RunModelOptions {
   readonly affinity?: string | undefined;
   /** Told what the model reports while it runs. What it throws changes nothing. */
   readonly onProgress?: ((value: unknown) => void) | undefined;
-  /** Buffers of the input to move to the worker instead of copying them: they are empty here afterwards. */
+  /**
+   * Buffers of the input to move to the worker instead of copying them: they are empty here afterwards. A request whose
+   * input has gone with its worker is not tried again when that dies or has too little memory: it fails with the
+   * `WorkerCrashedError` or the `OutOfMemoryError` of the first time.
+   */
   readonly transfer?: readonly ArrayBuffer[] | undefined;
 }
 
@@ -182,6 +186,9 @@ export interface GpuPool extends AsyncDisposable {
   ready(options?: { readonly signal?: AbortSignal | undefined }): Promise<void>;
   /** Takes no more requests; resolves once those it has have ended. */
   drain(): Promise<void>;
-  /** Takes no more requests, lets those it has end for `within` (default 10 s), then ends the workers. */
+  /**
+   * Takes no more requests, lets those it has end for `within` (default 10 s), then cuts the rest, ends the workers and
+   * gives rented devices back. Each step of that takes at most `cancelGrace`, whatever workers and providers do.
+   */
   close(options?: { readonly within?: Duration }): Promise<PoolCloseReport>;
 }

@@ -129,7 +129,7 @@ export class ModelUnavailableError extends HoldfastError {
   }
 }
 
-/** A request needs more memory than a device has free, even alone. `code: "OUT_OF_MEMORY"`. */
+/** A request needs more memory than a device has free, even alone. `code: "OUT_OF_MEMORY"`; the `cause` is what was said. */
 export class OutOfMemoryError extends HoldfastError {
   override readonly code = "OUT_OF_MEMORY";
   override readonly status = 507;
@@ -137,8 +137,9 @@ export class OutOfMemoryError extends HoldfastError {
   constructor(
     readonly device: string,
     readonly model: string,
+    options?: ErrorOptions,
   ) {
-    super(`a request for ${model} does not fit into the memory of ${device}`);
+    super(`a request for ${model} does not fit into the memory of ${device}`, options);
   }
 
   protected override problemFields(): Readonly<Record<string, unknown>> {

@@ -309,6 +309,36 @@ describe("gpuPool", () => {
     expect(waiting.error).toMatchObject({ code: "CLOSED" });
   });
 
+  it("starts nothing any more once what is left was cut, however its devices go down", async () => {
+    const workers = new ScriptedWorkers([
+      { id: "a", capacity: 2 },
+      { id: "b", capacity: 1 },
+    ]);
+    const { pool } = await open(workers);
+    const seen = [1, 2, 3, 4, 5].map((input) => watch(pool.run("m", input)));
+    const before = workers.log.length;
+    const closed = watch(pool.close({ within: 0 }));
+    await clock.advance(10);
+    expect(closed.value).toEqual({ finished: 0, cut: 5 });
+    expect(seen.map(({ error }) => (error as { code: string }).code)).toEqual(seen.map(() => "CLOSED"));
+    expect(workers.log.slice(before)).toEqual(["kill a", "kill b"]);
+    expect(pool.snapshot()).toMatchObject({ waiting: 0, running: 0, capacity: 0 });
+  });
+
+  it("whoever takes a device out, or a model, is not left waiting when the pool closes", async () => {
+    const { pool } = await open();
+    watch(pool.run("m", 1));
+    const waiting = [pool.drainDevice("a"), pool.unloadModel("m@1"), pool.removeModel("m@1")].map((one) =>
+      watch(one.then(() => "told")),
+    );
+    await clock.advance(0);
+    expect(waiting).toEqual([{}, {}, {}]);
+    const closed = pool.close({ within: 0 });
+    await clock.advance(0);
+    await closed;
+    expect(waiting).toEqual([{ value: "told" }, { value: "told" }, { value: "told" }]);
+  });
+
   it("lets requests that wait for a device to start end, when it closes", async () => {
     let go = (): void => {};
     const slow = new ScriptedWorkers(undefined, { start: () => new Promise((resolve) => (go = resolve)) });
