@@ -25,6 +25,8 @@ class Bench implements ScaledWork {
   waiting = 0;
   running = 0;
   workMs = 0;
+  leases = 0;
+  unplacedLeases = 0;
   costMs = 10;
   readonly busy = new Map<string, number>();
   /** Every change of mind: how many more, or less. */
@@ -42,6 +44,10 @@ class Bench implements ScaledWork {
 
   costOf(): number {
     return this.costMs;
+  }
+
+  leasesOn(): number {
+    return 0;
   }
 
   runningOn(device: string): number {

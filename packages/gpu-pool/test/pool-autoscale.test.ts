@@ -88,6 +88,37 @@ async function work(clock: Clock, rental: Rental, ms: number, takes: number): Pr
 }
 
 describe("a pool whose devices come and go", () => {
+  it("a lease that is waited for orders a device, and one that is held keeps it", async () => {
+    const { clock, rental, pool } = open();
+    const waiting = pool.acquire("m");
+    await clock.advance(1_500);
+    const lease = await waiting;
+    expect([rental.rented, lease.device]).toEqual([["r0"], "r0"]);
+    await clock.advance(120_000);
+    expect(rental.returned).toEqual([]);
+    expect(lease.lost.aborted).toBe(false);
+    lease.release();
+    await clock.advance(60_000);
+    expect(rental.returned).toEqual(["r0"]);
+    await pool.close();
+  });
+
+  it("leases that fill all devices order one more for the next, up to the most there may be", async () => {
+    const models = ["a", "b", "c"].map((name) => ({ name, memoryBytes: 10 }));
+    const { clock, rental, pool } = open({ max: 2 }, { models });
+    Object.assign(rental.device, { memoryBytes: 10 });
+    const stop = new AbortController();
+    const leases = models.map(({ name }) => pool.acquire(name, { signal: stop.signal }));
+    const late = leases[2]!.catch((error: unknown) => error);
+    await clock.advance(10_000);
+    expect(rental.rented).toEqual(["r0", "r1"]);
+    expect((await Promise.all(leases.slice(0, 2))).map(({ device }) => device)).toEqual(["r0", "r1"]);
+    stop.abort("enough");
+    expect(await late).toBe("enough");
+    for (const lease of await Promise.all(leases.slice(0, 2))) lease.release();
+    await pool.close();
+  });
+
   it(row(184, "starts with none, orders the first for the first request, and has it run there"), async () => {
     const { clock, rental, pool } = open();
     await pool.ready();

@@ -34,10 +34,16 @@ export interface ScaledWork {
   readonly running: number;
   /** Device milliseconds of all that waits and runs. */
   readonly workMs: number;
+  /** Leases that are held or waited for. */
+  readonly leases: number;
+  /** Models that leases wait for and that no device has room for. */
+  readonly unplacedLeases: number;
   /** Device milliseconds of a request of a model. */
   costOf(model: string, now: number): number;
   /** Batches that run on a device. */
   runningOn(device: string): number;
+  /** Leases that are held on a device. */
+  leasesOn(device: string): number;
 }
 
 export type ScaleCommand =
@@ -123,7 +129,7 @@ export class Autoscaler<Request extends ScheduledRequest> {
 
   /** When it has to be asked again; `Infinity` when only an event can change anything. */
   get nextWake(): number {
-    const isAtRest = this.devices <= this.options.min && this.work.waiting + this.work.running === 0;
+    const isAtRest = this.devices <= this.options.min && !this.#isBusy;
     return isAtRest && this.devices >= this.options.min
       ? Infinity
       : Math.max(this.#lookAt, this.#blockedUntil);
@@ -137,7 +143,7 @@ export class Autoscaler<Request extends ScheduledRequest> {
   ): readonly ScaleCommand[] {
     this.#observe(event, answered, now);
     // From nothing at all, the first request does not wait for its turn.
-    const isUrgent = event.type === "request" && this.devices === 0;
+    const isUrgent = (event.type === "request" || event.type === "acquire") && this.devices === 0;
     if (now < this.#lookAt && !isUrgent) return [];
     this.#lookAt = now + LOOK_EVERY_MS;
     return this.#decide(now);
@@ -223,7 +229,7 @@ export class Autoscaler<Request extends ScheduledRequest> {
     const have = this.devices;
     // What arrived a while ago still counts in the load, but is no reason to start the first.
     const isWanted = have > 0 || work.isBusy || now - this.#lastRequestAt < LOOK_EVERY_MS;
-    const wanted = isWanted ? need(targetUse) : min;
+    const wanted = Math.max(isWanted ? need(targetUse) : min, this.#leasesNeed());
     if (wanted > have) {
       this.#low = undefined;
       if (now < this.#blockedUntil) return [];
@@ -236,6 +242,16 @@ export class Autoscaler<Request extends ScheduledRequest> {
     // One stays while there may be something to do, unless others are always there.
     const least = isIdle || otherSlots > 0 ? min : Math.max(1, min);
     return this.#fewer(isIdle ? min : Math.max(need(targetUse * LOW_USE), least), have, isIdle, now);
+  }
+
+  /** One more than there are while a lease waits for room, and none is on its way: held leases never make any. */
+  #leasesNeed(): number {
+    const isAnyComing = this.#orders.length > 0 || [...this.#owned.values()].some(({ isUp }) => !isUp);
+    return this.work.unplacedLeases > 0 && !isAnyComing ? Math.min(this.#max, this.devices + 1) : 0;
+  }
+
+  get #isBusy(): boolean {
+    return this.work.waiting + this.work.running + this.work.leases > 0;
   }
 
   /** Takes devices away, down to the most that were needed while fewer than there are have been enough. */
@@ -259,7 +275,7 @@ export class Autoscaler<Request extends ScheduledRequest> {
   /** Those that run the least; of these, the newest. */
   #idlest(count: number): readonly string[] {
     return [...this.#owned]
-      .filter(([, { isUp, isLeaving }]) => isUp && !isLeaving)
+      .filter(([id, { isUp, isLeaving }]) => isUp && !isLeaving && this.work.leasesOn(id) === 0)
       .map(([id, { order }]) => ({ id, order, running: this.work.runningOn(id) }))
       .sort((a, b) => a.running - b.running || b.order - a.order)
       .slice(0, Math.max(0, count))
@@ -279,7 +295,7 @@ export class Autoscaler<Request extends ScheduledRequest> {
       offered: this.#offeredAt(now),
       lost: now - this.#lastUpAt < this.options.windowMs / 2 ? 0 : this.#lost.at(now),
       backlogMs: this.work.workMs,
-      isBusy: this.work.waiting + this.work.running > 0,
+      isBusy: this.#isBusy,
       requestRate: this.#requests.at(now),
     };
   }

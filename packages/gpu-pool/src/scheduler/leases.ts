@@ -16,6 +16,18 @@ export class Leases<Request extends ScheduledRequest> {
     private readonly emit: (command: SchedulerCommand<Request>) => void,
   ) {}
 
+  /** Those that are held or waited for. */
+  get size(): number {
+    return this.#leases.size;
+  }
+
+  /** How many are held on a device. */
+  on(device: DeviceState<Request>): number {
+    let count = 0;
+    for (const lease of this.#leases.values()) if (lease.device === device) count += 1;
+    return count;
+  }
+
   /** Granted at once where the model is loaded, on an idle device if there is one; later otherwise. */
   acquire(id: number, model: ModelState<Request>): void {
     this.#leases.set(id, { model, device: undefined });

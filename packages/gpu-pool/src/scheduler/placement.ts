@@ -59,6 +59,13 @@ export class Placement<Request extends ScheduledRequest> {
     return this.#unplaced.size;
   }
 
+  /** Of these, those that leases wait for. */
+  get unplacedLeases(): number {
+    let count = 0;
+    for (const model of this.#unplaced) if (model.wantedBy.size > 0) count += 1;
+    return count;
+  }
+
   add(device: DeviceState<Request>, loaded: readonly ModelState<Request>[], now: number): void {
     this.devices.set(device.id, device);
     this.#byIndex[device.index] = device;

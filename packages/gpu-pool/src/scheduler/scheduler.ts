@@ -129,6 +129,22 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
     return this.#placement.devices.get(device)?.batches.length ?? 0;
   }
 
+  /** Leases that are held or waited for. */
+  get leases(): number {
+    return this.#leases.size;
+  }
+
+  /** Models that leases wait for and that no device has room for. */
+  get unplacedLeases(): number {
+    return this.#placement.unplacedLeases;
+  }
+
+  /** Leases that are held on a device. */
+  leasesOn(device: string): number {
+    const state = this.#placement.devices.get(device);
+    return state === undefined ? 0 : this.#leases.on(state);
+  }
+
   /** What has been measured of a model on a type of device. */
   profile(model: string, type = ""): BatchProfile | undefined {
     return this.#models.get(model)?.profiles.get(type);
