@@ -61,7 +61,7 @@ class Bench implements ScaledWork {
     const request = { id: -1, model: "m", priority: 0, deadline: Infinity };
     const commands =
       answered === "refuse"
-        ? [{ type: "refuse" as const, request, waiting: 1, retryAfterMs: 1 }]
+        ? [{ type: "refuse" as const, request, limit: "pool" as const, waiting: 1, retryAfterMs: 1 }]
         : answered === "drop"
           ? [{ type: "drop" as const, request, why: "deadline" as const }]
           : [];

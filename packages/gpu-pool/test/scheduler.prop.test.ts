@@ -41,6 +41,14 @@ const step = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ type: fc.constant("down" as const), device: fc.nat(3) }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant("drain" as const), device: fc.nat(3) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      type: fc.constant("measured" as const),
+      device: fc.nat(3),
+      freeBytes: fc.nat(12),
+    }),
+  },
   { weight: 6, arbitrary: fc.record({ type: fc.constant("moved" as const), pick, fails: fc.nat(5) }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant("acquire" as const), model: fc.nat(3) }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant("release" as const), pick }) },
@@ -109,7 +117,7 @@ function take(watched: WatchedScheduler, one: Step, id: number): void {
       const batch = pickFrom(watched.batches.values(), one.pick);
       if (batch === undefined) break;
       for (const id of batch.left.keys()) if (watched.stopped.has(id)) return;
-      watched.requeue(batch);
+      watched.requeue(batch, false);
       tell({ type: "out-of-memory", batch: batch.id });
       break;
     }
@@ -124,7 +132,7 @@ function take(watched: WatchedScheduler, one: Step, id: number): void {
     case "down": {
       const device = `d${one.device}`;
       if (!watched.devices.delete(device)) break;
-      for (const batch of watched.batches.values()) if (batch.device === device) watched.requeue(batch);
+      for (const batch of watched.batches.values()) if (batch.device === device) watched.requeue(batch, true);
       tell({ type: "device-down", device });
       break;
     }
@@ -136,6 +144,12 @@ function take(watched: WatchedScheduler, one: Step, id: number): void {
     case "drain":
       if (watched.devices.has(`d${one.device}`)) tell({ type: "device-drain", device: `d${one.device}` });
       break;
+    case "measured": {
+      const device = `d${one.device}`;
+      if (watched.devices.get(device)?.device.memoryBytes !== undefined)
+        tell({ type: "memory", device, freeBytes: one.freeBytes });
+      break;
+    }
     case "moved": {
       const moving = [...watched.devices].flatMap(([device, { holds }]) =>
         [...holds]

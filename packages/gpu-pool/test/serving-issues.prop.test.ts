@@ -176,28 +176,63 @@ describe("deadlines", () => {
 });
 
 describe("calls within calls", () => {
-  it("[server#8358] a model that asks for another one at a higher or lower priority never waits for itself", () => {
+  /** Outer requests that keep their places until the inner ones, which they ask for, have ended. */
+  function nested(priorities: readonly number[], places: (bench: SchedulerBench) => void): SchedulerBench {
+    const bench = new SchedulerBench({ models: [{ key: "m@1" }, { key: "inner" }] });
+    places(bench);
+    priorities.forEach((priority, id) => bench.ask(id, { priority }));
+    const asked = new Set<number>();
+    const answered = new Set<number>();
+    for (let isMoving = true; isMoving;) {
+      isMoving = false;
+      for (const [id] of bench.running.map(({ ids }) => ids)) {
+        const isInner = id! >= 1_000;
+        if (isInner || answered.has(id!)) {
+          if (isInner) answered.add(id! - 1_000);
+          bench.done(id!);
+          isMoving = true;
+        } else if (!asked.has(id!)) {
+          asked.add(id!);
+          // At the opposite priority: the first outer one asks for the last inner one.
+          bench.ask(id! + 1_000, { model: "inner", priority: -priorities[id!]! });
+          isMoving = true;
+        }
+      }
+    }
+    return bench;
+  }
+
+  const priorities = fc.array(fc.integer({ min: -3, max: 3 }), { minLength: 1, maxLength: 20 });
+
+  it("[server#8358] outer requests that wait for inner ones end, at any priorities, where inner ones have a place of their own", () => {
     fc.assert(
-      fc.property(
-        fc.array(fc.integer({ min: -3, max: 3 }), { minLength: 1, maxLength: 20 }),
-        fc.integer({ min: 1, max: 3 }),
-        (priorities, devices) => {
-          const bench = new SchedulerBench({ models: [{ key: "m@1" }, { key: "inner" }] });
-          for (let device = 0; device < devices; device += 1) bench.up(`d${device}`, { capacity: 1 });
-          // Whoever waits inside gives its place to whoever runs outside: an outer one is done before it asks.
-          priorities.forEach((priority, id) => bench.ask(id, { priority }));
-          let rounds = 0;
-          while (bench.running.length > 0) {
-            rounds += 1;
-            expect(rounds).toBeLessThan(1_000);
-            const [id] = bench.running[0]!.ids;
-            if (id! < 1_000) bench.ask(id! + 1_000, { model: "inner", priority: -priorities[id!]! });
-            bench.done(id!);
-          }
-          expect([bench.scheduler.waiting, bench.scheduler.running]).toEqual([0, 0]);
-        },
-      ),
+      fc.property(priorities, fc.integer({ min: 1, max: 3 }), (asks, devices) => {
+        const { scheduler } = nested(asks, (bench) => {
+          for (let device = 0; device < devices; device += 1) bench.up(`outer-${device}`);
+          bench.up("inner", { loaded: ["inner"] });
+        });
+        expect([scheduler.waiting, scheduler.running]).toEqual([0, 0]);
+      }),
     );
+  });
+
+  it("[server#8358] and where there are more places than outer requests, whichever those take", () => {
+    fc.assert(
+      fc.property(priorities, (asks) => {
+        const { scheduler } = nested(asks, (bench) => bench.up("d", { capacity: asks.length + 1 }));
+        expect([scheduler.waiting, scheduler.running]).toEqual([0, 0]);
+      }),
+    );
+  });
+
+  it("[server#8358] with every place taken by an outer one, inner ones wait until their deadlines and no longer", () => {
+    const bench = nested([0, 0], (one) => one.up("d", { capacity: 2 }));
+    // The bound: nobody can run them, and the scheduler does not know that they are waited for.
+    expect([bench.scheduler.waiting, bench.scheduler.running]).toEqual([2, 2]);
+    bench.ask(3_000, { model: "inner", deadline: 50 });
+    expect(bench.scheduler.nextWake).toBe(50);
+    bench.now = 50;
+    expect(told(bench.timer())).toEqual(["drop 3000 deadline"]);
   });
 });
 
