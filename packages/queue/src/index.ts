@@ -95,6 +95,7 @@ export { handle } from "./worker/handler.ts";
 export type { TaskContext, TaskHandler } from "./worker/handler.ts";
 export { WORKER_DEFAULTS } from "./worker/worker-contract.ts";
 export type {
+  LeftBehindEvent,
   RunEndedEvent,
   Worker,
   WorkerCloseReport,
