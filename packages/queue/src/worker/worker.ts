@@ -286,9 +286,17 @@ class ClaimingWorker implements Worker {
     this.#leftBehind += ended ? -1 : 1;
     if (leftBehind.hasSubscribers) {
       const { name: task, id, attempt, fence } = run.claimed;
-      const [queue, worker] = [this.queue.name, this.name];
-      const [left, concurrency] = [this.#leftBehind, this.#concurrency];
-      leftBehind.publish({ queue, worker, task, id, attempt, fence, ended, leftBehind: left, concurrency });
+      leftBehind.publish({
+        queue: this.queue.name,
+        worker: this.name,
+        task,
+        id,
+        attempt,
+        fence,
+        ended,
+        leftBehind: this.#leftBehind,
+        concurrency: this.#concurrency,
+      });
     }
     if (ended) this.#changed();
   }
