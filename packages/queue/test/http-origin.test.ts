@@ -6,7 +6,7 @@ import { serveTaskSocket } from "@holdfast/queue/ws";
 import { describe, expect, it } from "vitest";
 import { bench } from "./bench.ts";
 
-const echo = defineTask<unknown, unknown, unknown>({ name: "echo", attempts: 1 });
+const echo = defineTask({ name: "echo", attempts: 1 });
 
 function open(options: Partial<TaskApiOptions> = {}) {
   const at = bench();
@@ -72,7 +72,7 @@ describe("the result of a task", () => {
     await using _ = work([handle(echo, () => value)]);
     const { id } = await queue.enqueue(echo, 1);
     await queue.wait(echo, id);
-    return send(`/${id}/result`, {}, "GET");
+    return await send(`/${id}/result`, {}, "GET");
   };
 
   it.each(["image/png", "IMAGE/JPEG", "text/plain; charset=utf-8", "application/json", "video/mp4"])(
