@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { REDIS_CLIENT_OPTIONS } from "@holdfast/core/redis";
 import type { Queue, QueueStore } from "@holdfast/queue";
 import { defineTask, queue } from "@holdfast/queue";
+import { encrypted } from "@holdfast/queue/codec";
 import { postgresTaskStore } from "@holdfast/queue/postgres";
 import { redisTaskStore } from "@holdfast/queue/redis";
 import { Redis } from "ioredis";
@@ -78,6 +79,7 @@ describe("holdfast-queue, asked wrongly", () => {
     ],
     [["cancel", "x", "--all", "--redis", "redis://h", "-q", "a"], "--all: "],
     [["migrate", "--redis", "redis://h"], "migrate: Redis has no tables."],
+    [["stats", "--payloads", "--redis", "redis://h", "-q", "a"], "--payloads: is not for stats."],
     [["stats", "--dry-run", "--redis", "redis://h", "-q", "a"], "--dry-run: is not for stats."],
   ] as const)("ends with 2 and names what is wrong: %j", async (args, message) => {
     const { code, stdout, stderr } = await cli(...args);
@@ -201,6 +203,32 @@ describe.skipIf(!inject("startsRedis"))("holdfast-queue, on Redis", () => {
     const unknown = await cli("inspect", "unknown", ...at);
     expect([unknown.code, unknown.stdout]).toEqual([1, ""]);
     expect(unknown.stderr).toMatch(/there is no task "unknown"/);
+  });
+
+  it("shows payloads only when asked to, as they are stored", async () => {
+    const [dead] = filled.failed;
+    for (const id of [dead!, filled.completed]) {
+      const { stdout } = await cli("inspect", id, ...at);
+      expect(stdout).not.toMatch(/7\.png|81920|width/);
+    }
+    const failed = await json<{ payloads: object[] }>("inspect", dead!, "--payloads");
+    const text = '{"url":"https://images.example/7.png"}';
+    expect(failed.payloads).toEqual([{ part: "input", text, blobs: [] }]);
+    const done = await json<{ payloads: object[] }>("inspect", filled.completed, "--payloads");
+    expect(done.payloads).toEqual([
+      { part: "step", name: "download", text: '{"bytes":81920}', blobs: [] },
+      { part: "step", name: "resize", text: JSON.stringify(EVIL), blobs: [] },
+      { part: "result", text: JSON.stringify({ width: 128, note: EVIL }), blobs: [] },
+    ]);
+    expect((await cli("inspect", dead!, "--payloads", ...at)).stdout).toContain(`\ninput:\n${text}\n`);
+
+    const keys = { current: "k", keys: { k: new Uint8Array(32) } };
+    const secret = queue({ name: "images", store, codecs: [encrypted(keys)] });
+    const { id } = await secret.enqueue(defineTask({ name: "hidden" }), "nobody else's business");
+    const sealed = await json<{ payloads: { text: string; blobs: string[] }[] }>("inspect", id, "--payloads");
+    expect(sealed.payloads).toMatchObject([{ part: "input", text: '["$sealed","k"]' }]);
+    const bytes = sealed.payloads[0]!.blobs.map((blob) => Buffer.from(blob, "base64").toString("latin1"));
+    expect(bytes.join()).not.toContain("business");
   });
 
   it("goes through dead letters, redrives and discards them", async () => {
