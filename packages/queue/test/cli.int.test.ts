@@ -11,7 +11,7 @@ import { defineTask, queue } from "@holdfast/queue";
 import { encrypted } from "@holdfast/queue/codec";
 import { postgresTaskStore } from "@holdfast/queue/postgres";
 import { redisTaskStore } from "@holdfast/queue/redis";
-import { Redis } from "ioredis";
+import { Cluster, Redis } from "ioredis";
 import pg from "pg";
 import {
   afterAll,
@@ -24,7 +24,7 @@ import {
   it,
   onTestFinished,
 } from "vitest";
-import { startPostgres, startRedis } from "../../../tools/services/index.mjs";
+import { startPostgres, startRedis, startRedisCluster } from "../../../tools/services/index.mjs";
 import { EVIL, fill } from "./support/every-state.ts";
 import type { Filled } from "./support/every-state.ts";
 
@@ -323,6 +323,52 @@ describe.skipIf(!inject("startsRedis"))("holdfast-queue, on Redis", () => {
     child.stdout.destroy();
     expect(await once(child, "exit")).toEqual([0, null]);
   });
+});
+
+describe.skipIf(!inject("startsRedis"))("holdfast-queue, on a Redis Cluster", () => {
+  it(
+    "finds all nodes by one, looks and operates, and sees to every master",
+    { timeout: 120_000 },
+    async () => {
+      await using servers = await startRedisCluster();
+      const cluster = new Cluster([...servers.nodes], { redisOptions: { ...REDIS_CLIENT_OPTIONS } });
+      onTestFinished(() => cluster.disconnect());
+      await once(cluster, "ready");
+      const store = redisTaskStore({ client: cluster });
+      const [first, , last] = servers.nodes as readonly { readonly host: string; readonly port: number }[];
+      const at = ["--redis", `redis://${first!.host}:${first!.port}`, "--json", "-q"];
+      // Of queues with other names, most are on other nodes.
+      for (const name of ["images", "mails", "reports"]) {
+        const there = queue({ name, store });
+        const { failed } = await fill(there);
+        const counted = await cli("stats", ...at, name);
+        expect([name, counted.stderr, counted.code]).toEqual([name, "", 0]);
+        expect(JSON.parse(counted.stdout)).toMatchObject({ counts: await there.stats() });
+        expect(JSON.parse((await cli("redrive", failed[0]!, ...at, name)).stdout)).toMatchObject({
+          changed: 1,
+        });
+      }
+      const well = await cli("doctor", ...at, "images");
+      const { fit, checks } = JSON.parse(well.stdout) as {
+        fit: boolean;
+        checks: { name: string; text: string }[];
+      };
+      expect([well.code, fit]).toEqual([0, true]);
+      const policies = checks.filter(({ name }) => name === "eviction").map(({ text }) => text);
+      expect(policies.sort()).toEqual(
+        servers.nodes.map(({ port }) => `127.0.0.1:${port}: noeviction`).sort(),
+      );
+
+      const node = new Redis(last!.port, last!.host);
+      await node.config("SET", "maxmemory-policy", "allkeys-lru");
+      node.disconnect();
+      const ill = await cli("doctor", ...at, "images");
+      expect(ill.code).toBe(1);
+      expect(ill.stdout).toContain(`127.0.0.1:${last!.port}: allkeys-lru may throw tasks away`);
+      expect((await cli("stats", ...at, "images")).stderr).toContain("STORE_UNFIT");
+      await store.close();
+    },
+  );
 });
 
 describe.skipIf(!inject("startsPostgres"))("holdfast-queue, on PostgreSQL", () => {
