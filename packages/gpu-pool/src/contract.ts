@@ -40,7 +40,11 @@ export interface GpuPoolOptions {
    * came later: nothing waits for ever. @defaultValue "30s"
    */
   readonly aging?: Duration;
-  /** The share of the device time that a tenant is due, relative to others. Above 0. @defaultValue 1 for each */
+  /**
+   * The share of the device time that a tenant is due, relative to others. From 0.000001 to 1_000_000. Asked when a
+   * tenant comes; if it throws, or answers anything else, the request is rejected with an `InvalidOptionError`.
+   * @defaultValue 1 for each
+   */
   readonly tenantWeight?: (tenant: string) => number;
   /** Most of the queue that one tenant may fill. Above 0, at most 1. @defaultValue 1 */
   readonly tenantShare?: number;

@@ -27,8 +27,12 @@ export function endOf(command: EndingCommand, cause: Error | undefined): Request
   const options = cause ? { cause } : {};
   switch (command.type) {
     case "refuse":
-      return { outcome: "refused", reason: new PoolSaturatedError(command.waiting, command.retryAfterMs) };
+      return {
+        outcome: "refused",
+        reason: new PoolSaturatedError(command.waiting, command.retryAfterMs, command.limit),
+      };
     case "drop":
+      if (command.why === "invalid") return { outcome: "failed", reason: command.cause };
       return stopped(request, command.why, "waiting");
     case "stop":
       return stopped(request, command.why, "running");

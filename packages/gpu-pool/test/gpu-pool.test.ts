@@ -44,6 +44,44 @@ describe("gpuPool", () => {
     await pool.close();
   });
 
+  it("rejects at once whoever's tenant has no weight, and serves all others", async () => {
+    const tenantWeight = (tenant: string): number => {
+      if (tenant === "thrown") throw new Error("boom");
+      return tenant === "zero" ? 0 : 1;
+    };
+    const { pool, workers } = await open(new ScriptedWorkers(), { tenantWeight });
+    const answers = [pool.run("m", 1, { tenant: "ok" }), pool.run("m", 2, { tenant: "ok" })];
+    for (const [tenant, value] of [
+      ["thrown", new Error("boom")],
+      ["zero", 0],
+    ])
+      await expect(pool.run("m", 0, { tenant: tenant as string })).rejects.toMatchObject({
+        code: "INVALID_OPTION",
+        option: "tenantWeight",
+        value,
+      });
+    for (const _ of answers) {
+      const [id] = [...workers.running.keys()];
+      workers.succeed(id!, "well");
+    }
+    expect(await Promise.all(answers)).toEqual(["well", "well"]);
+    expect(await pool.close()).toEqual({ finished: 0, cut: 0 });
+  });
+
+  it("names the limit that refuses a request", async () => {
+    const { pool, workers } = await open(new ScriptedWorkers(), { models: [{ name: "m", queueLimit: 1 }] });
+    const answers = [pool.run("m", 1), pool.run("m", 2)];
+    await expect(pool.run("m", 3)).rejects.toMatchObject({
+      code: "POOL_SATURATED",
+      limit: "model",
+      waiting: 1,
+      message: "the model's queue is full: 1 requests are waiting",
+    });
+    for (const _ of answers) workers.succeed([...workers.running.keys()][0]!, "well");
+    expect(await Promise.all(answers)).toEqual(["well", "well"]);
+    await pool.close();
+  });
+
   it("is ready once a device is up, and says so until it is closed", async () => {
     let letStart = (): void => {};
     const start = (): Promise<void> => new Promise((resolve) => (letStart = resolve));
