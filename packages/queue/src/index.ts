@@ -17,6 +17,7 @@ export {
   TooManyWaitingError,
   UnserializableError,
   WorkerClosingError,
+  WrongTaskError,
 } from "./errors.ts";
 export type { JournalSource, QueueJournal } from "./memory/journal.ts";
 export { MEMORY_STORE_DEFAULTS, memoryStore } from "./memory/memory-store.ts";

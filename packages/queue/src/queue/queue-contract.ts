@@ -144,6 +144,20 @@ export interface Queue extends AsyncDisposable {
     options?: WaitOptions,
   ): Promise<Output>;
 
+  /**
+   * The input of a task that lives or has failed, as a worker's handler would be given it: through the codecs, brought to
+   * the version of `task`, and checked by its schema. `undefined` once the task has completed or was cancelled, which
+   * lets go of its input. As it is stored, it is `queue.store.input(queue.name, id)`.
+   *
+   * @throws TaskNotFoundError, WrongTaskError for a task of another name, PayloadVersionError, InvalidPayloadError, what
+   * the codecs and the upcasters throw.
+   */
+  input<Parsed>(
+    task: TaskDefinition<never, Parsed, never, unknown>,
+    id: string,
+    options?: WaitOptions,
+  ): Promise<{ readonly value: Parsed } | undefined>;
+
   /** The result of a completed task as it was stored; `undefined` while there is none. @throws TaskNotFoundError */
   result(id: string): Promise<{ readonly value: unknown } | undefined>;
 

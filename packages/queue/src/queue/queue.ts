@@ -1,7 +1,13 @@
 // A queue over a store: tasks in, an ID at once, and everything one may ask about them.
 import type { Clock } from "@holdfast/core";
 import { ClosedError, optionsOf, systemClock, systemRandom, toMs } from "@holdfast/core";
-import { QueueFullError, TaskCancelledError, TaskFailedError, TaskNotFoundError } from "../errors.ts";
+import {
+  QueueFullError,
+  TaskCancelledError,
+  TaskFailedError,
+  TaskNotFoundError,
+  WrongTaskError,
+} from "../errors.ts";
 import { eventCheckpoint } from "../steps/step-names.ts";
 import type {
   EnqueueOutcome,
@@ -17,6 +23,7 @@ import type {
 import type { PayloadFormat } from "../task/payload-format.ts";
 import { payloadFormat } from "../task/payload-format.ts";
 import { uuidV7 } from "../task/task-id.ts";
+import { inputOf } from "../task/task-payload.ts";
 import type { TraceCarrier } from "../task/task-meta.ts";
 import { writeMeta } from "../task/task-meta.ts";
 import type { TaskEvent, TaskState, TaskStatus } from "../task/task-status.ts";
@@ -199,6 +206,22 @@ class StoredQueue implements Queue {
     if (status.state === "failed") throw new TaskFailedError(id, status.error.code, status.error.message);
     const result = await this.result(id);
     return task.parseOutput(result?.value as never);
+  }
+
+  async input<Parsed>(
+    task: TaskDefinition<never, Parsed, never, unknown>,
+    id: string,
+    { signal }: WaitOptions = {},
+  ): Promise<{ readonly value: Parsed } | undefined> {
+    signal?.throwIfAborted();
+    const stored = await this.store.input(this.name, id);
+    if (stored === undefined) {
+      // It has ended, or there is no task.
+      await this.status(id);
+      return undefined;
+    }
+    if (stored.name !== task.name) throw new WrongTaskError(id, stored.name, task.name);
+    return { value: (await inputOf({ id, ...stored }, task, this.payloads, signal)) as Parsed };
   }
 
   async result(id: string): Promise<{ readonly value: unknown } | undefined> {
