@@ -9,6 +9,7 @@ const id = fc.oneof(
   fc.nat(40).map((step) => Number.MAX_SAFE_INTEGER - step * 2 ** 32),
 );
 const step = fc.record({ id, does: fc.constantFrom("set", "set", "get", "delete") });
+const ascending = (a: number, b: number): number => a - b;
 
 describe("IdMap", () => {
   it("answers what a Map answers", () => {
@@ -27,6 +28,7 @@ describe("IdMap", () => {
           expect([map.size, map.get(key)]).toEqual([model.size, model.get(key)]);
         }
         for (const { id: key } of steps) expect(map.get(key)).toBe(model.get(key));
+        expect([...map.values()].sort(ascending)).toEqual([...model.values()].sort(ascending));
       }),
     );
   });

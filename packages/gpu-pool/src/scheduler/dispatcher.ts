@@ -4,6 +4,7 @@ import { BitSet } from "./bit-set.ts";
 import type { ScheduledRequest, SchedulerCommand } from "./contract.ts";
 import type { Estimates } from "./estimates.ts";
 import type { Placement } from "./placement.ts";
+import { IdMap } from "./id-map.ts";
 import { RankHeap } from "./rank-heap.ts";
 import type { RequestBook } from "./request-book.ts";
 import { Slots } from "./slots.ts";
@@ -20,12 +21,10 @@ export interface DispatcherParts<Request extends ScheduledRequest> {
   readonly placement: Placement<Request>;
   readonly ledger: TenantLedger;
   readonly emit: (command: SchedulerCommand<Request>) => void;
-  /** A number that was never used. */
-  readonly next: () => number;
 }
 
 export class Dispatcher<Request extends ScheduledRequest> {
-  readonly batches: Map<number, RunningBatch<Request>> = new Map();
+  readonly batches: IdMap<RunningBatch<Request>> = new IdMap();
   /** Models whose batches fill, by when they are due. */
   readonly #filling = new RankHeap<ModelState<Request>>(({ index }) => index);
   /** Models that wait for a device. */
@@ -42,7 +41,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
   readonly #placement: Placement<Request>;
   readonly #ledger: TenantLedger;
   readonly #emit: DispatcherParts<Request>["emit"];
-  readonly #next: () => number;
+  #started = 0;
 
   constructor(parts: DispatcherParts<Request>) {
     this.#models = parts.models;
@@ -51,7 +50,6 @@ export class Dispatcher<Request extends ScheduledRequest> {
     this.#placement = parts.placement;
     this.#ledger = parts.ledger;
     this.#emit = parts.emit;
-    this.#next = parts.next;
   }
 
   /** When the next batch has filled for long enough. */
@@ -63,18 +61,23 @@ export class Dispatcher<Request extends ScheduledRequest> {
     while (this.#filling.firstAt <= now) this.look(this.#filling.first!, now);
   }
 
-  /** Starts what of a model is to start now, and sets when it is to be looked at again. */
-  look(model: ModelState<Request>, now: number): void {
+  /**
+   * Starts what of a model is to start now, and sets when it is to be looked at again.
+   *
+   * @param served - A device that gives its places one by one, to whoever's turn it is.
+   */
+  look(model: ModelState<Request>, now: number, served?: DeviceState<Request>): void {
+    let hasStarted = false;
     for (;;) {
       const head = model.queue.first;
       if (head === undefined) {
         this.setAside(model);
         return;
       }
-      const device = this.#deviceFor(model, head, now);
+      const device = this.#deviceFor(model, head.request, now);
       const type = device?.kind ?? this.#estimates.type;
       if (device !== undefined && this.#giveWay(model, type, now)) continue;
-      const dueAt = this.#dueAt(model, head, type, now);
+      const dueAt = this.#dueAt(model, head, model.queue.units, type, now);
       if (dueAt > now) {
         this.#waitsNoMore(model);
         // Mostly the same moment as before: then it stays where it is.
@@ -83,11 +86,12 @@ export class Dispatcher<Request extends ScheduledRequest> {
         this.#filling.put(model, 0, dueAt, model.index);
         return;
       }
-      if (device === undefined) {
+      if (device === undefined || (hasStarted && device === served && this.#ledger.waiting > 1)) {
         this.#waitForDevice(model, head, now);
         return;
       }
       this.#start(model, device, now);
+      hasStarted = true;
     }
   }
 
@@ -104,14 +108,26 @@ export class Dispatcher<Request extends ScheduledRequest> {
 
   #waitForDevice(model: ModelState<Request>, head: Entry<Request>, now: number): void {
     this.#filling.remove(model);
-    model.readyLevel = head.level;
-    model.readyBy = head.request.deadline - model.leastMs;
-    model.readyOrder = head.order;
-    this.#ready.put(model, model.readyLevel, model.readyBy, model.readyOrder);
-    this.#readySet.add(model.index);
+    const by = head.request.deadline - model.leastMs;
+    // Mostly behind the same head as before: then it stays where it is.
+    if (model.readyOrder !== head.order || model.readyBy !== by || !this.#readySet.has(model.index)) {
+      model.readyLevel = head.level;
+      model.readyBy = by;
+      model.readyOrder = head.order;
+      this.#ready.put(model, head.level, by, head.order);
+      this.#readySet.add(model.index);
+    }
     if (model.replicas.size === 0) this.#placement.want(model, now);
     else if (model.replicas.size < this.#placement.devices.size)
       this.#placement.grow(model, () => this.#estimates.neededOf(model, now), now);
+  }
+
+  /** Whether a request would start at once, if nothing waits for its model. */
+  startsAtOnce(model: ModelState<Request>, request: Request, now: number): boolean {
+    const device = this.#deviceFor(model, request, now);
+    if (device === undefined) return false;
+    const head = { request, arrivedAt: now, alone: false };
+    return this.#dueAt(model, head, request.size ?? 1, device.kind, now) <= now;
   }
 
   /** A device has room: gives it what is most urgent of what it has loaded. */
@@ -121,33 +137,48 @@ export class Dispatcher<Request extends ScheduledRequest> {
       const model = this.#mostUrgent(device, passed);
       if (model === undefined) return;
       const before = model.queue.size;
-      this.look(model, now);
+      this.look(model, now, device);
       // Nothing of it is for this device, such as one that is too slow: others may be.
       if (model.queue.size === before && this.#readySet.has(model.index)) (passed ??= new Set()).add(model);
     }
   }
 
+  /** Of models whose next request's tenant is ahead of its share only if there are no others. */
   #mostUrgent(
     device: DeviceState<Request>,
     passed: ReadonlySet<ModelState<Request>> | undefined,
   ): ModelState<Request> | undefined {
     const top = this.#ready.first;
-    if (top === undefined || (this.#placement.has(device, top) && passed?.has(top) !== true)) return top;
+    if (top === undefined) return undefined;
+    const isTurn = this.#aheadBy(top) === 0;
+    if (isTurn && this.#placement.has(device, top) && passed?.has(top) !== true) return top;
     let best: ModelState<Request> | undefined;
+    let least = Infinity;
     const { resident } = device;
     let index = resident.firstShared(this.#readySet);
     for (; index >= 0; index = resident.firstShared(this.#readySet, index + 1)) {
       const model = this.#models[index]!;
-      if (passed?.has(model) !== true && (best === undefined || readyBefore(model, best))) best = model;
+      if (passed?.has(model) === true) continue;
+      const ahead = this.#aheadBy(model);
+      if (best !== undefined && (ahead > least || (ahead === least && !readyBefore(model, best)))) continue;
+      best = model;
+      least = ahead;
     }
     return best;
+  }
+
+  /** How far the tenant of a model's next request is ahead of its share; 0 if it is its turn. */
+  #aheadBy({ queue }: ModelState<Request>): number {
+    if (this.#ledger.waiting < 2) return 0;
+    const head = queue.first;
+    return head === undefined ? 0 : this.#ledger.aheadBy(head.tenant);
   }
 
   /** Drops a head that would make its batch much smaller than the load allows. Answers whether it did. */
   #giveWay(model: ModelState<Request>, type: string, now: number): boolean {
     const { queue } = model;
     const head = queue.first!;
-    if (model.maxBatch === 1 || model.spec.maxDelayMs !== undefined || head.request.deadline === Infinity)
+    if (model.maxBatch === 1 || model.maxDelayMs !== undefined || head.request.deadline === Infinity)
       return false;
     const profile = this.#estimates.profileOf(model, type);
     // Nobody makes room for a lower priority.
@@ -161,23 +192,33 @@ export class Dispatcher<Request extends ScheduledRequest> {
     return true;
   }
 
-  /** When a batch of the model is to start: now, or once it has filled or its head cannot wait any longer. */
-  #dueAt(model: ModelState<Request>, head: Entry<Request>, type: string, now: number): number {
-    const { queue, spec } = model;
+  /**
+   * When a batch of the model is to start: now, or once it has filled or its head cannot wait any longer.
+   *
+   * @param units - That wait.
+   */
+  #dueAt(
+    model: ModelState<Request>,
+    head: Pick<Entry<Request>, "request" | "arrivedAt" | "alone">,
+    units: number,
+    type: string,
+    now: number,
+  ): number {
+    const { maxDelayMs } = model;
     const most = this.#estimates.mostOf(model, type);
-    if (queue.units >= most || head.alone) return now;
-    if (spec.maxDelayMs !== undefined) return head.arrivedAt + spec.maxDelayMs;
+    if (units >= most || head.alone) return now;
+    if (maxDelayMs !== undefined) return head.arrivedAt + maxDelayMs;
     const profile = this.#estimates.profileOf(model, type);
     if (head.request.deadline === Infinity || !profile.isKnown) return now;
     const feasible = Math.min(most, Math.max(1, profile.unitsWithin(head.request.deadline - now)));
-    if (queue.units >= feasible) return now;
+    if (units >= feasible) return now;
     const full = this.#estimates.fullBatchOf(model, profile, now);
     const load = this.#estimates.loadAt(now, this.#placement.capacity);
     const needed = (model.rate.at(now) * profile.timeOf(full)) / full;
     const idle = this.#idleOf(model);
     const enough = sizeToStart(full, needed, load, idle, this.#gap(model, full, idle, now));
-    if (queue.units >= enough) return now;
-    const latest = head.request.deadline - profile.timeOf(Math.floor(queue.units) + 1);
+    if (units >= enough) return now;
+    const latest = head.request.deadline - profile.timeOf(Math.floor(units) + 1);
     return Math.min(latest, head.arrivedAt + MOST_FILLS * profile.timeOf(full));
   }
 
@@ -191,7 +232,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
       const due = Math.min(deadline, entry.request.deadline);
       // The first goes even if it is late by its p99: it may be quicker, and nobody has said yet that it is hopeless.
       if (entries.length > 0) {
-        const upTo = model.spec.maxDelayMs === undefined ? profile.unitsWithin(due - now) : Infinity;
+        const upTo = model.maxDelayMs === undefined ? profile.unitsWithin(due - now) : Infinity;
         if (entry.alone || units + entry.size > Math.min(most, upTo)) break;
       }
       this.#book.dequeue(entry);
@@ -212,8 +253,9 @@ export class Dispatcher<Request extends ScheduledRequest> {
     now: number,
   ): void {
     const ms = this.#estimates.profileOf(model, device.kind).timeOf(units);
+    this.#started += 1;
     const batch: RunningBatch<Request> = {
-      id: this.#next(),
+      id: this.#started,
       slot: this.#slots.take(),
       device,
       model,
@@ -225,6 +267,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
       stopsAt: Infinity,
       isDisturbed: false,
     };
+    this.#ledger.served(entries[0]!.tenant);
     for (const entry of entries) {
       entry.batch = batch;
       this.#ledger.charge(entry.tenant, (ms * entry.size) / units);
@@ -256,31 +299,28 @@ export class Dispatcher<Request extends ScheduledRequest> {
   }
 
   /** A device that has the model loaded and room for a batch: the one that served the affinity key, if it can. */
-  #deviceFor(
-    model: ModelState<Request>,
-    head: Entry<Request>,
-    now: number,
-  ): DeviceState<Request> | undefined {
-    const { affinity } = head.request;
+  #deviceFor(model: ModelState<Request>, request: Request, now: number): DeviceState<Request> | undefined {
+    const isAlike = this.#placement.kinds.size === 1 || model.replicaKinds.size === 1;
+    const { affinity } = request;
     if (affinity !== undefined) {
       const device = this.#placement.devices.get(this.#affinity.get(affinity) ?? "");
-      if (device !== undefined && device.resident.has(model.index) && this.#hasRoom(device)) return device;
+      const isFree = device !== undefined && device.resident.has(model.index) && this.#hasRoom(device);
+      if (isFree && (isAlike || this.#isWorthIt(model, request, device.kind, now))) return device;
     }
-    const first = this.roomFor(model);
-    if (first === undefined || this.#placement.kinds.size === 1 || model.replicaKinds.size === 1)
-      return first;
+    const first = this.#roomFor(model);
+    if (first === undefined || isAlike) return first;
     for (const those of [this.#placement.idle, this.#placement.partly]) {
       let index = this.#placement.firstWith(model, those);
       for (; index >= 0; index = this.#placement.firstWith(model, those, index + 1)) {
         const device = this.#placement.device(index);
-        if (this.#isWorthIt(model, head, device.kind, now)) return device;
+        if (this.#isWorthIt(model, request, device.kind, now)) return device;
       }
     }
     return undefined;
   }
 
   /** Always the first of those that idle: what is not needed stays idle, and can be taken away. */
-  roomFor(model: ModelState<Request>): DeviceState<Request> | undefined {
+  #roomFor(model: ModelState<Request>): DeviceState<Request> | undefined {
     const { idle, partly } = this.#placement;
     let index = this.#placement.firstWith(model, idle);
     if (index < 0) index = this.#placement.firstWith(model, partly);
@@ -291,7 +331,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
    * Whether a type of device is for a request: always if no other that has the model is quicker. Otherwise, such as for
    * a CPU beside GPUs, if the request ends in time there, and sooner than if it waited for the quicker ones.
    */
-  #isWorthIt(model: ModelState<Request>, head: Entry<Request>, type: string, now: number): boolean {
+  #isWorthIt(model: ModelState<Request>, request: Request, type: string, now: number): boolean {
     const profile = this.#estimates.profileOf(model, type);
     let quickest = profile.timeOf(1);
     for (const kind of model.replicaKinds.keys()) {
@@ -301,7 +341,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
     const ms = profile.timeOf(1);
     if (ms <= quickest) return true;
     const backlogMs = this.#estimates.backlogMs / Math.max(1, this.#placement.capacity);
-    return now + ms <= head.request.deadline && ms <= backlogMs + quickest;
+    return now + ms <= request.deadline && ms <= backlogMs + quickest;
   }
 
   #hasRoom({ batches, capacity, isDraining }: DeviceState<Request>): boolean {
@@ -321,10 +361,10 @@ export class Dispatcher<Request extends ScheduledRequest> {
     const devices = this.#placement.devices.size;
     if (model.replicas.size < devices) return 1;
     if (idle > 1) return 0;
-    const next = this.#ends.first;
-    if (next === undefined) return 1;
+    const nextAt = this.#ends.firstAt;
+    if (nextAt === Infinity) return 1;
     const between = this.#estimates.profileOf(model, this.#estimates.type).timeOf(full) / devices;
-    return between === 0 ? 1 : Math.max(0, next.endsAt - now) / between;
+    return between === 0 ? 1 : Math.max(0, nextAt - now) / between;
   }
 
   #remember(affinity: string, device: DeviceState<Request>): void {

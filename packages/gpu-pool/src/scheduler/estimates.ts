@@ -104,7 +104,7 @@ export class Estimates<Request extends ScheduledRequest> {
     if (model.maxBatch === 1) return 1;
     const cap = model.caps?.get(type)?.units ?? Infinity;
     // The simple mode finds nothing out: its size was given.
-    const reach = model.spec.maxDelayMs === undefined ? this.profileOf(model, type).reach : Infinity;
+    const reach = model.maxDelayMs === undefined ? this.profileOf(model, type).reach : Infinity;
     return Math.min(model.maxBatch, cap, reach);
   }
 

@@ -18,6 +18,12 @@ export class IdMap<Value> {
     return this.#inSlots + this.#others.size;
   }
 
+  /** In no order. */
+  *values(): Generator<Value, void, undefined> {
+    for (const value of this.#values) if (value !== undefined) yield value;
+    yield* this.#others.values();
+  }
+
   get(id: number): Value | undefined {
     const slot = this.#slotOf(id);
     return this.#ids[slot] === id ? this.#values[slot] : this.#others.get(id);

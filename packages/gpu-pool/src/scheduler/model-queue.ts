@@ -1,41 +1,37 @@
-// The requests that wait for one model: by priority, then deadline, then who came first, and fair between tenants.
+// The requests that wait for one model.
 import type { Place } from "@holdfast/core/collections";
 import { OrderedQueue } from "@holdfast/core/collections";
-import type { Lane } from "./tenant-turns.ts";
-import { TenantTurns } from "./tenant-turns.ts";
+import type { Queued } from "./mixed-queue.ts";
+import { MixedQueue } from "./mixed-queue.ts";
 import type { Tenant, TenantLedger } from "./tenants.ts";
 
-/** What waits. */
-export interface Queued {
-  readonly request: { readonly priority: number; readonly deadline: number };
-  /** Lower goes first: its priority, which waiting raises. */
-  readonly level: number;
-  /** When it came, among all. */
-  readonly order: number;
-  readonly size: number;
-  readonly tenant: Tenant;
-  /** In the heap of its tenant's requests. */
-  lanePlace: number;
-}
-
-const IN_LANE: Place<Queued> = {
+const IN_ROW: Place<Queued> = {
   of: ({ lanePlace }) => lanePlace,
   set: (entry, at) => void (entry.lanePlace = at),
 };
 
-/** Made for one tenant and one priority, as most models have them: what more of them need is there once there are. */
+/**
+ * A row, as long as every request goes behind all that wait, in each of their orders: whose turn it is, and who becomes
+ * hopeless first. So it is with one tenant, one priority and deadlines that are alike. From the first on that does not
+ * go there, and until none is left, they are a `MixedQueue`. What is last is kept here, in numbers: with a thousand
+ * models, to look at a request that waits is to wait for the memory.
+ */
 export class ModelQueue<Item extends Queued> {
-  /** The lane used last, also once it has run empty, as queues do all the time. */
-  #recent: Lane<Item> | undefined;
-  /** Has the lanes while there are several; none while there is one, which is the recent one. */
-  #turns: TenantTurns<Item> | undefined;
-  #isShared = false;
-  /** How many there are of each priority, while there are several; while there is one, it is the first. */
-  #priorities: Map<number, number> | undefined;
-  #onlyPriority = 0;
-  #isUniform = true;
+  /** Nothing is put in that does not go behind the others. */
+  readonly #row = new OrderedQueue<Item>(() => false, IN_ROW);
+  #isMixed = false;
   #size = 0;
   #units = 0;
+  /** What all in the row have. */
+  #tenant: Tenant | undefined;
+  #priority = 0;
+  /** What the last in the row has. */
+  #level = 0;
+  #order = 0;
+  #deadline = 0;
+  #wakeAt = 0;
+  /** Made when it is needed first. */
+  #mixed: MixedQueue<Item> | undefined;
 
   constructor(private readonly ledger: TenantLedger) {}
 
@@ -51,90 +47,65 @@ export class ModelQueue<Item extends Queued> {
 
   /** Whether all have one priority. */
   get isUniform(): boolean {
-    return this.#isUniform;
+    return !this.#isMixed || this.#mixed!.isUniform;
   }
 
   /** The request that goes before all others. */
   get first(): Item | undefined {
-    return this.#isShared ? this.#turns!.first : this.#recent?.entries.first;
+    return this.#isMixed ? this.#mixed!.first : this.#row.first;
+  }
+
+  /** The request that becomes hopeless first; none when none has a deadline. */
+  get firstToWake(): Item | undefined {
+    if (this.#isMixed) return this.#mixed!.firstToWake;
+    const { first } = this.#row;
+    return first !== undefined && first.wakeAt < Infinity ? first : undefined;
   }
 
   add(entry: Item): void {
-    const lane = this.#laneOf(entry.tenant);
-    const before = this.#isShared ? lane.entries.first : undefined;
-    lane.entries.put(entry);
-    if (this.#isShared && lane.entries.first !== before) this.#turns!.put(lane);
-    this.#count(entry.request.priority, 1);
+    if (!this.#isMixed && this.#size > 0 && !this.#goesLast(entry)) this.#mix();
+    if (this.#isMixed) this.#mixed!.add(entry);
+    else {
+      this.#row.put(entry);
+      this.#tenant = entry.tenant;
+      this.#priority = entry.request.priority;
+      this.#level = entry.level;
+      this.#order = entry.order;
+      this.#deadline = entry.request.deadline;
+      this.#wakeAt = entry.wakeAt;
+    }
     this.#size += 1;
     this.#units += entry.size;
     this.ledger.wait(entry.tenant, 1);
   }
 
   remove(entry: Item): void {
-    const lane = this.#laneOf(entry.tenant);
-    const isFirst = this.#isShared && lane.entries.first === entry;
-    lane.entries.remove(entry);
-    if (isFirst && lane.entries.size > 0) this.#turns!.put(lane);
-    else if (isFirst) this.#leave(lane);
-    this.#count(entry.request.priority, -1);
+    if (this.#isMixed) this.#mixed!.remove(entry);
+    else this.#row.remove(entry);
     this.#size -= 1;
     this.#units -= entry.size;
+    if (this.#size === 0) this.#isMixed = false;
     this.ledger.wait(entry.tenant, -1);
   }
 
-  #laneOf(tenant: Tenant): Lane<Item> {
-    const recent = this.#recent;
-    if (recent?.tenant === tenant) return recent;
-    if (!this.#isShared && recent !== undefined && recent.entries.size > 0) {
-      this.#turns ??= new TenantTurns<Item>(this.ledger, goesBefore);
-      this.#turns.put(recent);
-      this.#isShared = true;
-    }
-    this.#recent = (this.#isShared ? this.#turns!.get(tenant) : undefined) ?? {
-      tenant,
-      entries: new OrderedQueue<Item>(goesBefore, IN_LANE),
-      spentMs: 0,
-      turnPlace: -1,
-      aheadPlace: -1,
-    };
-    return this.#recent;
+  /** One that waits becomes hopeless at another time. */
+  wakeAt(entry: Item, at: number): void {
+    if (!this.#isMixed) this.#mix();
+    this.#mixed!.wakeAt(entry, at);
   }
 
-  /** A tenant has no requests left. */
-  #leave(lane: Lane<Item>): void {
-    const turns = this.#turns!;
-    turns.delete(lane);
-    if (turns.size > 1) return;
-    this.#recent = turns.any!;
-    turns.delete(this.#recent);
-    this.#isShared = false;
+  #goesLast({ tenant, request, level, order, wakeAt }: Item): boolean {
+    if (tenant !== this.#tenant || request.priority !== this.#priority || order < this.#order) return false;
+    if (wakeAt < this.#wakeAt) return false;
+    return level === this.#level ? request.deadline >= this.#deadline : level > this.#level;
   }
 
-  /** Before the size changes. Counts only while priorities differ. */
-  #count(priority: number, change: 1 | -1): void {
-    if (this.#isUniform) {
-      if (this.#size === 0) this.#onlyPriority = priority;
-      if (priority === this.#onlyPriority) return;
-      this.#priorities ??= new Map();
-      this.#priorities.set(this.#onlyPriority, this.#size);
-      this.#isUniform = false;
+  #mix(): void {
+    this.#mixed ??= new MixedQueue(this.ledger);
+    this.#isMixed = true;
+    for (let entry = this.#row.first; entry !== undefined; entry = this.#row.first) {
+      this.#row.remove(entry);
+      this.#mixed.add(entry);
     }
-    const priorities = this.#priorities!;
-    const count = (priorities.get(priority) ?? 0) + change;
-    if (count > 0) {
-      priorities.set(priority, count);
-      return;
-    }
-    priorities.delete(priority);
-    if (priorities.size > 1) return;
-    for (const only of priorities.keys()) this.#onlyPriority = only;
-    priorities.clear();
-    this.#isUniform = true;
   }
-}
-
-function goesBefore(a: Queued, b: Queued): boolean {
-  if (a.level !== b.level) return a.level < b.level;
-  if (a.request.deadline !== b.request.deadline) return a.request.deadline < b.request.deadline;
-  return a.order < b.order;
 }

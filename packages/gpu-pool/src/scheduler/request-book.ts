@@ -40,26 +40,19 @@ export class RequestBook<Request extends ScheduledRequest> {
     const { model } = entry;
     this.#waiting += 1;
     model.queue.add(entry);
-    if (entry.wakeAt < Infinity) this.#wake(entry);
+    if (model.queue.firstToWake === entry) this.#hopeless.put(model, 0, entry.wakeAt, entry.order);
   }
 
   /** Waits no more, such as to run. `settle` its model, once, when all that go with it are out. */
   dequeue(entry: Entry<Request>): void {
     this.#waiting -= 1;
     entry.model.queue.remove(entry);
-    entry.model.wakes.remove(entry);
   }
 
   settle(model: ModelState<Request>): void {
-    const { first } = model.wakes;
+    const first = model.queue.firstToWake;
     if (first === undefined) this.#hopeless.remove(model);
     else this.#hopeless.put(model, 0, first.wakeAt, first.order);
-  }
-
-  #wake(entry: Entry<Request>): void {
-    const { model } = entry;
-    model.wakes.put(entry);
-    if (model.wakes.first === entry) this.#hopeless.put(model, 0, entry.wakeAt, entry.order);
   }
 
   /** Its deadlines count from here on until it has ended. */
@@ -86,12 +79,11 @@ export class RequestBook<Request extends ScheduledRequest> {
     let thinned: Set<ModelState<Request>> | undefined;
     while (this.#hopeless.firstAt <= now) {
       const model = this.#hopeless.first!;
-      const entry = model.wakes.first!;
+      const entry = model.queue.firstToWake!;
       const due = entry.request.deadline - model.leastMs;
       if (due > now) {
         // Its model has been faster since this moment was set.
-        entry.wakeAt = due;
-        model.wakes.put(entry);
+        model.queue.wakeAt(entry, due);
         this.settle(model);
       } else {
         this.drop(entry, "deadline");

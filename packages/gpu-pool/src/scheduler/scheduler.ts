@@ -43,7 +43,6 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
   readonly #freeIndices: number[] = [];
   readonly #ledger: TenantLedger;
   readonly #admission: Admission<Request>;
-  #counter = 0;
   /** Of the event at hand; none yet, as of most. */
   #commands: SchedulerCommand<Request>[] | undefined;
 
@@ -52,7 +51,6 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
     const ledger = new TenantLedger(options.weightOf ?? (() => 1));
     const book = new RequestBook(this.#estimates, emit);
     const placement = new Placement(this.#byIndex, emit);
-    const next = (): number => this.#next();
     this.#ledger = ledger;
     this.#book = book;
     this.#placement = placement;
@@ -63,12 +61,10 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
       placement,
       ledger,
       emit,
-      next,
     });
     this.#admission = new Admission(options, {
       ledger,
       emit,
-      next,
       book,
       dispatcher: this.#dispatcher,
       backlogMs: () => this.backlogMs,
@@ -372,10 +368,5 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
   #emit(command: SchedulerCommand<Request>): void {
     if (this.#commands === undefined) this.#commands = [command];
     else this.#commands.push(command);
-  }
-
-  #next(): number {
-    this.#counter += 1;
-    return this.#counter;
   }
 }

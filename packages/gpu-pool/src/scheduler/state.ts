@@ -1,12 +1,10 @@
 // What the scheduler keeps of requests, tenants, models, devices and batches.
-import type { Place } from "@holdfast/core/collections";
-import { OrderedQueue } from "@holdfast/core/collections";
 import type { Device } from "../device.ts";
 import type { BatchProfile } from "./batch-profile.ts";
 import { BitSet } from "./bit-set.ts";
 import type { ScheduledModel, ScheduledRequest } from "./contract.ts";
 import { DecayedRate } from "./decayed-rate.ts";
-import type { Queued } from "./model-queue.ts";
+import type { Queued } from "./mixed-queue.ts";
 import { ModelQueue } from "./model-queue.ts";
 import type { TenantLedger } from "./tenants.ts";
 
@@ -15,25 +13,22 @@ export interface Entry<Request extends ScheduledRequest> extends Queued {
   readonly request: Request;
   readonly arrivedAt: number;
   readonly model: ModelState<Request>;
-  /** When it becomes hopeless: its deadline, less what it needs at least. */
-  wakeAt: number;
   batch: RunningBatch<Request> | undefined;
   /** Told to stop. */
   stopped: boolean;
   /** It was in a batch that took its worker or its memory down: it runs alone, once more. */
   alone: boolean;
-  /** In the heap of its model's requests by when they become hopeless. */
-  wakePlace: number;
 }
 
 export interface ModelState<Request extends ScheduledRequest> {
   readonly index: number;
   readonly spec: ScheduledModel;
   readonly maxBatch: number;
+  readonly maxDelayMs: number | undefined;
+  /** Most requests that wait for it. */
+  readonly queueLimit: number;
   readonly memoryBytes: number;
   readonly queue: ModelQueue<Entry<Request>>;
-  /** Of these, those with a deadline, by when they become hopeless. */
-  readonly wakes: OrderedQueue<Entry<Request>>;
   /** By kind of device. */
   readonly profiles: Map<string, BatchProfile>;
   /** The one of these that was last asked for. */
@@ -77,8 +72,8 @@ export interface ModelState<Request extends ScheduledRequest> {
 
 /** One model's place on one device. Another one when something about it changes. */
 export interface Held {
-  /** `planned`: what is in its way is being unloaded. */
-  readonly state: "planned" | "loading" | "resident" | "unloading";
+  /** `planned`: what is in its way is being unloaded. `leaving`: it is, once its batches there have ended. */
+  readonly state: "planned" | "loading" | "resident" | "leaving" | "unloading";
   /** That were granted here. Whether a batch runs is seen by the device's: to count these cost a look at every end. */
   readonly leases: number;
   /** When this state began. */
@@ -121,11 +116,6 @@ export interface RunningBatch<Request extends ScheduledRequest> {
   isDisturbed: boolean;
 }
 
-const WAKES: Place<{ wakePlace: number }> = {
-  of: ({ wakePlace }) => wakePlace,
-  set: (entry, at) => void (entry.wakePlace = at),
-};
-
 export function newModel<Request extends ScheduledRequest>(
   spec: ScheduledModel,
   index: number,
@@ -135,9 +125,10 @@ export function newModel<Request extends ScheduledRequest>(
     index,
     spec,
     maxBatch: spec.maxBatch ?? 1,
+    maxDelayMs: spec.maxDelayMs,
+    queueLimit: spec.queueLimit ?? Infinity,
     memoryBytes: spec.memoryBytes ?? 0,
     queue: new ModelQueue(ledger),
-    wakes: new OrderedQueue<Entry<Request>>(wakesBefore, WAKES),
     profiles: new Map(),
     lastType: "",
     lastProfile: undefined,
@@ -181,9 +172,4 @@ export function newDevice<Request extends ScheduledRequest>(
     planned: [],
     cooling: new Map(),
   };
-}
-
-/** Which request becomes hopeless first. */
-function wakesBefore<R extends ScheduledRequest>(a: Entry<R>, b: Entry<R>): boolean {
-  return a.wakeAt === b.wakeAt ? a.order < b.order : a.wakeAt < b.wakeAt;
 }

@@ -3,6 +3,7 @@ import type { Random } from "@holdfast/core";
 import { seededRandom } from "@holdfast/core";
 import type { Device } from "../device.ts";
 import type { ScheduledRequest, SchedulerCommand, SchedulerEvent } from "../scheduler/contract.ts";
+import { IdMap } from "../scheduler/id-map.ts";
 import { RankHeap } from "../scheduler/rank-heap.ts";
 import { Slots } from "../scheduler/slots.ts";
 import type { Trace } from "./arrivals.ts";
@@ -71,16 +72,20 @@ export interface SimulationResult {
   readonly paidMs: number;
 }
 
-interface Request extends ScheduledRequest {
-  readonly arrivedAt: number;
+type Run = SchedulerCommand<ScheduledRequest> & { readonly type: "run" };
+
+/** A batch that runs, and will end. */
+interface RunningBatch {
+  readonly run: Run;
+  readonly units: number;
+  readonly start: number;
+  /** Its number in the heap of what is coming. */
+  readonly slot: number;
 }
 
-/** Something that will happen. */
-interface Coming {
+/** Anything else that will happen. */
+interface Later {
   readonly happen: () => void;
-  /** Not any more. */
-  cancelled: boolean;
-  /** Its number in the heap of what is coming. */
   readonly slot: number;
 }
 
@@ -108,10 +113,10 @@ export function simulate(options: SimulationOptions): SimulationResult {
 
 class Simulation {
   readonly #models: ReadonlyMap<string, SimulatedModel>;
-  readonly #coming = new RankHeap<Coming>(({ slot }) => slot);
+  readonly #coming = new RankHeap<RunningBatch | Later>(({ slot }) => slot);
   readonly #slots = new Slots();
-  readonly #running = new Map<number, { readonly batch: TimelineBatch; readonly end: Coming }>();
-  readonly #loading = new Map<string, Coming>();
+  readonly #running = new IdMap<RunningBatch>();
+  readonly #loading = new Map<string, Later>();
   readonly #random: Random;
   readonly #latencies: Float64Array;
   readonly #timeline: TimelineBatch[] = [];
@@ -125,12 +130,14 @@ class Simulation {
   #batches = 0;
   #ended = 0;
   #inBatches = 0;
+  readonly #arrivals: Float64Array;
   #nextArrival = 0;
   readonly #rented: RentedDevices | undefined;
 
   constructor(private readonly options: SimulationOptions) {
     this.#models = new Map(options.models.map((model) => [model.key, model]));
-    this.#latencies = new Float64Array(options.trace.times.length);
+    this.#arrivals = options.trace.times;
+    this.#latencies = new Float64Array(this.#arrivals.length);
     this.#random = seededRandom(options.seed ?? 1);
     const { autoscale } = options;
     if (autoscale !== undefined)
@@ -138,18 +145,17 @@ class Simulation {
         later: (ms, happen) => void this.#later(ms, happen),
         tell: (event) => this.#tell(event),
         up: (device) => this.#up(device),
-        isRunning: (device) => [...this.#running.values()].some(({ batch }) => batch.device === device),
+        isRunning: (device) => this.#runningOn(device).length > 0,
       });
   }
 
   run(): SimulationResult {
-    const { trace, scheduler, devices } = this.options;
+    const { scheduler, devices } = this.options;
     for (const device of devices) this.#up(device);
     // Those that are to be there from the start.
     if (this.#rented !== undefined) this.#tell({ type: "timer" });
-    const { times } = trace;
     for (;;) {
-      const arrival = times[this.#nextArrival] ?? Infinity;
+      const arrival = this.#arrivals[this.#nextArrival] ?? Infinity;
       const isOver = arrival === Infinity && this.#open === 0;
       if (isOver) break;
       const wake = Math.min(scheduler.nextWake, this.#rented?.nextWake ?? Infinity);
@@ -159,9 +165,9 @@ class Simulation {
       // What has ended makes room for what comes; a timer is the last word.
       if (this.#coming.firstAt <= next) {
         const coming = this.#coming.first!;
-        this.#coming.remove(coming);
-        this.#slots.giveBack(coming.slot);
-        if (!coming.cancelled) coming.happen();
+        this.#cancel(coming);
+        if ("run" in coming) this.#end(coming);
+        else coming.happen();
       } else if (arrival <= next) this.#arrive();
       else this.#tell({ type: "timer" });
     }
@@ -174,14 +180,10 @@ class Simulation {
     const id = this.#nextArrival + 1;
     this.#nextArrival += 1;
     this.#open += 1;
-    const request: Request = {
-      id,
-      model: key,
-      priority: 0,
-      deadline: this.#now + sloMs,
-      arrivedAt: this.#now,
-    };
-    this.#tell({ type: "request", request });
+    this.#tell({
+      type: "request",
+      request: { id, model: key, priority: 0, deadline: this.#now + sloMs },
+    });
   }
 
   #tell(event: SchedulerEvent<ScheduledRequest>): void {
@@ -222,39 +224,38 @@ class Simulation {
     }
   }
 
-  #run(command: SchedulerCommand<ScheduledRequest> & { readonly type: "run" }): void {
-    const { perItemMs, fixedMs } = this.#models.get(command.model)!.times;
-    const units = command.requests.reduce((sum, { size }) => sum + (size ?? 1), 0);
+  #run(run: Run): void {
+    const { perItemMs, fixedMs } = this.#models.get(run.model)!.times;
+    const units = run.requests.reduce((sum, { size }) => sum + (size ?? 1), 0);
     const longer = 1 + (this.options.jitter ?? 0) * (this.options.jitter ? this.#random() : 0);
-    const ms = (perItemMs * units + fixedMs) * longer;
-    const batch = {
-      device: command.device,
-      model: command.model,
-      units,
-      start: this.#now,
-      end: this.#now + ms,
-    };
-    const end = this.#later(ms, () => {
-      this.#running.delete(command.batch);
-      this.#finish(command.requests as readonly Request[]);
-      this.#account(batch, this.#now);
-      this.#tell({ type: "batch-done", batch: command.batch });
-    });
-    this.#running.set(command.batch, { batch, end });
+    const batch = { run, units, start: this.#now, slot: this.#slots.take() };
+    this.#put(batch, (perItemMs * units + fixedMs) * longer);
+    this.#running.set(run.batch, batch);
+  }
+
+  #end(batch: RunningBatch): void {
+    this.#stop(batch);
+    this.#finish(batch.run.requests);
+    this.#tell({ type: "batch-done", batch: batch.run.batch });
   }
 
   #preempt(id: number): void {
-    const { batch, end } = this.#running.get(id)!;
-    end.cancelled = true;
-    this.#running.delete(id);
-    this.#account(batch, this.#now);
+    const batch = this.#running.get(id)!;
+    this.#cancel(batch);
+    this.#stop(batch);
   }
 
-  #finish(requests: readonly Request[]): void {
+  #runningOn(device: string): readonly RunningBatch[] {
+    return [...this.#running.values()]
+      .filter(({ run }) => run.device === device)
+      .sort((a, b) => a.run.batch - b.run.batch);
+  }
+
+  #finish(requests: readonly ScheduledRequest[]): void {
     this.#batches += 1;
-    for (const { deadline, arrivedAt } of requests) {
+    for (const { id, deadline } of requests) {
       this.#open -= 1;
-      this.#latencies[this.#inBatches] = this.#now - arrivedAt;
+      this.#latencies[this.#inBatches] = this.#now - this.#arrivals[id - 1]!;
       this.#inBatches += 1;
       // The last digit of a sum of times is no reason to call it late.
       if (this.#now <= deadline + 1e-6) this.#good += 1;
@@ -262,10 +263,13 @@ class Simulation {
     }
   }
 
-  #account(batch: TimelineBatch, end: number): void {
-    this.#busyMs += end - batch.start;
+  /** It has ended, or was ended. */
+  #stop({ run: { batch, device, model }, units, start }: RunningBatch): void {
+    const end = this.#now;
+    this.#running.delete(batch);
+    this.#busyMs += end - start;
     this.#ended = Math.max(this.#ended, end);
-    if (this.options.timeline === true) this.#timeline.push({ ...batch, end });
+    if (this.options.timeline === true) this.#timeline.push({ device, model, units, start, end });
   }
 
   #load(device: string, model: string): void {
@@ -285,31 +289,41 @@ class Simulation {
   }
 
   #fail(device: Device, forMs: number): void {
-    for (const [id, { batch, end }] of this.#running) {
-      if (batch.device !== device.id) continue;
-      end.cancelled = true;
-      this.#running.delete(id);
-      this.#account(batch, this.#now);
+    for (const batch of this.#runningOn(device.id)) {
+      this.#cancel(batch);
+      this.#stop(batch);
     }
-    for (const [key, end] of this.#loading) {
+    for (const [key, loaded] of this.#loading) {
       if (!key.startsWith(`${device.id} `)) continue;
-      end.cancelled = true;
+      this.#cancel(loaded);
       this.#loading.delete(key);
     }
     this.#tell({ type: "device-down", device: device.id });
     this.#later(forMs, () => this.#up(device));
   }
 
-  #later(ms: number, happen: () => void): Coming {
+  #later(ms: number, happen: () => void): Later {
+    const later = { happen, slot: this.#slots.take() };
+    this.#put(later, ms);
+    return later;
+  }
+
+  #put(coming: RunningBatch | Later, ms: number): void {
     this.#order += 1;
-    const coming = { happen, cancelled: false, slot: this.#slots.take() };
     this.#coming.put(coming, 0, this.#now + ms, this.#order);
-    return coming;
+  }
+
+  /** It does not come any more, or has come. */
+  #cancel(coming: RunningBatch | Later): void {
+    this.#coming.remove(coming);
+    this.#slots.giveBack(coming.slot);
   }
 
   #result(): SimulationResult {
-    const requests = this.options.trace.times.length;
-    const spanMs = this.#ended - (this.options.trace.times[0] ?? 0);
+    const requests = this.#arrivals.length;
+    const spanMs = this.#ended - (this.#arrivals[0] ?? 0);
+    const latencies = this.#latencies.subarray(0, this.#inBatches);
+    let isSorted = false;
     return {
       requests,
       good: this.#good,
@@ -320,7 +334,12 @@ class Simulation {
       busyDevices: this.#busyMs / spanMs,
       batches: this.#batches,
       meanBatch: this.#inBatches / Math.max(1, this.#batches),
-      latencies: this.#latencies.slice(0, this.#inBatches).sort(),
+      // Sorted for whoever asks: of hundreds of thousands that takes longer than to count them all.
+      get latencies(): Float64Array {
+        if (!isSorted) latencies.sort();
+        isSorted = true;
+        return latencies;
+      },
       timeline: this.#timeline,
       scaling: this.#rented?.points ?? [],
       paidMs: this.options.devices.length * spanMs + (this.#rented?.paidMs(this.#now) ?? 0),

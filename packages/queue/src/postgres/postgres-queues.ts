@@ -20,6 +20,7 @@ import type {
   Schedule,
   Settlement,
   SignalOutcome,
+  StoredInput,
   WriteOutcome,
 } from "../store/store.ts";
 import type { Payload } from "../task/payload.ts";
@@ -142,6 +143,14 @@ export abstract class PostgresQueues implements QueueStore {
     return rows.map((row) => (row === null ? undefined : taskStatus(row)));
   }
 
+  async input(queue: string, id: string): Promise<StoredInput | undefined> {
+    const row = await this.line(queue).ask<InputRow | null>("input", toStoredText(id));
+    if (row === null) return undefined;
+    const [name, meta, ...stored] = row;
+    const given = { name: fromStoredText(name), input: fromStoredPayload(...stored) };
+    return meta === null ? given : { ...given, meta: fromStoredText(meta) };
+  }
+
   async result(queue: string, id: string): Promise<Payload | undefined> {
     const row = await this.line(queue).ask<PayloadRow | null>("result", toStoredText(id));
     return row === null ? undefined : fromStoredPayload(...row);
@@ -245,6 +254,7 @@ function inOrder(claimed: ClaimedTask[]): readonly ClaimedTask[] {
 
 type Writes = readonly (0 | 1 | string)[];
 type SettleAnswer = readonly [completed: 1 | Writes, others: Writes, claimed: readonly ClaimRow[]];
+type InputRow = readonly [name: string, meta: string | null, ...input: PayloadRow];
 type PayloadRow = readonly [text: string, bytes: string | null];
 type CheckpointRow = readonly [name: string, text: string, bytes: string | null];
 type EventsAnswer = readonly [number, boolean, readonly (readonly [number, number, string])[]];
