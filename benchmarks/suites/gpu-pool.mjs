@@ -53,47 +53,143 @@ function busy(load) {
   };
 }
 
+/** Models with a Zipf popularity of 0.9 and 100 ms each, as many requests as the devices just manage. */
+function crowd(models, devices, perDevice) {
+  const specs = Array.from({ length: models }, (_, index) => ({ key: `m${index}`, times, sloMs: 100 }));
+  const loaded = (device) => {
+    const first = Number(device.id.slice(4)) * perDevice;
+    return Array.from({ length: perDevice }, (_, step) => `m${(first + step) % models}`);
+  };
+  return {
+    specs,
+    trace: (count) =>
+      drawTrace({ count, ratePerSecond: devices * 400, seed: 1, shares: zipfShares(models, 0.9) }),
+    scheduler: () =>
+      new Scheduler({
+        models: specs.map(({ key }) => ({ key, times, maxBatch: 64 })),
+        queueLimit: 1_000_000,
+      }),
+    rest: {
+      models: specs,
+      devices: simulatedDevices(devices),
+      ...(perDevice < models ? { loaded } : {}),
+    },
+    name: `${models} models (${perDevice < models ? `${perDevice} on each device` : "all on each device"}) × ${devices} devices`,
+  };
+}
+
 /**
  * A request from its arrival to its end, the simulator's own part included, so an upper bound. In processor time, and
  * as the difference of a long and a short run, so that neither other programs nor the start of the devices count.
  */
 function decision(models, devices, perDevice) {
+  const { name, trace, scheduler, rest } = crowd(models, devices, perDevice);
   const measure = (_row, quick) => {
     const [few, many] = quick ? [50_000, 100_000] : [100_000, 400_000];
-    const specs = Array.from({ length: models }, (_, index) => ({ key: `m${index}`, times, sloMs: 100 }));
-    const trace = (count) =>
-      drawTrace({ count, ratePerSecond: devices * 400, seed: 1, shares: zipfShares(models, 0.9) });
     const traces = new Map([few, many].map((count) => [count, trace(count)]));
     const run = (count) => {
-      const scheduler = new Scheduler({
-        models: specs.map(({ key }) => ({ key, times, maxBatch: 64 })),
-        queueLimit: 1_000_000,
-      });
-      const loaded = (device) => {
-        const first = Number(device.id.slice(4)) * perDevice;
-        return Array.from({ length: perDevice }, (_, step) => `m${(first + step) % models}`);
-      };
       const began = process.cpuUsage();
-      simulate({
-        scheduler,
-        trace: traces.get(count),
-        models: specs,
-        devices: simulatedDevices(devices),
-        ...(perDevice < models ? { loaded } : {}),
-      });
-      const { user, system } = process.cpuUsage(began);
-      return (user + system) * 1_000;
+      simulate({ scheduler: scheduler(), trace: traces.get(count), ...rest });
+      return nsSince(began);
     };
     run(few);
     const one = () => (run(many) - run(few)) / (many - few);
     return { ours: median(Array.from({ length: quick ? 3 : 5 }, one)) };
   };
-  const where = perDevice < models ? `${perDevice} on each device` : "all on each device";
-  return {
-    name: `a request, ${models} models (${where}) × ${devices} devices`,
-    measure,
-    target: { maxNs: 5_000 },
+  return { name: `a request, ${name}`, measure, target: { maxNs: 5_000 } };
+}
+
+/**
+ * The scheduler's part of that alone: the events of a simulation, told to a scheduler of its own, which has to answer
+ * the same. In processor time from the second quarter of the events on, when as many wait and run as ever.
+ */
+function decisionAlone(models, devices, perDevice) {
+  const { name, specs, trace, scheduler, rest } = crowd(models, devices, perDevice);
+  const measure = (_row, quick) => {
+    const record = recorded({ scheduler: scheduler(), trace: trace(quick ? 100_000 : 400_000), ...rest });
+    const checked = replayed(record, scheduler(), specs, digest);
+    if (checked.answers !== record.answers) throw new Error(`${name}: replayed, and other answers`);
+    const one = () => replayed(record, scheduler(), specs).nsPerRequest;
+    return { ours: median(Array.from({ length: quick ? 3 : 5 }, one)) };
   };
+  return { name: `the scheduler alone, ${name}`, measure, target: { maxNs: 5_000 } };
+}
+
+/** Codes of events; from 0 on, a request for the model of that index. */
+const TIMER = -1;
+const FIRST_BATCH = -2;
+
+/** What a scheduler was told in a simulation, in numbers, and a digest of its answers. */
+function recorded(simulation) {
+  const ups = [];
+  const codes = [];
+  const times = [];
+  let answers = 0;
+  const indexOf = new Map(simulation.models.map(({ key }, index) => [key, index]));
+  const onEvent = (event, commands, now) => {
+    answers = digest(answers, commands);
+    if (event.type === "device-up") {
+      ups.push(event);
+      return;
+    }
+    if (event.type === "request") codes.push(indexOf.get(event.request.model));
+    else if (event.type === "batch-done") codes.push(FIRST_BATCH - event.batch);
+    else if (event.type === "timer") codes.push(TIMER);
+    else throw new Error(`nothing else happens here, but ${event.type} has`);
+    times.push(now);
+  };
+  simulate({ ...simulation, onEvent });
+  return { ups, codes, times, answers };
+}
+
+/** Tells a scheduler the same, and asks it as its owners do when it is to be woken; reads its answers if told how. */
+function replayed({ ups, codes, times }, scheduler, specs, digestOf) {
+  let answers = 0;
+  let wake = Infinity;
+  const tell = (event, now) => {
+    const commands = scheduler.handle(event, now);
+    wake = scheduler.nextWake;
+    if (digestOf !== undefined) answers = digestOf(answers, commands);
+  };
+  for (const event of ups) tell(event, 0);
+  const from = Math.floor(codes.length / 4);
+  let began = process.cpuUsage();
+  let before = 0;
+  let id = 0;
+  for (let index = 0; index < codes.length; index += 1) {
+    if (index === from) {
+      began = process.cpuUsage();
+      before = id;
+    }
+    const now = times[index];
+    const code = codes[index];
+    if (code >= 0) {
+      const { key, sloMs } = specs[code];
+      id += 1;
+      tell({ type: "request", request: { id, model: key, priority: 0, deadline: now + sloMs } }, now);
+    } else if (code !== TIMER) tell({ type: "batch-done", batch: FIRST_BATCH - code }, now);
+    else if (wake <= now) tell({ type: "timer" }, now);
+    else throw new Error("replayed, and not to be woken when it was");
+  }
+  return { answers, nsPerRequest: nsSince(began) / (id - before) };
+}
+
+/** Of commands in their order: which, of what, where. */
+function digest(sum, commands) {
+  let all = Math.imul(sum, 31) + commands.length;
+  const add = (number) => (all = Math.imul(all, 31) + number);
+  for (const { type, batch, device, request, requests } of commands) {
+    add(type.length);
+    add(batch ?? 0);
+    add(device === undefined ? 0 : Number(device.slice(4)));
+    for (const { id } of requests ?? [request]) add(id);
+  }
+  return all;
+}
+
+function nsSince(began) {
+  const { user, system } = process.cpuUsage(began);
+  return (user + system) * 1_000;
 }
 
 const bursts = { gammaShape: 0.1 };
@@ -151,6 +247,8 @@ export const rows = [
   decision(100, 100, 100),
   decision(1_000, 1_000, 1_000),
   decision(1_000, 1_000, 20),
+  decisionAlone(10, 10, 10),
+  decisionAlone(1_000, 1_000, 1_000),
 ];
 
 function mean(values) {

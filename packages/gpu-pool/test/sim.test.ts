@@ -50,17 +50,52 @@ describe("traces", () => {
     expect(share(2)).toBeCloseTo(2 / 11, 1);
   });
 
-  it("are read from lines of time and model, with or without a heading", () => {
-    const trace = traceFromCsv("time,model\n20,b\n10,a\n\n30, b\r\n", ["a", "b"]);
+  it("are read from lines of time and model, with or without a heading, whatever the models are called", () => {
+    const trace = traceFromCsv('time,model\n20,"llama, 8b"\n10,flux.1@2,more\n\n30, "llama, 8b"\r\n');
     expect([...trace.times]).toEqual([10, 20, 30]);
+    expect(trace.names).toEqual(["flux.1@2", "llama, 8b"]);
     expect([...trace.models]).toEqual([0, 1, 1]);
-    expect(() => traceFromCsv("1,c", ["a"])).toThrow(/one of a/);
-    expect(() => traceFromCsv("0,a\nx,a", ["a"])).toThrow(/line 2/);
   });
 
-  it("are replayed at any rate", () => {
-    const trace = traceFromCsv("0,m\n1,m\n50,m\n", ["m"]);
-    expect(runScenario({ ...one, trace }, "holdfast", 10, 1)).toMatchObject({ requests: 3, good: 3 });
+  it("have the models that they are said to have, where that is said", () => {
+    const trace = traceFromCsv("20,b\n10,b\n", ["a", "b"]);
+    expect([trace.names, [...trace.models]]).toEqual([
+      ["a", "b"],
+      [1, 1],
+    ]);
+  });
+
+  it("say which line is wrong, and what about it", () => {
+    const wrong: readonly (readonly [text: string, models: readonly string[] | undefined, what: RegExp])[] = [
+      ["1,a\n2,c", ["a"], /"line 2: model" must be one of a; got .*c/],
+      ["0,a\nx,a", undefined, /"line 2: time" must be milliseconds from 0; got .*x/],
+      ["0,a\n-5,a", undefined, /line 2: time.*-5/],
+      ["0,a\n,a", undefined, /line 2: time/],
+      ["0,a\n1", undefined, /line 2: model/],
+      ["0,a\n1,", undefined, /line 2: model/],
+      ["time,model\n\n", undefined, /text.*at least one/],
+    ];
+    for (const [text, models, what] of wrong) {
+      expect(() => traceFromCsv(text, models)).toThrow(what);
+      expect(() => traceFromCsv(text, models)).toThrow(expect.objectContaining({ code: "INVALID_OPTION" }));
+    }
+  });
+
+  it("are replayed at their own times, from their first on, or at any rate", () => {
+    const trace = traceFromCsv("1000000,m\n1000040,m\n1002000,m\n");
+    const starts = (rate: number | undefined): readonly number[] =>
+      runScenario({ ...one, trace }, "eager", rate, 1, true).timeline.map(({ start }) => start);
+    expect(starts(undefined)).toEqual([0, 40, 2_000]);
+    expect(starts(3).at(-1)).toBeCloseTo(1_000);
+  });
+
+  it("have no times of their own when they are drawn", () => {
+    expect(() => runScenario(one, "eager", undefined, 1)).toThrow(/ratePerSecond/);
+  });
+
+  it("name the models of their scenario", () => {
+    const trace = traceFromCsv("0,m\n1,n\n");
+    expect(() => runScenario({ ...one, trace }, "eager", undefined, 1)).toThrow(/trace.*model 1/);
   });
 });
 

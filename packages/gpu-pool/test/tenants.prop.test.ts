@@ -1,4 +1,4 @@
-import type { ScheduledRequest } from "@holdfast/gpu-pool";
+import type { ScheduledRequest, SchedulerEvent } from "@holdfast/gpu-pool";
 import { Scheduler } from "@holdfast/gpu-pool";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -48,6 +48,200 @@ function shares(
   }
   return { used, most: ms[0]! };
 }
+
+/** One tenant, and the model that it alone asks for. */
+interface Rival {
+  readonly weight: number;
+  readonly ms: number;
+  readonly priority: number;
+}
+
+/**
+ * How far tenants are apart in device time by weight at worst, each with models of its own, on devices that have all of
+ * them and are never idle. Counted from the start of each batch.
+ */
+function farthestApart(rivals: readonly Rival[], devices: readonly number[], turns: number): number {
+  const scheduler = new Scheduler<ScheduledRequest>({
+    models: rivals.map(({ ms }, index) => ({ key: `m${index}`, times: { perItemMs: ms, fixedMs: 0 } })),
+    queueLimit: 10_000,
+    weightOf: (tenant) => rivals[Number(tenant)]!.weight,
+  });
+  const used = rivals.map(() => 0);
+  const running: { readonly id: number; readonly tenant: number; readonly at: number }[] = [];
+  let now = 0;
+  let id = 0;
+  let worst = 0;
+  const tell = (event: SchedulerEvent<ScheduledRequest>): void => {
+    for (const command of scheduler.handle(event, now)) {
+      if (command.type !== "run") continue;
+      const [request] = command.requests;
+      const tenant = Number(request!.tenant);
+      used[tenant]! += rivals[tenant]!.ms / rivals[tenant]!.weight;
+      running.push({ id: request!.id, tenant, at: now + rivals[tenant]!.ms });
+      worst = Math.max(worst, Math.max(...used) - Math.min(...used));
+    }
+  };
+  const ask = (tenant: number): void => {
+    id += 1;
+    const { priority } = rivals[tenant]!;
+    const request = { id, model: `m${tenant}`, priority, deadline: Infinity, tenant: String(tenant) };
+    tell({ type: "request", request });
+  };
+  const slots = devices.reduce((sum, capacity) => sum + capacity, 0);
+  for (const tenant of rivals.keys()) for (let more = 0; more <= slots; more += 1) ask(tenant);
+  for (const [device, capacity] of devices.entries())
+    tell({ type: "device-up", device: { id: `d${device}`, capacity } });
+  for (let turn = 0; turn < turns; turn += 1) {
+    running.sort((a, b) => a.at - b.at);
+    const { id: ended, tenant, at } = running.shift()!;
+    now = at;
+    ask(tenant);
+    tell({ type: "done", id: ended });
+  }
+  return worst;
+}
+
+describe("tenants with models of their own", () => {
+  const rival = fc.record({
+    weight: fc.integer({ min: 1, max: 4 }),
+    ms: fc.integer({ min: 1, max: 80 }),
+    priority: fc.integer({ min: -100, max: 100 }),
+  });
+
+  it("share the devices by weight, whatever their priorities, within the quantum and one batch", () => {
+    fc.assert(
+      fc.property(
+        fc.array(rival, { minLength: 2, maxLength: 4 }),
+        fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 1, maxLength: 3 }),
+        (rivals, devices) => {
+          const most = Math.max(...rivals.map(({ ms, weight }) => ms / weight));
+          expect(farthestApart(rivals, devices, 400)).toBeLessThanOrEqual(FAIRNESS_QUANTUM_MS + most + 1e-6);
+        },
+      ),
+      { numRuns: 100 },
+    );
+  });
+
+  it("go by priority among those whose turn it is", () => {
+    const bench = new SchedulerBench({ models: ["a", "b", "c"].map((key) => ({ key })) });
+    bench.ask(1, { model: "a", tenant: "x" });
+    bench.ask(2, { model: "b", tenant: "y", priority: 2 });
+    bench.ask(3, { model: "c", tenant: "z", priority: 1 });
+    expect(told(bench.up("d", { capacity: 3 }))).toEqual(["run 2 on d", "run 3 on d", "run 1 on d"]);
+  });
+});
+
+describe("tenants whose models take turns in the memory", () => {
+  it("get the same device time, on devices whose batches overlap too", () => {
+    const used = sharedMemory(2, 60_000);
+    expect(Math.min(...used)).toBeGreaterThan(0.8 * Math.max(...used));
+    expect(Math.min(...sharedMemory(1, 60_000))).toBeGreaterThan(20_000);
+  });
+});
+
+/** Device time of two tenants within a time, on one device that can hold the model of one of them. */
+function sharedMemory(capacity: number, forMs: number): readonly number[] {
+  const ms = [50, 10];
+  const bench = new SchedulerBench({
+    models: ms.map((perItemMs, index) => ({
+      key: `m${index}`,
+      memoryBytes: 5,
+      loadMs: 100,
+      times: { perItemMs, fixedMs: 0 },
+    })),
+  });
+  const used = [0, 0];
+  let later: { readonly at: number; readonly happen: () => void }[] = [];
+  let id = 0;
+  const follow = (commands: ReturnType<SchedulerBench["ask"]>): void => {
+    for (const one of commands) {
+      if (one.type === "run") {
+        const [request] = one.requests;
+        const tenant = Number(request!.tenant);
+        used[tenant]! += ms[tenant]!;
+        const done = (): void => {
+          ask(tenant);
+          follow(bench.done(request!.id));
+        };
+        later.push({ at: bench.now + ms[tenant]!, happen: done });
+      } else if (one.type === "load")
+        later.push({ at: bench.now + 100, happen: () => follow(bench.says("loaded", "d", one.model)) });
+      else if (one.type === "unload")
+        later.push({ at: bench.now, happen: () => follow(bench.says("unloaded", "d", one.model)) });
+    }
+  };
+  const ask = (tenant: number): void => {
+    id += 1;
+    follow(bench.ask(id, { model: `m${tenant}`, tenant: String(tenant), priority: tenant }));
+  };
+  follow(bench.up("d", { capacity, memoryBytes: 8, loaded: ["m0"] }));
+  for (const tenant of [0, 1, 0, 1, 0, 1, 0, 1]) ask(tenant);
+  while (bench.now < forMs) {
+    later = later.toSorted((a, b) => a.at - b.at);
+    const { at, happen } = later.shift()!;
+    bench.now = at;
+    happen();
+  }
+  return used;
+}
+
+/** Which of two tenants is served how often in so many turns, while both always have more. */
+function turns(bench: SchedulerBench, count: number, tenants: readonly string[]): readonly number[] {
+  const served = tenants.map(() => 0);
+  for (let turn = 0; turn < count; turn += 1) {
+    const [id] = bench.running[0]!.ids;
+    bench.now += 10;
+    bench.done(id!);
+    served[Math.floor(bench.running[0]!.ids[0]! / 1_000) - 1]! += 1;
+  }
+  return served;
+}
+
+describe("what tenants are owed", () => {
+  const times = { perItemMs: 10, fixedMs: 0 };
+
+  it("grows not while they wait for what cannot run, nor for those who come later", () => {
+    const models = [
+      { key: "m@1", times },
+      { key: "huge", memoryBytes: 100, times },
+    ];
+    const bench = new SchedulerBench({ models, queueLimit: 10_000 });
+    bench.up("d", { memoryBytes: 10, loaded: ["m@1"] });
+    bench.ask(1, { model: "huge", tenant: "stuck" });
+    for (let id = 1_000; id < 2_000; id += 1) bench.ask(id, { tenant: "old" });
+    expect(turns(bench, 500, ["old"])).toEqual([500]);
+    for (let id = 2_000; id < 3_000; id += 1) bench.ask(id, { tenant: "new" });
+    const [old, fresh] = turns(bench, 100, ["old", "new"]);
+    expect(old).toBeGreaterThan(30);
+    expect(fresh).toBeGreaterThan(30);
+    // What it waited for runs at last, and more of it.
+    for (let id = 3_000; id < 4_000; id += 1) bench.ask(id, { tenant: "stuck" });
+    const after = turns(bench, 150, ["old", "new", "stuck"]);
+    for (const share of after) expect(share).toBeGreaterThan(30);
+  });
+
+  it("is counted also of whoever has one request at a time", () => {
+    const bench = new SchedulerBench({ models: [{ key: "m@1", times }], queueLimit: 10_000 });
+    bench.up("d");
+    bench.ask(999);
+    for (let id = 2_000; id < 3_000; id += 1) bench.ask(id, { tenant: "x" });
+    for (let id = 3_000; id < 4_000; id += 1) bench.ask(id, { tenant: "y" });
+    const served = [0, 0, 0];
+    let next = 1_000;
+    bench.ask(next, { tenant: "single", priority: 100 });
+    for (let turn = 0; turn < 300; turn += 1) {
+      bench.now += 10;
+      bench.done(bench.running[0]!.ids[0]!);
+      const who = Math.floor(bench.running[0]!.ids[0]! / 1_000) - 1;
+      served[who]! += 1;
+      if (who !== 0) continue;
+      next += 1;
+      bench.ask(next, { tenant: "single", priority: 100 });
+    }
+    const [single, ...others] = served;
+    expect(single).toBeLessThanOrEqual(Math.min(...others) + FAIRNESS_QUANTUM_MS / 10 + 1);
+  });
+});
 
 describe("tenants", () => {
   it("share device time by weight, whatever their priorities, within the quantum and one batch", () => {

@@ -61,8 +61,13 @@ export class Dispatcher<Request extends ScheduledRequest> {
     while (this.#filling.firstAt <= now) this.look(this.#filling.first!, now);
   }
 
-  /** Starts what of a model is to start now, and sets when it is to be looked at again. */
-  look(model: ModelState<Request>, now: number): void {
+  /**
+   * Starts what of a model is to start now, and sets when it is to be looked at again.
+   *
+   * @param served - A device that gives its places one by one, to whoever's turn it is.
+   */
+  look(model: ModelState<Request>, now: number, served?: DeviceState<Request>): void {
+    let hasStarted = false;
     for (;;) {
       const head = model.queue.first;
       if (head === undefined) {
@@ -81,11 +86,12 @@ export class Dispatcher<Request extends ScheduledRequest> {
         this.#filling.put(model, 0, dueAt, model.index);
         return;
       }
-      if (device === undefined) {
+      if (device === undefined || (hasStarted && device === served && this.#ledger.waiting > 1)) {
         this.#waitForDevice(model, head, now);
         return;
       }
       this.#start(model, device, now);
+      hasStarted = true;
     }
   }
 
@@ -123,26 +129,41 @@ export class Dispatcher<Request extends ScheduledRequest> {
       const model = this.#mostUrgent(device, passed);
       if (model === undefined) return;
       const before = model.queue.size;
-      this.look(model, now);
+      this.look(model, now, device);
       // Nothing of it is for this device, such as one that is too slow: others may be.
       if (model.queue.size === before && this.#readySet.has(model.index)) (passed ??= new Set()).add(model);
     }
   }
 
+  /** Of models whose next request's tenant is ahead of its share only if there are no others. */
   #mostUrgent(
     device: DeviceState<Request>,
     passed: ReadonlySet<ModelState<Request>> | undefined,
   ): ModelState<Request> | undefined {
     const top = this.#ready.first;
-    if (top === undefined || (this.#placement.has(device, top) && passed?.has(top) !== true)) return top;
+    if (top === undefined) return undefined;
+    const isTurn = this.#aheadBy(top) === 0;
+    if (isTurn && this.#placement.has(device, top) && passed?.has(top) !== true) return top;
     let best: ModelState<Request> | undefined;
+    let least = Infinity;
     const { resident } = device;
     let index = resident.firstShared(this.#readySet);
     for (; index >= 0; index = resident.firstShared(this.#readySet, index + 1)) {
       const model = this.#models[index]!;
-      if (passed?.has(model) !== true && (best === undefined || readyBefore(model, best))) best = model;
+      if (passed?.has(model) === true) continue;
+      const ahead = this.#aheadBy(model);
+      if (best !== undefined && (ahead > least || (ahead === least && !readyBefore(model, best)))) continue;
+      best = model;
+      least = ahead;
     }
     return best;
+  }
+
+  /** How far the tenant of a model's next request is ahead of its share; 0 if it is its turn. */
+  #aheadBy({ queue }: ModelState<Request>): number {
+    if (this.#ledger.waiting < 2) return 0;
+    const head = queue.first;
+    return head === undefined ? 0 : this.#ledger.aheadBy(head.tenant);
   }
 
   /** Drops a head that would make its batch much smaller than the load allows. Answers whether it did. */
@@ -228,6 +249,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
       stopsAt: Infinity,
       isDisturbed: false,
     };
+    this.#ledger.served(entries[0]!.tenant);
     for (const entry of entries) {
       entry.batch = batch;
       this.#ledger.charge(entry.tenant, (ms * entry.size) / units);

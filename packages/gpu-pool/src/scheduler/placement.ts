@@ -39,6 +39,8 @@ export class Placement<Request extends ScheduledRequest> {
   readonly #emptiest = new RankHeap<DeviceState<Request>>(({ index }) => index);
   /** Models that requests wait for and that fit nowhere yet. First come, first. */
   readonly #unplaced = new Set<ModelState<Request>>();
+  /** Places that are given up when their last batch has ended. */
+  #leaving = 0;
   #cursor = 0;
   /** When the first device may be tried again on which a load has failed. */
   #coolAt = Infinity;
@@ -105,6 +107,7 @@ export class Placement<Request extends ScheduledRequest> {
       const model = this.models[index]!;
       this.#leave(device, model);
       if (held.state === "loading" || held.state === "planned") model.coming -= 1;
+      if (held.state === "leaving") this.#leaving -= 1;
     }
   }
 
@@ -132,9 +135,12 @@ export class Placement<Request extends ScheduledRequest> {
 
   /** A batch or a lease uses a model on a device no more. */
   letGo(device: DeviceState<Request>, model: ModelState<Request>, now: number): void {
-    if (this.#unplaced.size === 0) return;
-    const { leases } = device.holds.get(model.index)!;
-    if (leases === 0 && !isRunning(device, model)) this.#tryUnplaced(now, 1);
+    if (this.#unplaced.size + this.#leaving === 0 || this.#byIndex[device.index] !== device) return;
+    const { leases, state } = device.holds.get(model.index)!;
+    const isUsed = isRunning(device, model);
+    if (state === "leaving") {
+      if (!isUsed) this.#unload(device, model, now);
+    } else if (leases === 0 && (!isUsed || device.capacity > 1)) this.#tryUnplaced(now, 1);
   }
 
   /** Says how much a device runs, for the sets of those that have room. */
@@ -259,7 +265,10 @@ export class Placement<Request extends ScheduledRequest> {
     for (let step = 0; step < Math.min(count, MOST_SEARCHED); step += 1) {
       const device = this.#byIndex[(this.#cursor + step) % count];
       if (device === undefined || !this.#mayTake(device, model, now)) continue;
-      const found = this.#victims(device, model, now, isFirst);
+      const found =
+        this.#victims(device, model, now, isFirst, false) ??
+        // Batches that overlap would keep a model for ever.
+        (isFirst && device.capacity > 1 ? this.#victims(device, model, now, isFirst, true) : undefined);
       if (found === undefined || (best !== undefined && found.cost >= best.cost)) continue;
       // A further replica is not worth what others would have to load again.
       if (!isFirst && found.cost > worth) continue;
@@ -286,10 +295,11 @@ export class Placement<Request extends ScheduledRequest> {
     model: ModelState<Request>,
     now: number,
     isFirst: boolean,
+    alsoRunning: boolean,
   ): { victims: ModelState<Request>[]; cost: number } | undefined {
     let missing = model.memoryBytes - device.freeBytes;
     const candidates: { model: ModelState<Request>; score: number }[] = [];
-    const running = new Set(device.batches.map((batch) => batch.model));
+    const running = new Set(alsoRunning ? [] : device.batches.map((batch) => batch.model));
     for (const [index, held] of device.holds) {
       const other = this.models[index]!;
       if (held.state !== "resident" || held.leases > 0 || other.memoryBytes === 0 || running.has(other))
@@ -323,11 +333,24 @@ export class Placement<Request extends ScheduledRequest> {
     model.coming += 1;
     device.holds.set(model.index, { state: "planned", leases: 0, since: now });
     device.planned.push(model);
-    for (const victim of victims) this.#unload(device, victim, now);
+    for (const victim of victims) {
+      if (isRunning(device, victim)) this.#letLeave(device, victim, now);
+      else this.#unload(device, victim, now);
+      // Who waits for it waits for a place from now on.
+      if (victim.queue.size + victim.wantedBy.size > 0 && victim.replicas.size + victim.coming === 0)
+        this.#unplaced.add(victim);
+    }
+  }
+
+  #letLeave(device: DeviceState<Request>, victim: ModelState<Request>, now: number): void {
+    this.#leaving += 1;
+    device.holds.set(victim.index, { state: "leaving", leases: 0, since: now });
+    this.#leave(device, victim);
   }
 
   #unload(device: DeviceState<Request>, victim: ModelState<Request>, now: number): void {
-    const { leases } = device.holds.get(victim.index)!;
+    const { leases, state } = device.holds.get(victim.index)!;
+    if (state === "leaving") this.#leaving -= 1;
     device.holds.set(victim.index, { state: "unloading", leases, since: now });
     this.#leave(device, victim);
     if (!device.isDraining) this.#rank(device);
@@ -338,7 +361,8 @@ export class Placement<Request extends ScheduledRequest> {
   #startPlanned(device: DeviceState<Request>, now: number): void {
     for (let model = device.planned[0]; model !== undefined; model = device.planned[0]) {
       const isEnough = fits(device, model) && !device.isDraining;
-      if (!isEnough && [...device.holds.values()].some(({ state }) => state === "unloading")) return;
+      const isMore = ({ state }: Held): boolean => state === "unloading" || state === "leaving";
+      if (!isEnough && [...device.holds.values()].some(isMore)) return;
       device.planned.shift();
       device.holds.delete(model.index);
       model.coming -= 1;

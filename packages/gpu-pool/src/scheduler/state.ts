@@ -70,8 +70,8 @@ export interface ModelState<Request extends ScheduledRequest> {
 
 /** One model's place on one device. Another one when something about it changes. */
 export interface Held {
-  /** `planned`: what is in its way is being unloaded. */
-  readonly state: "planned" | "loading" | "resident" | "unloading";
+  /** `planned`: what is in its way is being unloaded. `leaving`: it is, once its batches there have ended. */
+  readonly state: "planned" | "loading" | "resident" | "leaving" | "unloading";
   /** That were granted here. Whether a batch runs is seen by the device's: to count these cost a look at every end. */
   readonly leases: number;
   /** When this state began. */

@@ -68,13 +68,13 @@ export class TenantTurns<Item> {
   /** Puts lanes behind whose tenants have got ahead, and back those whose turn it is again. */
   #settle(): void {
     for (let lane = this.#inTurn.first; lane !== undefined; lane = this.#inTurn.first) {
-      if (!this.ledger.isAhead(lane.tenant)) break;
+      if (this.ledger.aheadBy(lane.tenant) === 0) break;
       this.#inTurn.remove(lane);
       lane.spentMs = lane.tenant.spentMs;
       this.#ahead.put(lane);
     }
     for (let lane = this.#ahead.first; lane !== undefined; lane = this.#ahead.first) {
-      if (!this.ledger.isAhead(lane.tenant)) {
+      if (this.ledger.aheadBy(lane.tenant) === 0) {
         this.#ahead.remove(lane);
         this.#inTurn.put(lane);
       } else if (lane.spentMs !== lane.tenant.spentMs) {

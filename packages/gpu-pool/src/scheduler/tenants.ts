@@ -69,17 +69,32 @@ export class TenantLedger {
     }
   }
 
-  /** It has been given device time. */
+  /** The batch of one of its requests starts, before what is in it is charged. */
+  served(tenant: Tenant): void {
+    // Whoever is further behind cannot use this device. It must not keep time from going on: else whoever comes new,
+    // level with it, would be owed all that the others have used since it waits. Nor is it owed that itself.
+    this.#nowMs = Math.max(this.#nowMs, tenant.spentMs - FAIRNESS_QUANTUM_MS);
+    tenant.spentMs = Math.max(tenant.spentMs, this.#nowMs - FAIRNESS_QUANTUM_MS);
+  }
+
+  /** It has been given device time. Where nobody waits, that is at nobody's cost. */
   charge(tenant: Tenant, deviceMs: number): void {
+    if (this.#waiting.size === 0) return;
     tenant.spentMs += deviceMs / this.weightOf(tenant.name);
     if (tenant.waiting > 0) this.#waiting.put(tenant);
-    else if (this.#tenants.has(tenant.name)) this.#idle.put(tenant);
+    else {
+      // It may have been forgotten when its last request left the queue.
+      this.#tenants.set(tenant.name, tenant);
+      this.#idle.put(tenant);
+    }
     this.#advance();
   }
 
-  /** Whether it has to yield to those who have used less. */
-  isAhead(tenant: Tenant): boolean {
-    return this.#waiting.size > 1 && tenant.spentMs - this.#nowMs > FAIRNESS_QUANTUM_MS;
+  /** By how much it is so far ahead that it yields to those who have used less, in device milliseconds; 0 if it is not. */
+  aheadBy(tenant: Tenant): number {
+    if (this.#waiting.size < 2) return 0;
+    const ms = tenant.spentMs - this.#nowMs;
+    return ms > FAIRNESS_QUANTUM_MS ? ms : 0;
   }
 
   #advance(): void {
@@ -88,7 +103,7 @@ export class TenantLedger {
     for (let idle = this.#idle.first; idle !== undefined; idle = this.#idle.first) {
       if (idle.spentMs > this.#nowMs && this.#idle.size <= MAX_IDLE) break;
       this.#idle.remove(idle);
-      this.#tenants.delete(idle.name);
+      if (this.#tenants.get(idle.name) === idle) this.#tenants.delete(idle.name);
     }
   }
 }

@@ -1,4 +1,4 @@
-// When requests come, and for which model: drawn from a seed, or replayed from a file.
+// When requests come, and for which model, drawn from a seed.
 import { optionsOf, seededRandom } from "@holdfast/core";
 import type { OptionReader, Random } from "@holdfast/core";
 import { RankHeap } from "../scheduler/rank-heap.ts";
@@ -93,32 +93,6 @@ export function drawTrace(options: TraceOptions): Trace {
  */
 export function zipfShares(count: number, exponent: number): readonly number[] {
   return Array.from({ length: count }, (_, index) => 1 / (index + 1) ** exponent);
-}
-
-/**
- * Reads a trace: a line for each request with its time in milliseconds and its model, in the order of `models`. A first
- * line that starts with no number is a heading.
- *
- * @throws InvalidOptionError when a line cannot be read, or names another model.
- */
-export function traceFromCsv(text: string, models: readonly string[]): Trace {
-  const check = optionsOf("traceFromCsv");
-  const rows: { readonly at: number; readonly model: number }[] = [];
-  for (const [index, line] of text.split(/\r?\n/).entries()) {
-    if (line.trim() === "" || (index === 0 && !/^\s*[\d.-]/.test(line))) continue;
-    const [time = "", name = ""] = line.split(",").map((cell) => cell.trim());
-    const at = Number(time);
-    const model = models.indexOf(name);
-    if (time === "" || !Number.isFinite(at))
-      check.refuse(`line ${index + 1}`, line, "a time in milliseconds, a comma and a model");
-    if (model < 0) check.refuse(`line ${index + 1}`, name, `one of ${models.join(", ")}`);
-    rows.push({ at, model });
-  }
-  rows.sort((a, b) => a.at - b.at);
-  return {
-    times: Float64Array.from(rows, ({ at }) => at),
-    models: Uint16Array.from(rows, ({ model }) => model),
-  };
 }
 
 /** Moves arrivals at a steady rate to where a rate of `1 − depth × cos(2π × t ÷ period)` has as many before. */

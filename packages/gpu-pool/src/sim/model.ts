@@ -10,4 +10,6 @@ export interface SimulatedModel {
   readonly sloMs: number;
   /** How long it takes to load, in milliseconds. @defaultValue 0 */
   readonly loadMs?: number;
+  /** Memory on each device that holds it, in bytes. @defaultValue 0 */
+  readonly memoryBytes?: number;
 }

@@ -1,5 +1,7 @@
 // What the schedulers of others have in common: a queue for each model, devices that are free, and what they decide.
+import type { Device } from "../../device.ts";
 import type {
+  DropReason,
   EventScheduler,
   ScheduledRequest,
   SchedulerCommand,
@@ -75,14 +77,30 @@ export interface Running {
   readonly endsAt: number;
 }
 
-/** As described: no model is loaded or evicted, times are known exactly, nothing costs time but batches. */
+/** A device that is up. */
+export interface Place {
+  readonly device: Device;
+  /** When it last used each model that it holds; `undefined` when it holds every model. */
+  readonly usedAt: Map<string, number> | undefined;
+  /** What it loads. */
+  loading: ModelLine | undefined;
+}
+
+/**
+ * As described: times are known exactly, and nothing costs time but batches, and loads with a policy that loads. Models
+ * run where devices hold them: all of them on all devices unless a simulation says otherwise.
+ */
 export abstract class Baseline implements Policy {
   nextWake: number = Infinity;
   protected readonly lines: readonly ModelLine[];
   protected readonly free: string[] = [];
   protected readonly running: Map<number, Running> = new Map();
-  protected devices: number = 0;
+  protected readonly places: Map<string, Place> = new Map();
+  /** Whether some device does not hold every model. */
+  protected isPlaced: boolean = false;
   protected now: number = 0;
+  /** Models that a device has come up with: it comes back with them when it goes down. */
+  readonly #hosted = new Set<string>();
   readonly #byKey: ReadonlyMap<string, ModelLine>;
   #nextBatch = 1;
   #commands: PolicyCommand[] = [];
@@ -107,6 +125,32 @@ export abstract class Baseline implements Policy {
   /** A batch has ended. */
   protected ended(_batch: Running): void {}
 
+  /** Whether requests may wait for a model that no device has held yet. */
+  protected get loads(): boolean {
+    return false;
+  }
+
+  protected modelOf(key: string): ModelLine {
+    return this.#byKey.get(key)!;
+  }
+
+  protected holds(place: Place, { model }: ModelLine): boolean {
+    return place.usedAt?.has(model.key) ?? true;
+  }
+
+  /** A free device that holds a model. */
+  protected freeFor(model: ModelLine): string | undefined {
+    return this.isPlaced
+      ? this.free.find((device) => this.holds(this.places.get(device)!, model))
+      : this.free[0];
+  }
+
+  /** The lines of models that a free device holds. */
+  protected startable(): readonly ModelLine[] {
+    if (this.free.length === 0) return [];
+    return this.isPlaced ? this.lines.filter((model) => this.freeFor(model) !== undefined) : this.lines;
+  }
+
   /** How long a batch of a model takes. */
   protected timeOf({ times }: SimulatedModel, units: number): number {
     return times.perItemMs * units + times.fixedMs;
@@ -124,6 +168,7 @@ export abstract class Baseline implements Policy {
 
   protected start(model: ModelLine, units: number, device: string): void {
     this.free.splice(this.free.indexOf(device), 1);
+    this.places.get(device)!.usedAt?.set(model.model.key, this.now);
     const taken = model.line.take(units);
     const batch = this.#nextBatch;
     this.#nextBatch += 1;
@@ -133,9 +178,8 @@ export abstract class Baseline implements Policy {
     this.#commands.push({ type: "run", batch, device, model: model.model.key, requests });
   }
 
-  protected drop(model: ModelLine, count: number): void {
-    for (const { request } of model.line.take(count))
-      this.#commands.push({ type: "drop", request, why: "deadline" });
+  protected drop(model: ModelLine, count: number, why: DropReason = "deadline"): void {
+    for (const { request } of model.line.take(count)) this.#commands.push({ type: "drop", request, why });
   }
 
   /** Drops heads that cannot end in time even alone. */
@@ -152,14 +196,23 @@ export abstract class Baseline implements Policy {
     this.#commands.push({ type: "preempt", batch });
   }
 
+  protected load(place: Place, model: ModelLine): void {
+    place.loading = model;
+    this.#commands.push({ type: "load", device: place.device.id, model: model.model.key });
+  }
+
+  protected unload({ device, usedAt }: Place, key: string): void {
+    usedAt!.delete(key);
+    this.#commands.push({ type: "unload", device: device.id, model: key });
+  }
+
   #take(event: SchedulerEvent<ScheduledRequest>): void {
-    if (event.type === "request") {
-      const model = this.#byKey.get(event.request.model)!;
-      model.arrived += 1;
-      model.line.add({ request: event.request, arrivedAt: this.now });
-    } else if (event.type === "device-up") {
-      this.devices += 1;
-      this.free.push(event.device.id);
+    if (event.type === "request") this.#arrive(event.request);
+    else if (event.type === "device-up") this.#up(event.device, event.loaded);
+    else if (event.type === "loaded") {
+      const place = this.places.get(event.device)!;
+      place.loading = undefined;
+      place.usedAt!.set(event.model, this.now);
     } else if (event.type === "device-down") this.#lose(event.device);
     else if (event.type === "batch-done") {
       const batch = this.running.get(event.batch)!;
@@ -169,8 +222,24 @@ export abstract class Baseline implements Policy {
     }
   }
 
+  #arrive(request: ScheduledRequest): void {
+    const model = this.modelOf(request.model);
+    model.arrived += 1;
+    model.line.add({ request, arrivedAt: this.now });
+    if (this.isPlaced && !this.loads && !this.#hosted.has(request.model)) this.drop(model, 1, "unloadable");
+  }
+
+  #up(device: Device, loaded: readonly string[] | undefined): void {
+    const usedAt = loaded && new Map(loaded.map((key) => [key, this.now]));
+    this.places.set(device.id, { device, usedAt, loading: undefined });
+    this.free.push(device.id);
+    if (loaded === undefined) return;
+    for (const key of loaded) this.#hosted.add(key);
+    if (loaded.length < this.lines.length) this.isPlaced = true;
+  }
+
   #lose(device: string): void {
-    this.devices -= 1;
+    this.places.delete(device);
     const at = this.free.indexOf(device);
     if (at >= 0) this.free.splice(at, 1);
     for (const [id, batch] of this.running) {

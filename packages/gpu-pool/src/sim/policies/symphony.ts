@@ -13,10 +13,9 @@ interface Candidate {
 export class Symphony extends Baseline {
   protected override decide(): void {
     for (;;) {
-      if (this.free.length === 0) return;
       let best: Candidate | undefined;
       let wake = Infinity;
-      for (const model of this.lines) {
+      for (const model of this.startable()) {
         const candidate = this.#candidate(model);
         if (candidate === undefined) continue;
         if (candidate.from > this.now) wake = Math.min(wake, candidate.from);
@@ -26,7 +25,7 @@ export class Symphony extends Baseline {
         this.nextWake = wake;
         return;
       }
-      this.start(best.model, best.units, this.free[0]!);
+      this.start(best.model, best.units, this.freeFor(best.model)!);
     }
   }
 

@@ -21,17 +21,17 @@ export class Triton extends Baseline {
 
   protected override decide(): void {
     for (;;) {
-      const device = this.free[0];
-      const next = oldestOf(this.lines);
-      if (device === undefined || next === undefined) return;
-      const full = this.lines.find(({ line }) => line.size >= this.#maxBatch);
+      const lines = this.startable();
+      const next = oldestOf(lines);
+      if (next === undefined) return;
+      const full = lines.find(({ line }) => line.size >= this.#maxBatch);
       const dueAt = next.line.at(0)!.arrivedAt + this.#maxDelayMs;
       if (full === undefined && dueAt > this.now) {
         this.nextWake = dueAt;
         return;
       }
       const chosen = dueAt <= this.now ? next : full!;
-      this.start(chosen, Math.min(chosen.line.size, this.#maxBatch), device);
+      this.start(chosen, Math.min(chosen.line.size, this.#maxBatch), this.freeFor(chosen)!);
     }
   }
 }

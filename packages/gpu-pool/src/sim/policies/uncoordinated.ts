@@ -37,12 +37,23 @@ export abstract class Uncoordinated extends Baseline {
       this.#lines.delete(device);
       for (const [index, { line }] of lines.entries()) this.lines[index]!.line.putBack(line.take(line.size));
     }
-    const devices = [...this.#lines.values()];
-    if (devices.length === 0) return;
-    for (const [index, { line }] of this.lines.entries())
+    for (const [index, model] of this.lines.entries()) {
+      const { line } = model;
+      if (line.size === 0) continue;
+      const hosts = this.#hosts(model);
+      if (hosts.length === 0) continue;
       for (const waiting of line.take(line.size)) {
-        devices[this.#turn % devices.length]![index]!.line.add(waiting);
+        hosts[this.#turn % hosts.length]![index]!.line.add(waiting);
         this.#turn += 1;
       }
+    }
+  }
+
+  /** The lines of the devices that have a model. */
+  #hosts(model: ModelLine): readonly (readonly ModelLine[])[] {
+    if (!this.isPlaced) return [...this.#lines.values()];
+    return [...this.#lines]
+      .filter(([device]) => this.holds(this.places.get(device)!, model))
+      .map(([, lines]) => lines);
   }
 }
