@@ -78,7 +78,7 @@ const working: readonly fc.Arbitrary<Command>[] = [
       command(
         `settle(${settled.map(([which]) => which).join()}${request === undefined ? "" : ", claim"})`,
         async (model, real) => {
-          const settlements = settled.map(([which, settle]) => settle(leaseOf(model, which)));
+          const settlements = settled.map(([which, end]) => end(leaseOf(model, which)));
           await settle(model, real, settlements, request);
         },
         hasLeases,
