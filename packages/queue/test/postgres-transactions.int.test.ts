@@ -87,7 +87,7 @@ describe.skipIf(databaseUrl === "")("tasks in a caller's transaction", () => {
           const inside = within(name, tx);
           for (const { verb, id } of calls)
             if (verb === "enqueue") {
-              const added = inside.enqueue(double, 1, { id, keepFor: "1d" });
+              const added = inside.enqueue(double, 1, { id });
               if (then.has(id)) await expect(added).rejects.toMatchObject({ code: "TASK_EXISTS" });
               else then.set((await added).id, "ready");
             } else if (verb === "cancel") {
