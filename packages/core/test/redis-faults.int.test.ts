@@ -9,7 +9,7 @@ import {
   redisScript,
 } from "@holdfast/core/redis";
 import { leakCheck, manualClock } from "@holdfast/core/testing";
-import { startProxy, startRedis } from "../../../tools/services/index.mjs";
+import { startProxy, startRedis, startRedisCluster } from "../../../tools/services/index.mjs";
 
 const startsRedis = inject("startsRedis");
 
@@ -284,5 +284,23 @@ describe.skipIf(!startsRedis)("a Redis that fails", () => {
     await using bad = await startRedis({ args: ["--maxmemory-policy", "allkeys-lru"] });
     const { warnings } = await inspectRedis({ client: connect(bad.url) });
     expect(warnings).toEqual([expect.stringContaining("allkeys-lru"), expect.stringContaining("appendonly")]);
+  });
+
+  it("is looked at on every master of a Cluster, of which the worst is told", async () => {
+    await using servers = await startRedisCluster();
+    const cluster = new Cluster([...servers.nodes], { redisOptions: { ...REDIS_CLIENT_OPTIONS } });
+    clients.push(cluster);
+    const wrong = servers.nodes[1]!;
+    await connectAdmin(`redis://${wrong.host}:${wrong.port}`).config(
+      "SET",
+      "maxmemory-policy",
+      "allkeys-lru",
+    );
+    for (let look = 0; look < 3; look += 1)
+      expect(await inspectRedis({ client: cluster })).toMatchObject({
+        role: "master",
+        evictionPolicy: "allkeys-lru",
+        warnings: [expect.stringContaining("allkeys-lru"), expect.stringContaining("appendonly")],
+      });
   });
 });

@@ -40,7 +40,11 @@ export interface GpuPoolOptions {
    * came later: nothing waits for ever. @defaultValue "30s"
    */
   readonly aging?: Duration;
-  /** The share of the device time that a tenant is due, relative to others. Above 0. @defaultValue 1 for each */
+  /**
+   * The share of the device time that a tenant is due, relative to others. From 0.000001 to 1_000_000. Asked when a
+   * tenant comes; if it throws, or answers anything else, the request is rejected with an `InvalidOptionError`.
+   * @defaultValue 1 for each
+   */
   readonly tenantWeight?: (tenant: string) => number;
   /** Most of the queue that one tenant may fill. Above 0, at most 1. @defaultValue 1 */
   readonly tenantShare?: number;
@@ -107,7 +111,11 @@ export interface RunModelOptions {
   readonly affinity?: string | undefined;
   /** Told what the model reports while it runs. What it throws changes nothing. */
   readonly onProgress?: ((value: unknown) => void) | undefined;
-  /** Buffers of the input to move to the worker instead of copying them: they are empty here afterwards. */
+  /**
+   * Buffers of the input to move to the worker instead of copying them: they are empty here afterwards. A request whose
+   * input has gone with its worker is not tried again when that dies or has too little memory: it fails with the
+   * `WorkerCrashedError` or the `OutOfMemoryError` of the first time.
+   */
   readonly transfer?: readonly ArrayBuffer[] | undefined;
 }
 
@@ -178,6 +186,9 @@ export interface GpuPool extends AsyncDisposable {
   ready(options?: { readonly signal?: AbortSignal | undefined }): Promise<void>;
   /** Takes no more requests; resolves once those it has have ended. */
   drain(): Promise<void>;
-  /** Takes no more requests, lets those it has end for `within` (default 10 s), then ends the workers. */
+  /**
+   * Takes no more requests, lets those it has end for `within` (default 10 s), then cuts the rest, ends the workers and
+   * gives rented devices back. Each step of that takes at most `cancelGrace`, whatever workers and providers do.
+   */
   close(options?: { readonly within?: Duration }): Promise<PoolCloseReport>;
 }

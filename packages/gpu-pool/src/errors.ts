@@ -1,21 +1,30 @@
 // What can go wrong in a pool, one class per condition a caller handles differently.
 import { HoldfastError } from "@holdfast/core";
+import type { QueueLimit } from "./scheduler/contract.ts";
 
-/** The pool holds as many waiting requests as it may. `code: "POOL_SATURATED"`, with a computed `retryAfterMs`. */
+const FULL: Readonly<Record<QueueLimit, string>> = {
+  pool: "the pool is full",
+  tenant: "the tenant's part of the queue is full",
+  model: "the model's queue is full",
+};
+
+/** As many requests wait as may. `code: "POOL_SATURATED"`, with a computed `retryAfterMs`. */
 export class PoolSaturatedError extends HoldfastError {
   override readonly code = "POOL_SATURATED";
   override readonly status = 503;
 
   constructor(
-    /** Requests waiting. */
+    /** Requests waiting, of those that are limited. */
     readonly waiting: number,
     retryAfterMs: number,
+    /** Which limit is met: the pool's, its tenant's part of that, or its model's. */
+    readonly limit: QueueLimit = "pool",
   ) {
-    super(`the pool is full: ${waiting} requests are waiting`, { retryAfterMs });
+    super(`${FULL[limit]}: ${waiting} requests are waiting`, { retryAfterMs });
   }
 
   protected override problemFields(): Readonly<Record<string, unknown>> {
-    return { waiting: this.waiting };
+    return { waiting: this.waiting, limit: this.limit };
   }
 }
 
@@ -120,7 +129,7 @@ export class ModelUnavailableError extends HoldfastError {
   }
 }
 
-/** A request needs more memory than a device has free, even alone. `code: "OUT_OF_MEMORY"`. */
+/** A request needs more memory than a device has free, even alone. `code: "OUT_OF_MEMORY"`; the `cause` is what was said. */
 export class OutOfMemoryError extends HoldfastError {
   override readonly code = "OUT_OF_MEMORY";
   override readonly status = 507;
@@ -128,8 +137,9 @@ export class OutOfMemoryError extends HoldfastError {
   constructor(
     readonly device: string,
     readonly model: string,
+    options?: ErrorOptions,
   ) {
-    super(`a request for ${model} does not fit into the memory of ${device}`);
+    super(`a request for ${model} does not fit into the memory of ${device}`, options);
   }
 
   protected override problemFields(): Readonly<Record<string, unknown>> {

@@ -89,9 +89,7 @@ export class Fleet {
   left(id: string): void {
     const device = this.#devices.get(id);
     if (device === undefined || !this.#leaving.has(id) || device.running.size > 0) return;
-    void device.close(this.settings.closeStepMs).then(() => {
-      for (const tell of this.#leaving.get(id)?.splice(0) ?? []) tell();
-    });
+    void device.close(this.settings.closeStepMs).then(() => this.#tellGone(id));
   }
 
   /** A device that was taken out is not shown any more. */
@@ -110,6 +108,11 @@ export class Fleet {
   async close(): Promise<void> {
     const { closeStepMs } = this.settings;
     await Promise.all([...this.#devices.values()].map((device) => device.close(closeStepMs)));
+    for (const id of this.#leaving.keys()) this.#tellGone(id);
+  }
+
+  #tellGone(id: string): void {
+    for (const tell of this.#leaving.get(id)?.splice(0) ?? []) tell();
   }
 
   #publish({ device, status, failuresInARow, lastFailure }: SupervisedDevice): void {

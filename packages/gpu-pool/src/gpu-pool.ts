@@ -12,7 +12,7 @@ import type {
 import { GPU_POOL_DEFAULTS } from "./defaults.ts";
 import type { Device } from "./device.ts";
 import { devicesOf, preloadedOn } from "./devices-of.ts";
-import { UnknownModelError, WorkerFailedError } from "./errors.ts";
+import { UnknownModelError, WorkerCrashedError, WorkerFailedError } from "./errors.ts";
 import type { FleetListener } from "./fleet.ts";
 import { Fleet } from "./fleet.ts";
 import type { Model, ModelOptions } from "./model.ts";
@@ -20,7 +20,7 @@ import type { GpuPoolSnapshot, ModelEvent } from "./observe.ts";
 import { PoolLeases } from "./pool-leases.ts";
 import { PoolModels } from "./pool-models.ts";
 import type { PoolRequest } from "./pool-requests.ts";
-import { PoolRequests, reasonText } from "./pool-requests.ts";
+import { isEmptied, PoolRequests, reasonText } from "./pool-requests.ts";
 import { poolSettings, scalingOf } from "./pool-settings.ts";
 import { RentedFleet } from "./rented-fleet.ts";
 import type { EndingCommand } from "./request-ends.ts";
@@ -29,6 +29,9 @@ import type { SchedulerCommand, SchedulerEvent } from "./scheduler/contract.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import { UpWaiters } from "./up-waiters.ts";
 import type { WorkerStarter } from "./worker.ts";
+
+/** What a pool that is over does not do any more. */
+const BEGINS: ReadonlySet<SchedulerCommand<PoolRequest>["type"]> = new Set(["run", "load", "unload", "stop"]);
 
 const modelMoved = /* @__PURE__ */ channel<ModelEvent>("gpu-pool", "model");
 
@@ -46,6 +49,8 @@ class Pool implements GpuPool {
   readonly #name: string;
   readonly #clock: Clock;
   readonly #cancelGraceMs: number;
+  /** Longest each step of an end may take. */
+  readonly #closeStepMs: number;
   readonly #models: PoolModels;
   readonly #leases: PoolLeases;
   readonly #scheduler: Scheduler<PoolRequest>;
@@ -55,6 +60,8 @@ class Pool implements GpuPool {
   #nextId = 1;
   #isDraining = false;
   #closing: Promise<PoolCloseReport> | undefined;
+  /** What was left has been cut: nothing begins any more. */
+  #isOver = false;
   #wake: { readonly at: number; readonly timer: Timer } | undefined;
   readonly #upWaiters: UpWaiters;
 
@@ -73,8 +80,8 @@ class Pool implements GpuPool {
     this.#requests = new PoolRequests(name, clock);
     this.#upWaiters = new UpWaiters(clock);
     this.#leases = new PoolLeases(clock, (event) => this.#apply(event));
-    const closeStepMs = Math.max(1, cancelGraceMs);
-    this.#fleet = new Fleet({ pool: name, supervision, closeStepMs }, this.#listener());
+    this.#closeStepMs = Math.max(1, cancelGraceMs);
+    this.#fleet = new Fleet({ pool: name, supervision, closeStepMs: this.#closeStepMs }, this.#listener());
     const { workers, autoscale } = options;
     const rented = autoscale?.provider?.device;
     const devices = devicesOf(workers, check, rented);
@@ -211,6 +218,7 @@ class Pool implements GpuPool {
 
   async #close(withinMs: number): Promise<PoolCloseReport> {
     const before = this.#requests.finished;
+    const until = this.#clock.monotonic() + withinMs;
     const timeUp = new AbortController();
     await Promise.race([
       this.drain(),
@@ -219,15 +227,18 @@ class Pool implements GpuPool {
     timeUp.abort();
     const finished = this.#requests.finished - before;
     const rest = this.#requests.all();
+    this.#isOver = true;
     this.#leases.close(new ClosedError(`pool "${this.#name}"`));
     for (const request of rest) {
       this.#requests.answer(request, "closed", () => request.reject(new ClosedError(`pool "${this.#name}"`)));
       this.#requests.forget(request);
+      this.#apply({ type: "cancel", id: request.id });
     }
     this.#wake?.timer.cancel();
     await this.#fleet.close();
     this.#models.close();
-    await this.#rented?.close();
+    // Longer than a step, if there is time left: a machine that is not given back costs money.
+    await this.#rented?.close(Math.max(this.#closeStepMs, until - this.#clock.monotonic()));
     return { finished, cut: rest.length };
   }
 
@@ -265,7 +276,10 @@ class Pool implements GpuPool {
         this.#apply({ type: "device-up", device, loaded: this.#fleet.get(device.id).loaded });
         this.#upWaiters.tell();
       },
-      down: (device, cause) => this.#apply({ type: "device-down", device: device.id }, cause),
+      down: (device, cause, lost) => {
+        this.#loseEmptied(lost, device.id, "device-down", cause);
+        this.#apply({ type: "device-down", device: device.id }, cause);
+      },
       progress: (id, value) => {
         const request = this.#requests.get(id);
         if (request !== undefined && !request.answered) notify(request.onProgress, value);
@@ -273,10 +287,16 @@ class Pool implements GpuPool {
       succeeded: (id, output) => this.#ended(id, "succeeded", (request) => request.resolve(output)),
       failed: (id, error, isSick) => {
         if (isSick) this.#failedWithDevice(id, error);
-        else this.#ended(id, "failed", (request) => request.reject(error));
+        else
+          this.#ended(id, error instanceof WorkerCrashedError ? "crashed" : "failed", (request) =>
+            request.reject(error),
+          );
       },
       quarantined: (device) => this.#rented?.discard(device.id),
-      outOfMemory: (batch) => this.#apply({ type: "out-of-memory", batch }),
+      outOfMemory: (device, batch, items, cause) => {
+        this.#loseEmptied(items, device.id, "out-of-memory", cause);
+        this.#apply({ type: "out-of-memory", batch }, cause);
+      },
       moved: (device, { key }, type) => {
         if (modelMoved.hasSubscribers)
           modelMoved.publish({ pool: this.#name, device: device.id, model: key, change: type });
@@ -288,7 +308,8 @@ class Pool implements GpuPool {
   /** Tells the scheduler what has happened and does what it answers. */
   #apply(event: SchedulerEvent<PoolRequest>, cause?: Error): void {
     const commands = this.#scheduler.handle(event, this.#clock.monotonic());
-    for (const command of commands) this.#do(command, cause);
+    for (const command of commands) if (!this.#isOver || !BEGINS.has(command.type)) this.#do(command, cause);
+    if (this.#isOver) return;
     this.#rented?.follow(event, commands, this.#clock.monotonic());
     this.#setWake();
   }
@@ -359,7 +380,11 @@ class Pool implements GpuPool {
     });
   }
 
-  #ended(id: number, outcome: "succeeded" | "failed", settle: (request: PoolRequest) => void): void {
+  #ended(
+    id: number,
+    outcome: "succeeded" | "failed" | "crashed",
+    settle: (request: PoolRequest) => void,
+  ): void {
     const request = this.#requests.get(id);
     if (request === undefined) return;
     this.#requests.finish(request, outcome, () => settle(request));
@@ -374,6 +399,22 @@ class Pool implements GpuPool {
     if (request === undefined) return;
     this.#requests.finish(request, "failed", () => request.reject(error));
     this.#apply({ type: "cancel", id });
+  }
+
+  /** Of what ran where a worker was lost, or memory too little: who has given its input away is not run without it. */
+  #loseEmptied(
+    ids: readonly number[],
+    device: string,
+    why: "device-down" | "out-of-memory",
+    cause: Error | undefined,
+  ): void {
+    for (const id of ids) {
+      const request = this.#requests.get(id);
+      if (request === undefined || !isEmptied(request)) continue;
+      this.#endOtherwise({ type: "lost", request, device, why }, cause);
+      // Before the scheduler is told of the rest: what is not wanted any more is not tried again.
+      this.#apply({ type: "cancel", id });
+    }
   }
 
   #endOtherwise(command: EndingCommand, cause: Error | undefined): void {

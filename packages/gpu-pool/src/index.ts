@@ -104,6 +104,7 @@ export type {
   BatchTimes,
   DropReason,
   EventScheduler,
+  QueueLimit,
   ScheduledModel,
   ScheduledRequest,
   SchedulerCommand,

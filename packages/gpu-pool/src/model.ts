@@ -18,6 +18,11 @@ export interface ModelOptions {
   readonly maxBatch?: number;
   /** The simple mode: a batch starts when it is full, or its oldest request has waited this long. */
   readonly maxDelay?: Duration;
+  /**
+   * Most requests that wait for it, beside what the pool's own limit allows; one more is refused with a
+   * `PoolSaturatedError`. Integer from 0. @defaultValue only the pool's limit
+   */
+  readonly queueLimit?: number;
   /** What is known of its batches beforehand. @defaultValue measured from the first one on */
   readonly times?: BatchTimes;
   /** The same by type of device, where it is known for each; at most 32. */
@@ -37,6 +42,7 @@ export interface Model<Input = unknown, Output = unknown> {
   readonly memoryBytes: number;
   readonly maxBatch: number;
   readonly maxDelayMs?: number;
+  readonly queueLimit?: number;
   readonly times?: BatchTimes;
   readonly timesByType?: Readonly<Record<string, BatchTimes>>;
   readonly loadMs?: number;
@@ -68,7 +74,7 @@ export function defineModel<Input = unknown, Output = unknown>(options: ModelOpt
   for (const [option, value] of Object.entries({ name, version }))
     if (!/^[\w.-]+$/.test(value))
       check.refuse(option, value, "letters, digits, dots, hyphens and underscores");
-  const { maxDelay, times, timesByType, loadTime } = options;
+  const { maxDelay, times, timesByType, loadTime, queueLimit } = options;
   if (times !== undefined) checkTimes("times", times, check);
   if (timesByType !== undefined) {
     const types = Object.entries(timesByType);
@@ -82,6 +88,7 @@ export function defineModel<Input = unknown, Output = unknown>(options: ModelOpt
     memoryBytes: check.integer("memoryBytes", options.memoryBytes, { min: 0 }, 0),
     maxBatch: check.integer("maxBatch", options.maxBatch, { min: 1, max: 10_000 }, 1),
     ...(maxDelay === undefined ? {} : { maxDelayMs: check.duration("maxDelay", maxDelay, {}) }),
+    ...(queueLimit === undefined ? {} : { queueLimit: check.integer("queueLimit", queueLimit, { min: 0 }) }),
     ...(times === undefined ? {} : { times }),
     ...(timesByType === undefined ? {} : { timesByType }),
     ...(loadTime === undefined ? {} : { loadMs: check.duration("loadTime", loadTime, {}) }),

@@ -89,7 +89,7 @@ export class PoolRequests {
   }
 
   /** It has run to its end. */
-  finish(request: PoolRequest, outcome: "succeeded" | "failed", settle: () => void): void {
+  finish(request: PoolRequest, outcome: "succeeded" | "failed" | "crashed", settle: () => void): void {
     if (!request.answered) this.#finished += 1;
     this.answer(request, outcome, settle);
   }
@@ -121,6 +121,11 @@ export class PoolRequests {
       ...(request.device === undefined ? {} : { device: request.device }),
     });
   }
+}
+
+/** Whether buffers of its input have left with a worker: what is left of it here is not what its caller meant. */
+export function isEmptied({ transfer }: PoolRequest): boolean {
+  return transfer !== undefined && transfer.some(({ byteLength }) => byteLength === 0);
 }
 
 /** Why a request is to stop, in words. */

@@ -32,7 +32,7 @@ export function poolSettings(options: GpuPoolOptions, models: ModelList, check: 
       queueLimit: check.integer("queueLimit", options.queueLimit, { min: 0 }, defaults.queueLimit),
       agingMs: check.duration("aging", options.aging, { min: 1 }, defaults.agingMs),
       tenantShare: tenantShare === 0 ? check.refuse("tenantShare", tenantShare, "above 0") : tenantShare,
-      ...(weightOf ? { weightOf: (tenant: string) => positive(weightOf(tenant), check) } : {}),
+      ...(weightOf ? { weightOf } : {}),
     },
     supervision: {
       clock,
@@ -96,8 +96,4 @@ function canaryOf(options: CanaryOptions, models: ModelList, check: OptionReader
     accepts: check.function("canary: accepts", options.accepts) ?? (() => true),
     timeoutMs: check.duration("canary: timeout", options.timeout, { min: 1 }, canaryTimeoutMs),
   };
-}
-
-function positive(weight: number, check: OptionReader): number {
-  return weight > 0 && weight < Infinity ? weight : check.refuse("tenantWeight", weight, "numbers above 0");
 }

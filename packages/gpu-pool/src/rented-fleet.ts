@@ -61,12 +61,18 @@ export class RentedFleet<Request extends ScheduledRequest> {
     this.#track(this.#return(device));
   }
 
-  /** Gives back all there are; those of the pool have been closed. */
-  async close(): Promise<void> {
+  /**
+   * Gives back all there are; those of the pool have been closed. A provider that takes longer than `withinMs` is not
+   * waited for: what it brings or takes back after that, it does unseen.
+   */
+  async close(withinMs: number): Promise<void> {
     this.#life.abort(new ClosedError(`pool "${this.parts.pool}"`));
     const rest = [...this.#devices.values()];
     this.#devices.clear();
-    await Promise.all([...this.#open, ...rest.map((device) => this.#stop(device))]);
+    const stop = new AbortController();
+    const late = this.parts.clock.sleep(withinMs, stop.signal, { keepAlive: true }).catch(() => {});
+    await Promise.race([late, Promise.all([...this.#open, ...rest.map((device) => this.#stop(device))])]);
+    stop.abort();
   }
 
   async #order(): Promise<void> {

@@ -21,22 +21,27 @@ export interface RequestEnd {
   readonly reason: unknown;
 }
 
-/** @param cause - Why a device went down, where that is what ended the request. */
+/** @param cause - Why a device went down, or what it said of its memory, where that is what ended the request. */
 export function endOf(command: EndingCommand, cause: Error | undefined): RequestEnd {
   const { request } = command;
+  const options = cause ? { cause } : {};
   switch (command.type) {
     case "refuse":
-      return { outcome: "refused", reason: new PoolSaturatedError(command.waiting, command.retryAfterMs) };
+      return {
+        outcome: "refused",
+        reason: new PoolSaturatedError(command.waiting, command.retryAfterMs, command.limit),
+      };
     case "drop":
+      if (command.why === "invalid") return { outcome: "failed", reason: command.cause };
       return stopped(request, command.why, "waiting");
     case "stop":
       return stopped(request, command.why, "running");
     case "lost":
       return command.why === "out-of-memory"
-        ? { outcome: "failed", reason: new OutOfMemoryError(command.device, request.model) }
+        ? { outcome: "failed", reason: new OutOfMemoryError(command.device, request.model, options) }
         : {
             outcome: "crashed",
-            reason: new WorkerCrashedError(command.device, request.model, cause ? { cause } : {}),
+            reason: new WorkerCrashedError(command.device, request.model, options),
           };
   }
 }

@@ -24,15 +24,19 @@ export interface SupervisionSettings {
 /** What the pool wants to know. */
 export interface DeviceListener {
   up(device: Device): void;
-  /** It is gone, and with it what ran on it. */
-  down(device: Device, cause: Error): void;
+  /** It is gone, and with it what ran on it: the items of `lost`. */
+  down(device: Device, cause: Error, lost: readonly number[]): void;
   /** Its status has changed. */
   changed(device: SupervisedDevice): void;
   progress(itemId: number, value: unknown): void;
   succeeded(itemId: number, output: unknown): void;
   /** @param isSick - Its device is about to go down: nothing must be started there. */
   failed(itemId: number, error: Error, isSick: boolean): void;
-  outOfMemory(batchId: number): void;
+  /**
+   * @param items - What of the batch had no answer yet.
+   * @param cause - What was said, where an item by itself said it.
+   */
+  outOfMemory(device: Device, batchId: number, items: readonly number[], cause?: Error): void;
   /** A load or an unload that the pool asked for has ended. */
   moved(device: Device, model: Model, what: "loaded" | "load-failed" | "unloaded"): void;
 }
@@ -50,6 +54,8 @@ export class SupervisedDevice {
   #stuckInARow = 0;
   /** Items of the batches that run. */
   readonly #batches = new Map<number, readonly number[]>();
+  /** Items that had too little memory, and what was said: they wait for the rest of their batch, to be run again. */
+  readonly #tight = new Map<number, Error>();
   readonly #canary: CanaryRun;
   #worker: Worker | undefined;
   #restart: Timer | undefined;
@@ -94,6 +100,8 @@ export class SupervisedDevice {
   }
 
   run(batch: Batch): void {
+    // Its end is about to be told: what is sent here meanwhile goes elsewhere then.
+    if (this.#worker === undefined) return;
     for (const { id } of batch.items) this.#running.add(id);
     this.#batches.set(
       batch.id,
@@ -102,7 +110,7 @@ export class SupervisedDevice {
     // Only those of which something still runs.
     for (const [id, items] of this.#batches)
       if (!items.some((item) => this.#running.has(item))) this.#batches.delete(id);
-    this.#worker?.run(batch);
+    this.#worker.run(batch);
   }
 
   cancel(itemId: number, reason: string): void {
@@ -273,7 +281,8 @@ export class SupervisedDevice {
   }
 
   #eventsOf(life: AbortSignal): WorkerEvents {
-    const ended = (itemId: number): boolean => !life.aborted && this.#running.delete(itemId);
+    const ended = (itemId: number): boolean =>
+      !life.aborted && !this.#tight.has(itemId) && this.#running.delete(itemId);
     return {
       progress: (itemId, value) => {
         if (!life.aborted) this.listener.progress(itemId, value);
@@ -283,25 +292,48 @@ export class SupervisedDevice {
         this.failuresInARow = 0;
         this.#stuckInARow = 0;
         this.listener.succeeded(itemId, output);
+        this.#settleTight();
       },
       failed: (itemId, error) => {
         if (this.#canary.failed(itemId, error) || !ended(itemId)) return;
         const kind = classifyFailure(error);
+        if (kind === "out-of-memory") {
+          this.#tight.set(itemId, error);
+          this.#running.add(itemId);
+          this.#settleTight();
+          return;
+        }
         const isSick = kind === "restart" || kind === "quarantine";
         this.listener.failed(itemId, error, isSick);
         // It may have broken the worker, or be broken itself: then everything else would fail too.
         if (isSick) this.#fail(error, kind === "quarantine");
+        else this.#settleTight();
       },
       outOfMemory: (batchId) => {
-        if (life.aborted) return;
-        for (const id of this.#batches.get(batchId) ?? []) this.#running.delete(id);
-        this.#batches.delete(batchId);
-        this.listener.outOfMemory(batchId);
+        if (!life.aborted) this.#outOfMemory(batchId);
       },
       crashed: (cause) => {
         if (!life.aborted) this.#fail(cause);
       },
     };
+  }
+
+  /** What of a batch has no answer yet found too little memory. */
+  #outOfMemory(batchId: number, cause?: Error): void {
+    const items = (this.#batches.get(batchId) ?? []).filter((id) => this.#running.delete(id));
+    for (const id of items) this.#tight.delete(id);
+    this.#batches.delete(batchId);
+    this.listener.outOfMemory(this.device, batchId, items, cause);
+  }
+
+  /** Tells of batches of which only such items are left as had too little memory. */
+  #settleTight(): void {
+    if (this.#tight.size === 0) return;
+    for (const [batch, items] of this.#batches) {
+      const left = items.filter((id) => this.#running.has(id));
+      if (left.length > 0 && left.every((id) => this.#tight.has(id)))
+        this.#outOfMemory(batch, this.#tight.get(left[0]!));
+    }
   }
 
   #fail(cause: Error, isHopeless = false): void {
@@ -328,11 +360,13 @@ export class SupervisedDevice {
     this.#worker = undefined;
     this.#restart?.cancel();
     this.#heartbeat?.cancel();
+    const lost = [...this.#running];
     this.#running.clear();
+    this.#tight.clear();
     this.#batches.clear();
     this.#loaded.clear();
     this.#life.abort(cause);
-    if (wasUp) this.listener.down(this.device, cause);
+    if (wasUp) this.listener.down(this.device, cause, lost);
     return worker;
   }
 

@@ -1,5 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { GpuPool, GpuPoolOptions, ModelOptions, WorkerAdapter } from "@holdfast/gpu-pool";
+import type {
+  GpuPool,
+  GpuPoolOptions,
+  ModelOptions,
+  RunModelOptions,
+  WorkerAdapter,
+} from "@holdfast/gpu-pool";
 import { gpuPool } from "@holdfast/gpu-pool";
 import { childProcesses, childProcessProvider } from "@holdfast/gpu-pool/child-processes";
 import { workerThreads } from "@holdfast/gpu-pool/worker-threads";
@@ -7,8 +13,8 @@ import { afterEach, describe, expect, it } from "vitest";
 import { row } from "../../../tools/systems/row.mjs";
 
 const module = new URL("fixtures/batch-models.mjs", import.meta.url);
-const NAMES = ["together", "picky", "exact", "hungry", "sticky"];
-const PLAIN = ["wait", "pid", "device", "buffer", "freeze", "exit", "leak"];
+const NAMES = ["together", "picky", "exact", "hungry", "sticky", "bytes"];
+const PLAIN = ["tight", "wait", "pid", "device", "buffer", "freeze", "exit", "leak"];
 
 const pools: GpuPool[] = [];
 afterEach(async () => {
@@ -56,6 +62,36 @@ describe.each([
     }
   });
 
+  it("a model that runs one at a time gets a second try when there was too little memory", async () => {
+    const pool = open(workers());
+    expect(await pool.run("tight", "once")).toBe("fits");
+    await expect(pool.run("tight", "always")).rejects.toMatchObject({
+      code: "OUT_OF_MEMORY",
+      cause: { code: "MODEL_FAILED", message: /CUDA out of memory/ },
+    });
+    expect(pool.snapshot().devices).toMatchObject([{ status: "up", failuresInARow: 0 }]);
+  });
+
+  it("an input that cannot be cloned fails alone", async () => {
+    const pool = open(workers());
+    const settled = await Promise.allSettled(
+      ["a", () => 1, "c", new Promise(() => {})].map((input) => pool.run("together", input)),
+    );
+    expect(settled).toMatchObject([
+      { value: { input: "a", batch: 2 } },
+      {
+        reason: {
+          code: "MODEL_FAILED",
+          reason: "NOT_CLONED",
+          message: /together@1.* \(\) => 1 could not be cloned/,
+        },
+      },
+      { value: { input: "c", batch: 2 } },
+      { reason: { code: "MODEL_FAILED", reason: "NOT_CLONED" } },
+    ]);
+    expect(pool.snapshot().devices).toMatchObject([{ status: "up", failuresInARow: 0 }]);
+  });
+
   it("[server#4023] those that do not fit are halved until they do, and all are answered", async () => {
     const pool = open(workers());
     const answers = await Promise.all(
@@ -72,6 +108,55 @@ describe.each([
     await expect(pool.run("sticky", "bad")).rejects.toMatchObject({ message: /device-side assert/ });
     expect(await pool.run("sticky", "good")).toBe("good");
     expect(pool.snapshot().devices).toMatchObject([{ status: "up", failuresInARow: 0 }]);
+  });
+});
+
+describe("inputs that are moved to a thread", () => {
+  const own = (): [unknown, RunModelOptions] => {
+    const bytes = new ArrayBuffer(16);
+    return [{ bytes }, { transfer: [bytes] }];
+  };
+
+  it("a buffer that two requests give away is the first one's, and fails the other alone", async () => {
+    const pool = open(workerThreads({ module, count: 1 }));
+    const bytes = new ArrayBuffer(8);
+    const settled = await Promise.allSettled([
+      pool.run("bytes", { bytes }, { transfer: [bytes] }),
+      pool.run("bytes", { bytes }, { transfer: [bytes] }),
+      pool.run("bytes", {}),
+    ]);
+    expect(settled).toMatchObject([
+      { value: 8 },
+      { reason: { code: "MODEL_FAILED", reason: "NOT_CLONED" } },
+      { value: "none" },
+    ]);
+  });
+
+  it("are not run again without them after a batch that did not fit", async () => {
+    const pool = open(workerThreads({ module, count: 1 }));
+    const tooMany = await Promise.allSettled([1, 2, 3, 4].map(() => pool.run("bytes", ...own())));
+    expect(tooMany).toMatchObject(tooMany.map(() => ({ reason: { code: "OUT_OF_MEMORY" } })));
+  });
+
+  it("nor after their thread has died, which costs only those requests", async () => {
+    const pool = open(workerThreads({ module, count: 1 }));
+    const killed = await Promise.allSettled([
+      pool.run("bytes", ...own()),
+      pool.run("bytes", { bytes: new ArrayBuffer(4) }),
+      pool.run("bytes", { deadly: true }),
+    ]);
+    expect(killed).toMatchObject([
+      { reason: { code: "WORKER_CRASHED" } },
+      { value: 4 },
+      { reason: { code: "WORKER_CRASHED" } },
+    ]);
+    expect(await pool.run("bytes", ...own())).toBe(16);
+  });
+
+  it("are tried again where they were copied after all: in a process", async () => {
+    const pool = open(processes());
+    const answers = await Promise.all([1, 2, 3, 4].map(() => pool.run("bytes", ...own())));
+    expect(answers).toEqual([16, 16, 16, 16]);
   });
 });
 

@@ -44,6 +44,44 @@ describe("gpuPool", () => {
     await pool.close();
   });
 
+  it("rejects at once whoever's tenant has no weight, and serves all others", async () => {
+    const tenantWeight = (tenant: string): number => {
+      if (tenant === "thrown") throw new Error("boom");
+      return tenant === "zero" ? 0 : 1;
+    };
+    const { pool, workers } = await open(new ScriptedWorkers(), { tenantWeight });
+    const answers = [pool.run("m", 1, { tenant: "ok" }), pool.run("m", 2, { tenant: "ok" })];
+    for (const [tenant, value] of [
+      ["thrown", new Error("boom")],
+      ["zero", 0],
+    ])
+      await expect(pool.run("m", 0, { tenant: tenant as string })).rejects.toMatchObject({
+        code: "INVALID_OPTION",
+        option: "tenantWeight",
+        value,
+      });
+    for (const _ of answers) {
+      const [id] = [...workers.running.keys()];
+      workers.succeed(id!, "well");
+    }
+    expect(await Promise.all(answers)).toEqual(["well", "well"]);
+    expect(await pool.close()).toEqual({ finished: 0, cut: 0 });
+  });
+
+  it("names the limit that refuses a request", async () => {
+    const { pool, workers } = await open(new ScriptedWorkers(), { models: [{ name: "m", queueLimit: 1 }] });
+    const answers = [pool.run("m", 1), pool.run("m", 2)];
+    await expect(pool.run("m", 3)).rejects.toMatchObject({
+      code: "POOL_SATURATED",
+      limit: "model",
+      waiting: 1,
+      message: "the model's queue is full: 1 requests are waiting",
+    });
+    for (const _ of answers) workers.succeed([...workers.running.keys()][0]!, "well");
+    expect(await Promise.all(answers)).toEqual(["well", "well"]);
+    await pool.close();
+  });
+
   it("is ready once a device is up, and says so until it is closed", async () => {
     let letStart = (): void => {};
     const start = (): Promise<void> => new Promise((resolve) => (letStart = resolve));
@@ -269,6 +307,36 @@ describe("gpuPool", () => {
     await clock.advance(1_100);
     expect(closed.value).toEqual({ finished: 0, cut: 1 });
     expect(waiting.error).toMatchObject({ code: "CLOSED" });
+  });
+
+  it("starts nothing any more once what is left was cut, however its devices go down", async () => {
+    const workers = new ScriptedWorkers([
+      { id: "a", capacity: 2 },
+      { id: "b", capacity: 1 },
+    ]);
+    const { pool } = await open(workers);
+    const seen = [1, 2, 3, 4, 5].map((input) => watch(pool.run("m", input)));
+    const before = workers.log.length;
+    const closed = watch(pool.close({ within: 0 }));
+    await clock.advance(10);
+    expect(closed.value).toEqual({ finished: 0, cut: 5 });
+    expect(seen.map(({ error }) => (error as { code: string }).code)).toEqual(seen.map(() => "CLOSED"));
+    expect(workers.log.slice(before)).toEqual(["kill a", "kill b"]);
+    expect(pool.snapshot()).toMatchObject({ waiting: 0, running: 0, capacity: 0 });
+  });
+
+  it("whoever takes a device out, or a model, is not left waiting when the pool closes", async () => {
+    const { pool } = await open();
+    watch(pool.run("m", 1));
+    const waiting = [pool.drainDevice("a"), pool.unloadModel("m@1"), pool.removeModel("m@1")].map((one) =>
+      watch(one.then(() => "told")),
+    );
+    await clock.advance(0);
+    expect(waiting).toEqual([{}, {}, {}]);
+    const closed = pool.close({ within: 0 });
+    await clock.advance(0);
+    await closed;
+    expect(waiting).toEqual([{ value: "told" }, { value: "told" }, { value: "told" }]);
   });
 
   it("lets requests that wait for a device to start end, when it closes", async () => {

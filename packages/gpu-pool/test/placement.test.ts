@@ -194,6 +194,20 @@ describe("Scheduler, devices of different types", () => {
     },
   );
 
+  it("a session that was once spilled goes back to the quick ones when they are free", () => {
+    const one = mixed();
+    one.ask(4);
+    const lines: string[] = [];
+    for (let id = 5; id < 40; id += 1) lines.push(...told(one.ask(id, { affinity: `session ${id}` })));
+    expect(lines).toContain("run 5 on cpu");
+    while (one.running.length > 0) {
+      one.now += 10;
+      const ids = one.running.flatMap((batch) => batch.ids);
+      one.done(ids.find((id) => id !== 5) ?? 5);
+    }
+    expect(told(one.ask(50, { affinity: "session 5", deadline: one.now + 50 }))).toEqual(["run 50 on gpu"]);
+  });
+
   it("runs on the slow ones what nothing else has loaded", () => {
     const one = mixed();
     one.down("gpu");

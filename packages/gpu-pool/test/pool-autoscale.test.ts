@@ -67,6 +67,13 @@ function open(
   return { clock, rental, pool };
 }
 
+/** What a promise came to, once it has. */
+function watch(promise: Promise<unknown>): { value?: unknown } {
+  const seen: { value?: unknown } = {};
+  void promise.then((value) => (seen.value = value));
+  return seen;
+}
+
 /** Lets each request of the pool take so long. */
 async function work(clock: Clock, rental: Rental, ms: number, takes: number): Promise<void> {
   const startedAt = new Map<number, number>();
@@ -170,6 +177,31 @@ describe("a pool whose devices come and go", () => {
     await early.pool.close({ within: 0 });
     await early.clock.advance(5_000);
     expect(early.rental.rented).toEqual([]);
+  });
+
+  it("closes in its time though its provider never answers, and gives back what comes after all", async () => {
+    const hanging = open();
+    let bring = (_: Device): void => {};
+    hanging.rental.start = () => new Promise((resolve) => (bring = resolve));
+    hanging.pool.run("m", 1).catch(() => {});
+    await hanging.clock.advance(100);
+    const closed = watch(hanging.pool.close({ within: "2s" }).then(() => "closed"));
+    await hanging.clock.advance(2_500);
+    expect(closed.value).toBe("closed");
+    bring({ id: "late", capacity: 1 });
+    await hanging.clock.advance(0);
+    expect(hanging.rental.returned).toEqual(["late"]);
+
+    const keeping = open({ min: 1 });
+    await keeping.clock.advance(1_010);
+    keeping.rental.stop = () => new Promise(() => {});
+    const soon = watch(keeping.pool.close({ within: "2s" }).then(() => "closed"));
+    await keeping.clock.advance(1_990);
+    // As long as there is time it may be on its way back.
+    expect(soon.value).toBeUndefined();
+    await keeping.clock.advance(10);
+    expect(soon.value).toBe("closed");
+    expect(keeping.clock.pendingTimers).toBe(0);
   });
 
   it("tells what comes and goes", async () => {

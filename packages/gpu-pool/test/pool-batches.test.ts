@@ -1,7 +1,7 @@
 import { channel } from "@holdfast/core";
 import { manualClock } from "@holdfast/core/testing";
-import type { Device, GpuPool, GpuPoolOptions, ModelEvent } from "@holdfast/gpu-pool";
-import { classifyFailure, gpuPool } from "@holdfast/gpu-pool";
+import type { Device, GpuPool, GpuPoolOptions, ModelEvent, RunModelOptions } from "@holdfast/gpu-pool";
+import { classifyFailure, gpuPool, ModelFailedError } from "@holdfast/gpu-pool";
 import { describe, expect, it } from "vitest";
 import { row } from "../../../tools/systems/row.mjs";
 import { ScriptedWorkers } from "./fixtures/scripted-workers.ts";
@@ -150,6 +150,60 @@ describe("gpuPool, batches", () => {
   });
 });
 
+describe("gpuPool, inputs that are moved", () => {
+  const models = [{ name: "m", maxBatch: 4, times: { perItemMs: 1, fixedMs: 1 } }];
+  const moved = (): [unknown, RunModelOptions] => {
+    const bytes = new ArrayBuffer(16);
+    return [{ bytes }, { transfer: [bytes] }];
+  };
+
+  it("a request whose input has left with its worker fails when that dies, and is never run without it", async () => {
+    const { pool, workers } = await open({ models });
+    const first = watch(pool.run("m", 0));
+    const seen = [
+      watch(pool.run("m", ...moved())),
+      watch(pool.run("m", 1)),
+      watch(pool.run("m", ...moved())),
+    ];
+    workers.succeed(1);
+    expect(runs(workers).at(-1)).toBe("run 2,3,4 on a");
+    workers.crash("a");
+    await clock.advance(100);
+    expect(runs(workers).at(-1)).toBe("run 3 on a");
+    workers.succeed(3, "again");
+    await clock.advance(100);
+    expect(first.value).toBe("done");
+    expect(seen).toMatchObject([
+      { error: { code: "WORKER_CRASHED", device: "a", cause: { message: "killed" } } },
+      { value: "again" },
+      { error: { code: "WORKER_CRASHED" } },
+    ]);
+    expect(pool.snapshot()).toMatchObject({ waiting: 0, running: 0, ended: { crashed: 2, succeeded: 2 } });
+    await pool.close();
+  });
+
+  it("so does one of a batch that did not fit, and the batches after it are smaller", async () => {
+    const { pool, workers } = await open({ models });
+    const first = watch(pool.run("m", 0));
+    const seen = [1, 2, 3, 4].map((one) => watch(one === 2 ? pool.run("m", one) : pool.run("m", ...moved())));
+    workers.succeed(1);
+    expect(runs(workers).at(-1)).toBe("run 2,3,4,5 on a");
+    workers.outOfMemory(2);
+    expect(runs(workers).at(-1)).toBe("run 3 on a");
+    const next = [5, 6, 7].map((one) => watch(pool.run("m", one)));
+    workers.succeed(3, "again");
+    expect(runs(workers).at(-1)).toBe("run 6,7 on a");
+    for (const id of [6, 7, 8]) workers.succeed(id, id);
+    await clock.advance(0);
+    expect(first.value).toBe("done");
+    const tooLarge = { error: { code: "OUT_OF_MEMORY", device: "a", model: "m@1" } };
+    expect(seen).toMatchObject([tooLarge, { value: "again" }, tooLarge, tooLarge]);
+    expect(next).toMatchObject([{ value: 6 }, { value: 7 }, { value: 8 }]);
+    expect(clock.pendingTimers).toBe(1);
+    await pool.close();
+  });
+});
+
 describe("gpuPool, models that do not all fit", () => {
   const small: readonly Device[] = [{ id: "a", capacity: 1, memoryBytes: 10 }];
   const models = [
@@ -274,6 +328,47 @@ describe("gpuPool, sick devices", () => {
     await pool.close();
   });
 
+  it("what a model says of its input does not count against the device, whatever the input says", async () => {
+    const { pool, workers } = await open();
+    for (const said of [
+      "cannot parse input: the GPU is lost, says Bob",
+      'unexpected "CUDA error: device-side assert triggered" at 7',
+    ]) {
+      const seen = watch(pool.run("m", said));
+      workers.fail([...workers.running.keys()][0]!, new Error(said));
+      await clock.advance(0);
+      expect(seen.error).toMatchObject({ message: said });
+      expect(pool.snapshot().devices).toMatchObject([{ status: "up", failuresInARow: 0 }]);
+    }
+    await pool.close();
+  });
+
+  it("an item that had too little memory is tried once more, after the rest of its batch", async () => {
+    const { pool, workers } = await open({
+      models: [{ name: "m", maxBatch: 4, times: { perItemMs: 1, fixedMs: 1 } }],
+    });
+    const tooLittle = (): Error => new Error("CUDA out of memory. Tried to allocate 2.00 GiB");
+    const first = watch(pool.run("m", 0));
+    const seen = [1, 2, 3].map((input) => watch(pool.run("m", input)));
+    workers.succeed(1);
+    expect(runs(workers).at(-1)).toBe("run 2,3,4 on a");
+    workers.fail(2, tooLittle());
+    workers.succeed(3, "fine");
+    expect(runs(workers).at(-1)).toBe("run 2,3,4 on a");
+    workers.fail(4, new Error("bad picture"));
+    expect(runs(workers).at(-1)).toBe("run 2 on a");
+    workers.fail(2, tooLittle());
+    await clock.advance(0);
+    expect(first.value).toBe("done");
+    expect(seen).toMatchObject([
+      { error: { code: "OUT_OF_MEMORY", device: "a", cause: { message: /2.00 GiB/ } } },
+      { value: "fine" },
+      { error: { message: "bad picture" } },
+    ]);
+    expect(pool.snapshot()).toMatchObject({ running: 0, waiting: 0, devices: [{ status: "up" }] });
+    await pool.close();
+  });
+
   it("a canary that is not answered in time keeps the device in quarantine", async () => {
     const { pool, workers } = await open({
       quarantineAfter: 1,
@@ -337,5 +432,27 @@ describe("classifyFailure", () => {
     expect(of("failed", { code: "RESOURCE_EXHAUSTED" })).toBe("out-of-memory");
     expect(of("wrapped", { cause: new Error("CUDA error: unspecified launch failure") })).toBe("restart");
     expect(of("no such colour")).toBe("item");
+    expect(
+      of("torch.OutOfMemoryError: Allocation on device 0 would exceed allowed memory. (out of memory)"),
+    ).toBe("out-of-memory");
+    expect(of("CUDA failure 700: an illegal memory access was encountered ; GPU=0")).toBe("restart");
+    expect(
+      of(
+        "Non-zero status code returned while running Conv node. Status Message: CUDA error: misaligned address",
+      ),
+    ).toBe("restart");
+  });
+
+  it("goes by what a runtime says, not by what it may be quoted for, and never by an answer 4xx", () => {
+    const quoted = 'the text "CUDA error: device-side assert triggered" is too long; GPU is lost';
+    expect(classifyFailure(new Error(quoted))).toBe("item");
+    expect(classifyFailure(new ModelFailedError("m", "HTTP_400", "CUDA error: device-side assert"))).toBe(
+      "item",
+    );
+    // Servers put words of their own around it.
+    const wrapped =
+      "Failed to process the request, message: RuntimeError: CUDA error: device-side assert triggered";
+    expect(classifyFailure(new ModelFailedError("m", "HTTP_500", wrapped))).toBe("restart");
+    expect(classifyFailure(new Error(wrapped))).toBe("item");
   });
 });

@@ -138,6 +138,41 @@ describe("Scheduler", () => {
     expect(told(bench.ask(3))).toEqual(["refuse 3"]);
   });
 
+  it("[pytorch/serve#2333] a model whose devices are busy takes no room from one whose device is free", () => {
+    const bench = new SchedulerBench({ queueLimit: 2, models: [{ key: "a" }, { key: "b" }] });
+    bench.up("A", { loaded: ["a"] });
+    bench.up("B", { loaded: ["b"] });
+    for (const id of [1, 2, 3]) bench.ask(id, { model: "a" });
+    expect(told(bench.ask(4, { model: "a" }))).toEqual(["refuse 4"]);
+    expect(told(bench.ask(5, { model: "b" }))).toEqual(["run 5 on B"]);
+    expect(told(bench.ask(6, { model: "b" }))).toEqual(["refuse 6"]);
+  });
+
+  it("takes nothing beyond its limit that would wait for its batch to fill", () => {
+    const times = { perItemMs: 1, fixedMs: 1 };
+    const models = [{ key: "m@1", maxBatch: 8, times, maxDelayMs: 50 }];
+    const bench = new SchedulerBench({ queueLimit: 0, models });
+    bench.up("A");
+    bench.up("B");
+    expect(told(bench.ask(1, { size: 8 }))).toEqual(["run 1 on A"]);
+    expect(told(bench.ask(2))).toEqual(["refuse 2"]);
+  });
+
+  it("[pytorch/serve#2322] a model has a limit of its own: whichever is met first is named", () => {
+    const bench = new SchedulerBench({
+      queueLimit: 3,
+      tenantShare: 0.7,
+      models: [{ key: "small", queueLimit: 1 }, { key: "m@1" }],
+    });
+    const asked = (id: number, model: string, tenant: string): unknown => bench.ask(id, { model, tenant })[0];
+    expect(asked(1, "small", "x")).toBeUndefined();
+    expect(asked(2, "small", "y")).toMatchObject({ type: "refuse", limit: "model", waiting: 1 });
+    expect(asked(3, "m@1", "x")).toBeUndefined();
+    expect(asked(4, "m@1", "x")).toMatchObject({ type: "refuse", limit: "tenant", waiting: 2 });
+    expect(asked(5, "m@1", "y")).toBeUndefined();
+    expect(asked(6, "m@1", "y")).toMatchObject({ type: "refuse", limit: "pool", waiting: 3 });
+  });
+
   it("names what was lost with a device, and nothing else", () => {
     const bench = new SchedulerBench();
     bench.up("a");

@@ -14,6 +14,10 @@ interface Case {
   readonly answer: unknown;
   readonly refusal: string;
   readonly loads: readonly string[];
+  /** What a run asks. */
+  readonly asks: string;
+  /** How often that is asked to see whether the server is there, after a break. */
+  readonly more: number;
 }
 
 const cases: readonly Case[] = [
@@ -26,6 +30,8 @@ const cases: readonly Case[] = [
     answer: { model_name: "known", outputs: [{ data: [2, 4] }] },
     refusal: "CUDA kernel not found",
     loads: ["POST /v2/repository/models/known/load", "GET /v2/models/known/ready"],
+    asks: "POST /v2/models/known/infer",
+    more: 0,
   },
   {
     kind: "ollama",
@@ -34,6 +40,8 @@ const cases: readonly Case[] = [
     answer: { response: "onetwo", done: true, eval_count: 3 },
     refusal: "llama runner process has terminated",
     loads: ["POST /api/generate"],
+    asks: "POST /api/generate",
+    more: 3,
   },
   {
     kind: "openai",
@@ -42,6 +50,8 @@ const cases: readonly Case[] = [
     answer: { choices: [{ message: { content: "one two" } }] },
     refusal: "the server is overloaded",
     loads: ["GET /v1/models"],
+    asks: "POST /v1/chat/completions",
+    more: 0,
   },
 ];
 
@@ -106,10 +116,51 @@ describe.each(cases)("$kind servers", (one) => {
     await expect.poll(() => pool.snapshot().running).toBe(0);
   });
 
-  it("that break off take down what they run, and are asked again", async () => {
+  it("that break off one answer fail that request alone, at its second try", async () => {
+    const { pool, server } = await open(one);
+    const healthy = [1, 2, 3].map(() => pool.run("known", one.input("slow")));
+    const asked = (): number => server.log.filter((line) => line === one.asks).length;
+    await expect.poll(asked).toBe(3 + (one.kind === "ollama" ? 1 : 0));
+    const before = asked();
+    await expect(pool.run("known", one.input("cut"))).rejects.toMatchObject({
+      code: "WORKER_CRASHED",
+      device: "server-0",
+      model: "known@1",
+    });
+    expect(await pool.run("known", one.input("cut once"))).toMatchObject(one.answer as object);
+    expect(await Promise.all(healthy)).toMatchObject(healthy.map(() => one.answer));
+    expect(asked() - before).toBe(4 + one.more);
+    expect(pool.snapshot()).toMatchObject({
+      devices: [{ status: "up", failuresInARow: 0 }],
+      ended: { succeeded: 4, crashed: 1 },
+    });
+  });
+
+  it("are well whatever they say about a bad request, also with a text of its own", async () => {
     const { pool } = await open(one);
-    await expect(pool.run("known", one.input("cut"))).rejects.toMatchObject({ code: "WORKER_CRASHED" });
+    await expect(pool.run("known", one.input("blame"))).rejects.toMatchObject({
+      reason: "HTTP_400",
+      message: /GPU is lost/,
+    });
+    await expect(pool.run("known", { ...(one.input("none") as object), seed: 1n })).rejects.toMatchObject({
+      code: "MODEL_FAILED",
+      reason: "TypeError",
+      message: /BigInt/,
+    });
+    expect(pool.snapshot().devices).toMatchObject([{ status: "up", failuresInARow: 0 }]);
     expect(await pool.run("known", one.input("none"))).toMatchObject(one.answer as object);
+  });
+
+  it("[server#4023] that have too little memory are asked once more, and then it is said so", async () => {
+    const { pool } = await open(one);
+    expect(await pool.run("known", one.input("oom once"))).toMatchObject(one.answer as object);
+    await expect(pool.run("known", one.input("oom"))).rejects.toMatchObject({
+      code: "OUT_OF_MEMORY",
+      device: "server-0",
+      model: "known@1",
+      cause: { reason: "HTTP_500", message: /2.00 GiB/ },
+    });
+    expect(pool.snapshot().devices).toMatchObject([{ status: "up", failuresInARow: 0 }]);
   });
 
   it("that are stopped are down until they listen again", async () => {
@@ -162,6 +213,33 @@ describe("answers that come bit by bit", () => {
     expect(pieces).toHaveLength(3);
   });
 
+  it("keep what a model thinks, and the tools that it calls", async () => {
+    const pieces: unknown[] = [];
+    const options = { onProgress: (piece: unknown) => pieces.push(piece) };
+    const input = { messages: [{ role: "user", content: "Where?" }], tools: [{}] };
+    const ollama = await open(cases[1]!);
+    expect(await ollama.pool.run("known", input, options)).toMatchObject({
+      message: {
+        content: "",
+        thinking: "It is cold.",
+        tool_calls: ["Oslo", "Bergen"].map((city) => ({
+          function: { name: "weather", arguments: { city } },
+        })),
+      },
+      done: true,
+    });
+    const openai = await open(cases[2]!);
+    expect(await openai.pool.run("known", { ...input, stream: true }, options)).toEqual({
+      text: "",
+      finishReason: "tool_calls",
+      toolCalls: [
+        { id: "c0", type: "function", function: { name: "weather", arguments: '{"city":"Oslo"}' } },
+        { id: "c1", type: "function", function: { name: "time", arguments: '{"at":1}' } },
+      ],
+    });
+    expect(pieces).toEqual([]);
+  });
+
   it("are no answer when they have no end", async () => {
     const { pool } = await open(cases[2]!);
     await expect(
@@ -176,6 +254,15 @@ describe("other endpoints", () => {
     expect(await ollama.pool.run("known", { input: ["text"] })).toMatchObject({ embeddings: [[1, 2, 3]] });
     const openai = await open(cases[2]!);
     expect(await openai.pool.run("known", { input: "text" })).toMatchObject({ object: "list" });
+  });
+
+  it("a model that only embeds is loaded by the endpoint that it has", async () => {
+    const { pool, server } = await open(cases[1]!, { models: [{ name: "embedder" }, { name: "known" }] });
+    expect(await pool.run("embedder", { input: "text" })).toMatchObject({ embeddings: [[1, 2, 3]] });
+    expect(await pool.run("known", cases[1]!.input("none"))).toMatchObject({ response: "onetwo" });
+    expect([...server.loaded]).toEqual(["embedder", "known"]);
+    await pool.close({ within: "1s" });
+    expect([...server.loaded]).toEqual([]);
   });
 
   it("models are unloaded when another needs their memory, and when the pool closes", async () => {

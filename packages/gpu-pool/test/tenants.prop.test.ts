@@ -197,6 +197,70 @@ function turns(bench: SchedulerBench, count: number, tenants: readonly string[])
   return served;
 }
 
+describe("the weight of a tenant", () => {
+  const weightless = (weightOf: (tenant: string) => number): SchedulerBench => {
+    const bench = new SchedulerBench({ weightOf });
+    bench.up("d");
+    bench.ask(1, { tenant: "good" });
+    bench.ask(2, { tenant: "good" });
+    return bench;
+  };
+
+  it("is asked for when a tenant comes, and not again while it waits", () => {
+    const asked: string[] = [];
+    const bench = weightless((tenant) => asked.push(tenant));
+    bench.ask(3, { tenant: "good" });
+    bench.ask(4, { tenant: "other" });
+    for (const id of [1, 2, 3, 4]) bench.done(id);
+    // The first ran at once, and nothing was left to remember.
+    expect(asked).toEqual(["good", "good", "other"]);
+  });
+
+  it("that cannot be had, or is out of range, drops its request at once and touches nothing else", () => {
+    const boom = (): never => {
+      throw new Error("boom");
+    };
+    for (const answer of [boom, () => 0, () => -1, () => Number.NaN, () => Infinity, () => "2" as never]) {
+      const bench = weightless((tenant) => (tenant === "bad" ? answer() : 1));
+      const [drop, ...more] = bench.ask(3, { tenant: "bad" });
+      expect(more).toEqual([]);
+      expect(drop).toMatchObject({
+        type: "drop",
+        why: "invalid",
+        cause: { code: "INVALID_OPTION", option: "tenantWeight" },
+      });
+      expect(String((drop as { cause?: unknown }).cause)).toMatch(/tenant "bad"; got/);
+      expect([bench.scheduler.waiting, bench.scheduler.running]).toEqual([1, 1]);
+      expect(told(bench.done(1))).toEqual(["run 2 on d"]);
+    }
+  });
+});
+
+describe("the ledger", () => {
+  it("keeps nothing of tenants whose requests were refused or dropped", () => {
+    const asked = new Map<string, number>();
+    const bench = new SchedulerBench({
+      queueLimit: 1,
+      weightOf: (tenant) => {
+        asked.set(tenant, (asked.get(tenant) ?? 0) + 1);
+        return 1;
+      },
+    });
+    bench.up("d");
+    bench.now = 10;
+    bench.ask(1, { tenant: "first" });
+    expect(told(bench.ask(2, { tenant: "late", deadline: 5 }))).toEqual(["drop 2 deadline"]);
+    bench.ask(3, { tenant: "second" });
+    expect(told(bench.ask(4, { tenant: "refused" }))).toEqual(["refuse 4"]);
+    // Whoever is known has been asked about; the ledger has nobody else.
+    expect([...asked.keys()]).toEqual(["first", "second"]);
+    bench.cancel(3);
+    bench.ask(5, { tenant: "second" });
+    // What was cancelled left nothing either: it is as new.
+    expect(asked.get("second")).toBe(2);
+  });
+});
+
 describe("what tenants are owed", () => {
   const times = { perItemMs: 10, fixedMs: 0 };
 

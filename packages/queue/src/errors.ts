@@ -40,6 +40,22 @@ export class TaskExistsError extends HoldfastError {
   }
 }
 
+/** A task was asked about with the definition of another. `code: "WRONG_TASK"`. */
+export class WrongTaskError extends HoldfastError {
+  override readonly code = "WRONG_TASK";
+  override readonly status = 409;
+
+  constructor(
+    readonly taskId: string,
+    /** What it is called. */
+    readonly task: string,
+    /** The name of the definition. */
+    readonly expected: string,
+  ) {
+    super(`task ${JSON.stringify(taskId.slice(0, 100))} is a "${task.slice(0, 100)}", not a "${expected}"`);
+  }
+}
+
 /** A task was to be the child of one that is not there, or has ended. `code: "NO_PARENT"`. */
 export class NoParentError extends HoldfastError {
   override readonly code = "NO_PARENT";

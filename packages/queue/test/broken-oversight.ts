@@ -88,6 +88,30 @@ export const longLists: Break = (sound) => ({
   list: (queue, state) => sound.list(queue, state, 1_000_000),
 });
 
+/** The input goes with the last try: what has failed cannot be understood. */
+export const inputlessDead: Break = (sound) => ({
+  input: async (queue, id) => {
+    const [status] = await sound.get(queue, [id]);
+    return status?.state === "failed" ? undefined : sound.input(queue, id);
+  },
+});
+
+/** An input is shown without what says how to read it. */
+export const inputWithoutMeta: Break = (sound) => ({
+  input: async (queue, id) => {
+    const stored = await sound.input(queue, id);
+    return stored === undefined ? undefined : { name: stored.name, input: stored.input };
+  },
+});
+
+/** A result takes the place of the input that it was made of. */
+export const resultAsInput: Break = (sound) => ({
+  input: async (queue, id) => {
+    const result = await sound.result(queue, id);
+    return result === undefined ? sound.input(queue, id) : { name: "work", input: result };
+  },
+});
+
 /** A pause stops nobody, but is told of. */
 export const restless: Break = (sound) => {
   let isPaused = false;

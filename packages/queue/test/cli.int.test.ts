@@ -8,9 +8,10 @@ import { fileURLToPath } from "node:url";
 import { REDIS_CLIENT_OPTIONS } from "@holdfast/core/redis";
 import type { Queue, QueueStore } from "@holdfast/queue";
 import { defineTask, queue } from "@holdfast/queue";
+import { encrypted } from "@holdfast/queue/codec";
 import { postgresTaskStore } from "@holdfast/queue/postgres";
 import { redisTaskStore } from "@holdfast/queue/redis";
-import { Redis } from "ioredis";
+import { Cluster, Redis } from "ioredis";
 import pg from "pg";
 import {
   afterAll,
@@ -23,7 +24,7 @@ import {
   it,
   onTestFinished,
 } from "vitest";
-import { startPostgres, startRedis } from "../../../tools/services/index.mjs";
+import { startPostgres, startRedis, startRedisCluster } from "../../../tools/services/index.mjs";
 import { EVIL, fill } from "./support/every-state.ts";
 import type { Filled } from "./support/every-state.ts";
 
@@ -78,6 +79,7 @@ describe("holdfast-queue, asked wrongly", () => {
     ],
     [["cancel", "x", "--all", "--redis", "redis://h", "-q", "a"], "--all: "],
     [["migrate", "--redis", "redis://h"], "migrate: Redis has no tables."],
+    [["stats", "--payloads", "--redis", "redis://h", "-q", "a"], "--payloads: is not for stats."],
     [["stats", "--dry-run", "--redis", "redis://h", "-q", "a"], "--dry-run: is not for stats."],
   ] as const)("ends with 2 and names what is wrong: %j", async (args, message) => {
     const { code, stdout, stderr } = await cli(...args);
@@ -203,6 +205,32 @@ describe.skipIf(!inject("startsRedis"))("holdfast-queue, on Redis", () => {
     expect(unknown.stderr).toMatch(/there is no task "unknown"/);
   });
 
+  it("shows payloads only when asked to, as they are stored", async () => {
+    const [dead] = filled.failed;
+    for (const id of [dead!, filled.completed]) {
+      const { stdout } = await cli("inspect", id, ...at);
+      expect(stdout).not.toMatch(/7\.png|81920|width/);
+    }
+    const failed = await json<{ payloads: object[] }>("inspect", dead!, "--payloads");
+    const text = '{"url":"https://images.example/7.png"}';
+    expect(failed.payloads).toEqual([{ part: "input", text, blobs: [] }]);
+    const done = await json<{ payloads: object[] }>("inspect", filled.completed, "--payloads");
+    expect(done.payloads).toEqual([
+      { part: "step", name: "download", text: '{"bytes":81920}', blobs: [] },
+      { part: "step", name: "resize", text: JSON.stringify(EVIL), blobs: [] },
+      { part: "result", text: JSON.stringify({ width: 128, note: EVIL }), blobs: [] },
+    ]);
+    expect((await cli("inspect", dead!, "--payloads", ...at)).stdout).toContain(`\ninput:\n${text}\n`);
+
+    const keys = { current: "k", keys: { k: new Uint8Array(32) } };
+    const secret = queue({ name: "images", store, codecs: [encrypted(keys)] });
+    const { id } = await secret.enqueue(defineTask({ name: "hidden" }), "nobody else's business");
+    const sealed = await json<{ payloads: { text: string; blobs: string[] }[] }>("inspect", id, "--payloads");
+    expect(sealed.payloads).toMatchObject([{ part: "input", text: '["$sealed","k"]' }]);
+    const bytes = sealed.payloads[0]!.blobs.map((blob) => Buffer.from(blob, "base64").toString("latin1"));
+    expect(bytes.join()).not.toContain("business");
+  });
+
   it("goes through dead letters, redrives and discards them", async () => {
     const first = await json<{ tasks: { id: string }[] }>("dead-letters", "--max", "1");
     const rest = await json<{ tasks: { id: string }[] }>("dead-letters", "--after", first.tasks[0]!.id);
@@ -295,6 +323,52 @@ describe.skipIf(!inject("startsRedis"))("holdfast-queue, on Redis", () => {
     child.stdout.destroy();
     expect(await once(child, "exit")).toEqual([0, null]);
   });
+});
+
+describe.skipIf(!inject("startsRedis"))("holdfast-queue, on a Redis Cluster", () => {
+  it(
+    "finds all nodes by one, looks and operates, and sees to every master",
+    { timeout: 120_000 },
+    async () => {
+      await using servers = await startRedisCluster();
+      const cluster = new Cluster([...servers.nodes], { redisOptions: { ...REDIS_CLIENT_OPTIONS } });
+      onTestFinished(() => cluster.disconnect());
+      await once(cluster, "ready");
+      const store = redisTaskStore({ client: cluster });
+      const [first, , last] = servers.nodes as readonly { readonly host: string; readonly port: number }[];
+      const at = ["--redis", `redis://${first!.host}:${first!.port}`, "--json", "-q"];
+      // Of queues with other names, most are on other nodes.
+      for (const name of ["images", "mails", "reports"]) {
+        const there = queue({ name, store });
+        const { failed } = await fill(there);
+        const counted = await cli("stats", ...at, name);
+        expect([name, counted.stderr, counted.code]).toEqual([name, "", 0]);
+        expect(JSON.parse(counted.stdout)).toMatchObject({ counts: await there.stats() });
+        expect(JSON.parse((await cli("redrive", failed[0]!, ...at, name)).stdout)).toMatchObject({
+          changed: 1,
+        });
+      }
+      const well = await cli("doctor", ...at, "images");
+      const { fit, checks } = JSON.parse(well.stdout) as {
+        fit: boolean;
+        checks: { name: string; text: string }[];
+      };
+      expect([well.code, fit]).toEqual([0, true]);
+      const policies = checks.filter(({ name }) => name === "eviction").map(({ text }) => text);
+      expect(policies.sort()).toEqual(
+        servers.nodes.map(({ port }) => `127.0.0.1:${port}: noeviction`).sort(),
+      );
+
+      const node = new Redis(last!.port, last!.host);
+      await node.config("SET", "maxmemory-policy", "allkeys-lru");
+      node.disconnect();
+      const ill = await cli("doctor", ...at, "images");
+      expect(ill.code).toBe(1);
+      expect(ill.stdout).toContain(`127.0.0.1:${last!.port}: allkeys-lru may throw tasks away`);
+      expect((await cli("stats", ...at, "images")).stderr).toContain("STORE_UNFIT");
+      await store.close();
+    },
+  );
 });
 
 describe.skipIf(!inject("startsPostgres"))("holdfast-queue, on PostgreSQL", () => {

@@ -420,12 +420,15 @@ describe("queueDashboard", () => {
     it("no payload unless it is told to", async () => {
       const secretly = await get<object>(dashboard(), `/api/queues/images/tasks/${filled.completed}`);
       expect(JSON.stringify(secretly)).not.toMatch(/81920|width/);
+      const dead = `/api/queues/images/tasks/${filled.failed[0]}`;
+      expect(JSON.stringify(await get(dashboard(), dead))).not.toMatch(/7\.png/);
       expect(JSON.stringify(await get(dashboard(), "/api/queues/images"))).not.toContain("<script>");
       const openly = dashboard({ showPayloads: true });
       expect(await get(openly, `/api/queues/images/tasks/${filled.completed}`)).toMatchObject({
         checkpoints: [{ name: "download", value: '{"bytes":81920}' }, { name: "resize" }],
         result: JSON.stringify({ width: 128, note: EVIL }),
       });
+      expect(await get(openly, dead)).toMatchObject({ input: '{"url":"https://images.example/7.png"}' });
       expect(await get(openly, "/api/queues/images")).toMatchObject({ schedules: [{ text: EVIL }] });
     });
 

@@ -106,6 +106,18 @@ const mutants: Readonly<Record<string, readonly [Break, string]>> = {
   "claims before it settles": [broken.claimBeforeSettle, "claims more in the same step"],
   "ends events before the last page": [broken.earlyEnd, "hands events out in pages"],
   "forgets cancels that nobody waits for": [broken.forgottenRevocations, "tells the worker that ran it"],
+  "shows no input of a dead letter": [
+    oversight.inputlessDead,
+    "shows the input of a task that lives or has failed",
+  ],
+  "shows an input without its version": [
+    oversight.inputWithoutMeta,
+    "shows the input of a task that lives or has failed",
+  ],
+  "shows a result as an input": [
+    oversight.resultAsInput,
+    "shows no input of a task that has completed or was cancelled",
+  ],
   "lists the newest dead letter first": [
     broken.newestFirst,
     "lists failed tasks alone, the oldest failure first",

@@ -11,9 +11,18 @@ import { Cluster, Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from "vitest";
 import { startRedis, startRedisCluster } from "../../../tools/services/index.mjs";
 import { makesRoomForAHundredth } from "./support/makes-room.ts";
+import { outlivesManyDue } from "./support/many-due.ts";
 
 const double = defineTask<number, number, number>({ name: "double" });
 const endless = defineTask({ name: "endless" });
+/** What a slow machine may add to a budget: still far from what waits for a server take, let alone from never. */
+const MARGIN_MS = 5_000;
+
+async function msOf(act: () => Promise<unknown>): Promise<number> {
+  const startedAt = performance.now();
+  await act();
+  return performance.now() - startedAt;
+}
 
 describe.skipIf(!inject("startsRedis"))("redisTaskStore", () => {
   let server: Awaited<ReturnType<typeof startRedis>>;
@@ -129,12 +138,34 @@ describe.skipIf(!inject("startsRedis"))("redisTaskStore", () => {
         code: "STORE_UNAVAILABLE",
         outcome: "unknown",
       });
-      await running.close({ within: "500ms" });
-      await tasks.store.close();
+      expect(await msOf(() => running.close({ within: "500ms" }))).toBeLessThan(500 + MARGIN_MS);
+      expect(await msOf(() => tasks.store.close())).toBeLessThan(MARGIN_MS);
     } finally {
       server.resume();
     }
   });
+
+  it.each(["refused", "ended"] as const)(
+    "[pitfall 5] closes within its time while connections are %s, with a task that runs",
+    async (how) => {
+      const own = await startRedis();
+      const client = connect(own.url);
+      const tasks = open(`cut-${how}`, { client, deadline: "200ms" });
+      let begin = (): void => {};
+      const begun = new Promise<void>((resolve) => (begin = resolve));
+      const deaf = handle(endless, () => (begin(), new Promise(() => {})));
+      const running = worker(tasks, [deaf], { lease: "10s", concurrency: 1 });
+      await tasks.enqueue(endless, 1);
+      await begun;
+      // Its port is closed; or the client has been ended by its owner.
+      if (how === "refused") await own.stop();
+      else client.disconnect();
+      await expect(tasks.enqueue(endless, 2)).rejects.toThrow();
+      expect(await msOf(() => running.close({ within: "1s" }))).toBeLessThan(1_000 + MARGIN_MS);
+      expect(await msOf(() => tasks.store.close())).toBeLessThan(MARGIN_MS);
+      if (how === "ended") await own.stop();
+    },
+  );
 
   it("is not put off by a script cache that was emptied", async () => {
     const tasks = open("flushed");
@@ -190,6 +221,10 @@ describe.skipIf(!inject("startsRedis"))("redisTaskStore", () => {
     await store.report("bounds", [{ ...last!, reports }]);
     const page = await store.events("bounds", last!.id, 0, 100);
     expect(page!.events.map(({ seq }) => seq)).toEqual([13, 14, 15, 16, 17, 18, 19, 20, 21, 22]);
+  });
+
+  it("[pitfall 18] answers every call in time while nine thousand things happen by themselves", async () => {
+    await outlivesManyDue(open("due", { deadline: "2s" }));
   });
 
   it("makes room for a hundredth of its bound when more have ended, the oldest first", async () => {

@@ -9,6 +9,8 @@ export interface RedisClient {
   readonly status?: string;
   /** Whether keys of one script must be in one slot, as ioredis says of its `Cluster`. */
   readonly isCluster?: boolean;
+  /** Of a Cluster: its nodes, as ioredis knows them. */
+  nodes?(role: "master"): readonly RedisClient[];
   evalsha(sha1: string, keyCount: number, ...keysAndArguments: string[]): Promise<unknown>;
   eval(lua: string, keyCount: number, ...keysAndArguments: string[]): Promise<unknown>;
   /** How many replicas have all that was written on this connection, at the latest after so many milliseconds. */

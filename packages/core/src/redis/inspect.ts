@@ -15,7 +15,7 @@ export interface RedisInspection {
   readonly warnings: readonly string[];
 }
 
-const OLDEST = [6, 2] as const;
+const OLDEST = "6.2";
 
 const INFO: RedisScript = /* @__PURE__ */ redisScript({
   name: "inspect",
@@ -25,9 +25,10 @@ const INFO: RedisScript = /* @__PURE__ */ redisScript({
 
 /**
  * Asks a Redis what it is. To be called at start-up, so that a wrong eviction policy is a line in the log and not a
- * lost key. Of a Cluster it asks one node.
+ * lost key. Of a Cluster it asks every master that there is by then: each field is the worst that one of them has, and
+ * what is wrong with several is said once. One that joins later is not asked.
  *
- * @throws StoreUnavailableError when it could not be asked.
+ * @throws StoreUnavailableError when it could not be asked, or one of the masters could not.
  *
  * @example
  * ```ts no-run: needs a Redis
@@ -42,13 +43,40 @@ export async function inspectRedis(
   options: RedisRunnerOptions,
   signal?: AbortSignal,
 ): Promise<RedisInspection> {
+  const first = await inspectNode(options, signal);
+  const { client } = options;
+  // A Cluster that has answered knows its nodes.
+  const masters = client.isCluster === true ? (client.nodes?.("master") ?? []) : [];
+  if (masters.length === 0) return first;
+  return worstOf(
+    await Promise.all(masters.map((master) => inspectNode({ ...options, client: master }, signal))),
+  );
+}
+
+async function inspectNode(options: RedisRunnerOptions, signal?: AbortSignal): Promise<RedisInspection> {
   const info = fieldsOf(String(await redisRunner(options).run(INFO, [], [], signal)));
   const version = info.get("redis_version") ?? "0";
   const role = info.get("role") ?? "unknown";
   const evictionPolicy = info.get("maxmemory_policy") ?? "unknown";
   const appendOnly = info.get("aof_enabled") === "1";
+  return inspectionOf({ version, role, evictionPolicy, appendOnly });
+}
+
+function worstOf(each: readonly RedisInspection[]): RedisInspection {
+  const worst = each.reduce((one, other) => ({
+    version: isOlder(other.version, one.version) ? other.version : one.version,
+    role: one.role === "master" ? other.role : one.role,
+    evictionPolicy: one.evictionPolicy === "noeviction" ? other.evictionPolicy : one.evictionPolicy,
+    appendOnly: one.appendOnly && other.appendOnly,
+    warnings: [],
+  }));
+  return inspectionOf(worst);
+}
+
+function inspectionOf(found: Omit<RedisInspection, "warnings">): RedisInspection {
+  const { version, role, evictionPolicy, appendOnly } = found;
   const warnings: string[] = [];
-  if (!isAtLeast(version, OLDEST)) warnings.push(`Redis ${version} is older than ${OLDEST.join(".")}.`);
+  if (isOlder(version, OLDEST)) warnings.push(`Redis ${version} is older than ${OLDEST}.`);
   if (role !== "master") warnings.push(`The server is a ${role}: it takes no writes.`);
   if (evictionPolicy !== "noeviction")
     warnings.push(`maxmemory-policy is ${evictionPolicy}: keys can be lost. Set it to noeviction.`);
@@ -65,7 +93,9 @@ function fieldsOf(info: string): ReadonlyMap<string, string> {
   return new Map(fields);
 }
 
-function isAtLeast(version: string, [major, minor]: readonly [number, number]): boolean {
-  const [has = 0, hasMinor = 0] = version.split(".").map(Number);
-  return has > major || (has === major && hasMinor >= minor);
+/** By major and minor. */
+function isOlder(one: string, other: string): boolean {
+  const [major = 0, minor = 0] = one.split(".").map(Number);
+  const [otherMajor = 0, otherMinor = 0] = other.split(".").map(Number);
+  return major < otherMajor || (major === otherMajor && minor < otherMinor);
 }

@@ -2,6 +2,7 @@
 import type { ChildProcess } from "node:child_process";
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { serialize } from "node:v8";
 import { optionsOf } from "@holdfast/core";
 import type { Device } from "../device.ts";
 import { WorkerFailedError } from "../errors.ts";
@@ -120,6 +121,7 @@ function hostOf(child: ChildProcess, device: string): WorkerHost {
       // One that is gone has said so, or is about to.
       if (child.connected) child.send(message, () => {});
     },
+    clone: (input) => void serialize(input),
     end: async () => {
       child.removeAllListeners();
       child.on("error", () => {});

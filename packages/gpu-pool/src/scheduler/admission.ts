@@ -1,5 +1,5 @@
 // Who is let in: within the length of the queue, a tenant's part of it, and time to end by the deadline.
-import type { ScheduledRequest, SchedulerCommand, SchedulerOptions } from "./contract.ts";
+import type { QueueLimit, ScheduledRequest, SchedulerCommand, SchedulerOptions } from "./contract.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { RequestBook } from "./request-book.ts";
 import type { Entry, ModelState } from "./state.ts";
@@ -42,14 +42,14 @@ export class Admission<Request extends ScheduledRequest> {
 
   /** Answers what is to be kept of a request, or says at once why it is not let in. */
   admit(request: Request, model: ModelState<Request> | undefined, now: number): Entry<Request> | undefined {
-    const { ledger, book, emit } = this.parts;
+    const { emit } = this.parts;
     if (model === undefined) {
       emit({ type: "drop", request, why: "unloadable" });
       return undefined;
     }
-    const tenant = ledger.tenant(request.tenant ?? "");
-    if (this.#isFull(model, tenant)) {
-      emit({ type: "refuse", request, waiting: book.waiting, retryAfterMs: this.retryAfterMs });
+    const refused = this.#limitOf(model, request, now);
+    if (refused !== undefined) {
+      emit({ type: "refuse", request, ...refused, retryAfterMs: this.retryAfterMs });
       return undefined;
     }
     const wakeAt = request.deadline - model.leastMs;
@@ -57,6 +57,9 @@ export class Admission<Request extends ScheduledRequest> {
       emit({ type: "drop", request, why: "deadline" });
       return undefined;
     }
+    // Only now: whoever is not let in leaves nothing behind.
+    const tenant = this.#tenantOf(request);
+    if (tenant === undefined) return undefined;
     this.#admitted += 1;
     return {
       request,
@@ -75,11 +78,31 @@ export class Admission<Request extends ScheduledRequest> {
     };
   }
 
-  #isFull(model: ModelState<Request>, tenant: Tenant): boolean {
-    const { book, dispatcher } = this.parts;
-    const { waiting } = book;
-    if (waiting < this.#queueLimit && tenant.waiting < this.#tenantLimit) return false;
+  #tenantOf(request: Request): Tenant | undefined {
+    try {
+      return this.parts.ledger.tenant(request.tenant ?? "");
+    } catch (cause) {
+      this.parts.emit({ type: "drop", request, why: "invalid", cause });
+      return undefined;
+    }
+  }
+
+  /** The limit that a request would go beyond. */
+  #limitOf(
+    model: ModelState<Request>,
+    request: Request,
+    now: number,
+  ): { readonly limit: QueueLimit; readonly waiting: number } | undefined {
+    const { book, dispatcher, ledger } = this.parts;
+    const ofModel = model.queue.size;
+    const isModelFull = ofModel >= model.queueLimit;
+    const isFull = book.waiting >= this.#queueLimit;
+    // No tenant has more waiting than there are: mostly it need not be looked for.
+    const ofTenant = book.waiting < this.#tenantLimit ? 0 : ledger.waitingOf(request.tenant ?? "");
+    if (!isModelFull && !isFull && ofTenant < this.#tenantLimit) return undefined;
     // Who can start at once does not wait, so it needs no room.
-    return waiting > 0 || dispatcher.roomFor(model) === undefined;
+    if (ofModel === 0 && dispatcher.startsAtOnce(model, request, now)) return undefined;
+    if (isModelFull) return { limit: "model", waiting: ofModel };
+    return isFull ? { limit: "pool", waiting: book.waiting } : { limit: "tenant", waiting: ofTenant };
   }
 }

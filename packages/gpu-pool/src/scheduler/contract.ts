@@ -35,6 +35,8 @@ export interface ScheduledModel {
   readonly memoryBytes?: number;
   /** Most units in a batch. Integer from 1. @defaultValue 1 */
   readonly maxBatch?: number;
+  /** Most requests that wait for it. Integer from 0. @defaultValue as many as may wait */
+  readonly queueLimit?: number;
   /**
    * The simple mode: a batch starts when it is full, or when its oldest has waited this long. Without it the size of a
    * batch, and how long it may fill, follow from the deadlines.
@@ -58,7 +60,10 @@ export interface SchedulerOptions {
    * came later, whatever their deadlines: nothing waits for ever. In milliseconds. @defaultValue 30_000
    */
   readonly agingMs?: number;
-  /** The share of the device time that a tenant is due, relative to others. Above 0. @defaultValue 1 for each */
+  /**
+   * The share of the device time that a tenant is due, relative to others. From 0.000001 to 1_000_000. Asked when a
+   * tenant comes; what it throws, or answers beyond these, drops the request. @defaultValue 1 for each
+   */
   readonly weightOf?: (tenant: string) => number;
   /** Most of the queue that one tenant may fill, from 0 to 1. @defaultValue 1 */
   readonly tenantShare?: number;
@@ -101,9 +106,12 @@ export type SchedulerEvent<Request extends ScheduledRequest> =
 
 /**
  * Why a waiting request is out. `"deadline"`: it cannot end in time any more, or only at the price of several others.
- * `"unloadable"`: its model could not be loaded anywhere.
+ * `"unloadable"`: its model could not be loaded anywhere. `"invalid"`: its tenant has no weight.
  */
-export type DropReason = "cancelled" | "deadline" | "unloadable";
+export type DropReason = "cancelled" | "deadline" | "unloadable" | "invalid";
+
+/** Which limit a request is refused by. */
+export type QueueLimit = "pool" | "tenant" | "model";
 
 /** What is to be done now. */
 export type SchedulerCommand<Request extends ScheduledRequest> =
@@ -118,10 +126,19 @@ export type SchedulerCommand<Request extends ScheduledRequest> =
   | {
       readonly type: "refuse";
       readonly request: Request;
+      /** The limit that is met: of the pool, of the tenant's part of it, or of the model. */
+      readonly limit: QueueLimit;
+      /** How many wait, of those that it limits. */
       readonly waiting: number;
       readonly retryAfterMs: number;
     }
-  | { readonly type: "drop"; readonly request: Request; readonly why: DropReason }
+  | {
+      readonly type: "drop";
+      readonly request: Request;
+      readonly why: DropReason;
+      /** What is wrong with one that is `"invalid"`. */
+      readonly cause?: unknown;
+    }
   /** A running request is to stop; it keeps its place until it is `done`. */
   | {
       readonly type: "stop";

@@ -74,10 +74,10 @@ export class Dispatcher<Request extends ScheduledRequest> {
         this.setAside(model);
         return;
       }
-      const device = this.#deviceFor(model, head, now);
+      const device = this.#deviceFor(model, head.request, now);
       const type = device?.kind ?? this.#estimates.type;
       if (device !== undefined && this.#giveWay(model, type, now)) continue;
-      const dueAt = this.#dueAt(model, head, type, now);
+      const dueAt = this.#dueAt(model, head, model.queue.units, type, now);
       if (dueAt > now) {
         this.#waitsNoMore(model);
         // Mostly the same moment as before: then it stays where it is.
@@ -120,6 +120,14 @@ export class Dispatcher<Request extends ScheduledRequest> {
     if (model.replicas.size === 0) this.#placement.want(model, now);
     else if (model.replicas.size < this.#placement.devices.size)
       this.#placement.grow(model, () => this.#estimates.neededOf(model, now), now);
+  }
+
+  /** Whether a request would start at once, if nothing waits for its model. */
+  startsAtOnce(model: ModelState<Request>, request: Request, now: number): boolean {
+    const device = this.#deviceFor(model, request, now);
+    if (device === undefined) return false;
+    const head = { request, arrivedAt: now, alone: false };
+    return this.#dueAt(model, head, request.size ?? 1, device.kind, now) <= now;
   }
 
   /** A device has room: gives it what is most urgent of what it has loaded. */
@@ -184,23 +192,33 @@ export class Dispatcher<Request extends ScheduledRequest> {
     return true;
   }
 
-  /** When a batch of the model is to start: now, or once it has filled or its head cannot wait any longer. */
-  #dueAt(model: ModelState<Request>, head: Entry<Request>, type: string, now: number): number {
-    const { queue, maxDelayMs } = model;
+  /**
+   * When a batch of the model is to start: now, or once it has filled or its head cannot wait any longer.
+   *
+   * @param units - That wait.
+   */
+  #dueAt(
+    model: ModelState<Request>,
+    head: Pick<Entry<Request>, "request" | "arrivedAt" | "alone">,
+    units: number,
+    type: string,
+    now: number,
+  ): number {
+    const { maxDelayMs } = model;
     const most = this.#estimates.mostOf(model, type);
-    if (queue.units >= most || head.alone) return now;
+    if (units >= most || head.alone) return now;
     if (maxDelayMs !== undefined) return head.arrivedAt + maxDelayMs;
     const profile = this.#estimates.profileOf(model, type);
     if (head.request.deadline === Infinity || !profile.isKnown) return now;
     const feasible = Math.min(most, Math.max(1, profile.unitsWithin(head.request.deadline - now)));
-    if (queue.units >= feasible) return now;
+    if (units >= feasible) return now;
     const full = this.#estimates.fullBatchOf(model, profile, now);
     const load = this.#estimates.loadAt(now, this.#placement.capacity);
     const needed = (model.rate.at(now) * profile.timeOf(full)) / full;
     const idle = this.#idleOf(model);
     const enough = sizeToStart(full, needed, load, idle, this.#gap(model, full, idle, now));
-    if (queue.units >= enough) return now;
-    const latest = head.request.deadline - profile.timeOf(Math.floor(queue.units) + 1);
+    if (units >= enough) return now;
+    const latest = head.request.deadline - profile.timeOf(Math.floor(units) + 1);
     return Math.min(latest, head.arrivedAt + MOST_FILLS * profile.timeOf(full));
   }
 
@@ -281,31 +299,28 @@ export class Dispatcher<Request extends ScheduledRequest> {
   }
 
   /** A device that has the model loaded and room for a batch: the one that served the affinity key, if it can. */
-  #deviceFor(
-    model: ModelState<Request>,
-    head: Entry<Request>,
-    now: number,
-  ): DeviceState<Request> | undefined {
-    const { affinity } = head.request;
+  #deviceFor(model: ModelState<Request>, request: Request, now: number): DeviceState<Request> | undefined {
+    const isAlike = this.#placement.kinds.size === 1 || model.replicaKinds.size === 1;
+    const { affinity } = request;
     if (affinity !== undefined) {
       const device = this.#placement.devices.get(this.#affinity.get(affinity) ?? "");
-      if (device !== undefined && device.resident.has(model.index) && this.#hasRoom(device)) return device;
+      const isFree = device !== undefined && device.resident.has(model.index) && this.#hasRoom(device);
+      if (isFree && (isAlike || this.#isWorthIt(model, request, device.kind, now))) return device;
     }
-    const first = this.roomFor(model);
-    if (first === undefined || this.#placement.kinds.size === 1 || model.replicaKinds.size === 1)
-      return first;
+    const first = this.#roomFor(model);
+    if (first === undefined || isAlike) return first;
     for (const those of [this.#placement.idle, this.#placement.partly]) {
       let index = this.#placement.firstWith(model, those);
       for (; index >= 0; index = this.#placement.firstWith(model, those, index + 1)) {
         const device = this.#placement.device(index);
-        if (this.#isWorthIt(model, head, device.kind, now)) return device;
+        if (this.#isWorthIt(model, request, device.kind, now)) return device;
       }
     }
     return undefined;
   }
 
   /** Always the first of those that idle: what is not needed stays idle, and can be taken away. */
-  roomFor(model: ModelState<Request>): DeviceState<Request> | undefined {
+  #roomFor(model: ModelState<Request>): DeviceState<Request> | undefined {
     const { idle, partly } = this.#placement;
     let index = this.#placement.firstWith(model, idle);
     if (index < 0) index = this.#placement.firstWith(model, partly);
@@ -316,7 +331,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
    * Whether a type of device is for a request: always if no other that has the model is quicker. Otherwise, such as for
    * a CPU beside GPUs, if the request ends in time there, and sooner than if it waited for the quicker ones.
    */
-  #isWorthIt(model: ModelState<Request>, head: Entry<Request>, type: string, now: number): boolean {
+  #isWorthIt(model: ModelState<Request>, request: Request, type: string, now: number): boolean {
     const profile = this.#estimates.profileOf(model, type);
     let quickest = profile.timeOf(1);
     for (const kind of model.replicaKinds.keys()) {
@@ -326,7 +341,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
     const ms = profile.timeOf(1);
     if (ms <= quickest) return true;
     const backlogMs = this.#estimates.backlogMs / Math.max(1, this.#placement.capacity);
-    return now + ms <= head.request.deadline && ms <= backlogMs + quickest;
+    return now + ms <= request.deadline && ms <= backlogMs + quickest;
   }
 
   #hasRoom({ batches, capacity, isDraining }: DeviceState<Request>): boolean {

@@ -25,6 +25,8 @@ export interface ModelState<Request extends ScheduledRequest> {
   readonly spec: ScheduledModel;
   readonly maxBatch: number;
   readonly maxDelayMs: number | undefined;
+  /** Most requests that wait for it. */
+  readonly queueLimit: number;
   readonly memoryBytes: number;
   readonly queue: ModelQueue<Entry<Request>>;
   /** By kind of device. */
@@ -124,6 +126,7 @@ export function newModel<Request extends ScheduledRequest>(
     spec,
     maxBatch: spec.maxBatch ?? 1,
     maxDelayMs: spec.maxDelayMs,
+    queueLimit: spec.queueLimit ?? Infinity,
     memoryBytes: spec.memoryBytes ?? 0,
     queue: new ModelQueue(ledger),
     profiles: new Map(),

@@ -1,10 +1,13 @@
 // Who has used how much device time: start-time fair queueing over predicted batch times.
+import { optionsOf } from "@holdfast/core";
 import type { Place } from "@holdfast/core/collections";
 import { IndexedHeap } from "@holdfast/core/collections";
 
 /** Whose device time is counted. */
 export interface Tenant {
   readonly name: string;
+  /** The share that it is due, relative to others. */
+  readonly weight: number;
   waiting: number;
   /** Device milliseconds used, by the measure of its share; never behind the ledger's own time while it waits. */
   spentMs: number;
@@ -25,6 +28,10 @@ const IDLE: Place<Tenant> = {
 
 /** How far a tenant may be ahead of the one that is furthest behind before it yields, in device milliseconds. */
 export const FAIRNESS_QUANTUM_MS = 100;
+
+/** Weights beyond these are a mistake, and sums of times by them would not be exact. */
+const LEAST_WEIGHT = 1e-6;
+const MOST_WEIGHT = 1e6;
 
 /** Most tenants remembered that have nothing waiting. */
 const MAX_IDLE = 10_000;
@@ -47,10 +54,21 @@ export class TenantLedger {
     return this.#waiting.size;
   }
 
+  /** Requests of a tenant that wait. */
+  waitingOf(name: string): number {
+    return this.#tenants.get(name)?.waiting ?? 0;
+  }
+
+  /**
+   * Whoever is not known is asked for its weight, and is known from here on: only for a request that is let in.
+   *
+   * @throws InvalidOptionError when that cannot be had, or is out of range.
+   */
   tenant(name: string): Tenant {
     const known = this.#tenants.get(name);
     if (known !== undefined) return known;
-    const tenant: Tenant = { name, waiting: 0, spentMs: this.#nowMs, waitPlace: -1, idlePlace: -1 };
+    const weight = this.#weigh(name);
+    const tenant: Tenant = { name, weight, waiting: 0, spentMs: this.#nowMs, waitPlace: -1, idlePlace: -1 };
     this.#tenants.set(name, tenant);
     return tenant;
   }
@@ -80,7 +98,7 @@ export class TenantLedger {
   /** It has been given device time. Where nobody waits, that is at nobody's cost. */
   charge(tenant: Tenant, deviceMs: number): void {
     if (this.#waiting.size === 0) return;
-    tenant.spentMs += deviceMs / this.weightOf(tenant.name);
+    tenant.spentMs += deviceMs / tenant.weight;
     if (tenant.waiting > 0) this.#waiting.put(tenant);
     else {
       // It may have been forgotten when its last request left the queue.
@@ -95,6 +113,18 @@ export class TenantLedger {
     if (this.#waiting.size < 2) return 0;
     const ms = tenant.spentMs - this.#nowMs;
     return ms > FAIRNESS_QUANTUM_MS ? ms : 0;
+  }
+
+  #weigh(name: string): number {
+    let weight: unknown;
+    try {
+      weight = this.weightOf(name);
+    } catch (error) {
+      weight = error;
+    }
+    if (typeof weight === "number" && weight >= LEAST_WEIGHT && weight <= MOST_WEIGHT) return weight;
+    const expected = `a function that answers a number from ${LEAST_WEIGHT} to ${MOST_WEIGHT} for tenant`;
+    return optionsOf("gpuPool").refuse("tenantWeight", weight, `${expected} ${JSON.stringify(name)}`);
   }
 
   #advance(): void {

@@ -2,14 +2,16 @@
 import { asError } from "@holdfast/core";
 import { WorkerFailedError } from "../errors.ts";
 import type { ModelRef } from "../model.ts";
-import type { Batch, Worker, WorkerEvents } from "../worker.ts";
-import type { FromWorker, ToWorker } from "./protocol.ts";
+import type { Batch, BatchItem, Worker, WorkerEvents } from "../worker.ts";
+import type { FromWorker, ToWorker, WireError } from "./protocol.ts";
 import { fromWire, toWire } from "./wire-error.ts";
 
 /** The way to a worker. */
 export interface WorkerLink {
-  /** Throws when a message cannot be cloned. */
+  /** Throws when a message cannot be cloned: then nothing of it has left. */
   post(message: ToWorker, transfer: readonly ArrayBuffer[]): void;
+  /** Throws when an input cannot be cloned on this way. */
+  clone(input: unknown): void;
   /** Ends the worker, silently. Resolves when nothing of it is left. */
   end(): Promise<void>;
 }
@@ -45,18 +47,12 @@ export class MessageWorker implements Worker {
     return this.#call("", (call) => ({ type: "check", call }), signal);
   }
 
-  run({ id: batch, model, items }: Batch): void {
-    for (const { id } of items) this.#models.set(id, model.key);
-    const transfer = items.flatMap((item) => item.transfer ?? []);
+  run(batch: Batch): void {
+    for (const { id } of batch.items) this.#models.set(id, batch.model.key);
     try {
-      const plain = items.map(({ id, input }) => ({ id, input }));
-      this.link.post({ type: "run", batch, model, items: plain }, transfer);
+      this.#post(batch, batch.items);
     } catch (thrown) {
-      // An input that cannot be cloned. Later, so that `run` never answers before it returns.
-      const error = toWire(thrown);
-      queueMicrotask(() => {
-        for (const { id } of items) this.take({ type: "failed", id, error });
-      });
+      this.#postSound(batch, thrown);
     }
   }
 
@@ -98,6 +94,47 @@ export class MessageWorker implements Worker {
     this.#calls.clear();
   }
 
+  #post({ id: batch, model }: Batch, items: readonly BatchItem[]): void {
+    const transfer = items.flatMap((item) => item.transfer ?? []);
+    const plain = items.map(({ id, input }) => ({ id, input }));
+    this.link.post({ type: "run", batch, model, items: plain }, transfer);
+  }
+
+  /** A batch could not be sent: whose fault it is fails, and only now is it worth to look. The others go together. */
+  #postSound(batch: Batch, thrown: unknown): void {
+    const faults = this.#faultsIn(batch.items);
+    const sound = batch.items.filter((item) => !faults.has(item));
+    try {
+      if (faults.size === 0) throw thrown;
+      if (sound.length > 0) this.#post(batch, sound);
+    } catch (again) {
+      for (const item of sound) faults.set(item, again);
+    }
+    const { key } = batch.model;
+    // Later, so that `run` never answers before it returns.
+    queueMicrotask(() => {
+      for (const [{ id }, fault] of faults) this.take({ type: "failed", id, error: notCloned(key, fault) });
+    });
+  }
+
+  /** What keeps items from being sent. A buffer that two give away is the first one's. */
+  #faultsIn(items: readonly BatchItem[]): Map<BatchItem, unknown> {
+    const faults = new Map<BatchItem, unknown>();
+    const given = new Set<ArrayBuffer>();
+    for (const item of items) {
+      const { input, transfer = [] } = item;
+      try {
+        this.link.clone(input);
+        if (transfer.some((buffer) => given.has(buffer) || isDetached(buffer)))
+          faults.set(item, "a buffer of its `transfer` was given away before");
+        else for (const buffer of transfer) given.add(buffer);
+      } catch (thrown) {
+        faults.set(item, thrown);
+      }
+    }
+    return faults;
+  }
+
   #call(model: string, message: (call: number) => ToWorker, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const call = this.#nextCall;
@@ -121,5 +158,23 @@ export class MessageWorker implements Worker {
       signal?.addEventListener("abort", onAbort, { once: true });
       this.link.post(message(call), []);
     });
+  }
+}
+
+function notCloned(model: string, thrown: unknown): WireError {
+  const { message, ...rest } = toWire(thrown);
+  const said = typeof thrown === "string" ? thrown : message;
+  return {
+    ...rest,
+    code: "NOT_CLONED",
+    message: `an input of ${model} cannot be sent to its worker: ${said}`,
+  };
+}
+
+function isDetached(buffer: ArrayBuffer): boolean {
+  try {
+    return new Uint8Array(buffer).byteLength < 0;
+  } catch {
+    return true;
   }
 }

@@ -93,7 +93,7 @@ class ModelServer {
       await this.#runTogether(together, model, items);
     } catch (thrown) {
       const kind = classifyFailure(asError(thrown));
-      if (kind === "out-of-memory") {
+      if (kind === "out-of-memory" && items.length > 1) {
         for (const { id } of items) this.#running.delete(id);
         this.#send({ type: "outOfMemory", batch });
       } else if (items.length === 1 || kind !== "item") {

@@ -1,8 +1,9 @@
 // A worker that is a server: each item is a request of its own, a cancel closes its connection.
-import { asError } from "@holdfast/core";
+import { isHoldfastError } from "@holdfast/core";
 import type { Device } from "../device.ts";
-import { ModelFailedError, WorkerFailedError } from "../errors.ts";
+import { ModelFailedError, WorkerCrashedError, WorkerFailedError } from "../errors.ts";
 import type { ModelRef } from "../model.ts";
+import { fromWire, toWire } from "../served/wire-error.ts";
 import type { Batch, Worker, WorkerAdapter, WorkerEvents } from "../worker.ts";
 
 /** A server as a device. */
@@ -157,15 +158,46 @@ class HttpWorker implements Worker {
       if (!this.#isGone) this.events.progress(id, value);
     };
     try {
-      const name = this.modelName(model);
-      const output = await this.protocol.run(this.call, name, model, input, stop.signal, progress);
+      const output = await this.#ask(model, input, stop.signal, progress);
       this.#settle(id, () => this.events.succeeded(id, output));
     } catch (thrown) {
-      const error = asError(thrown);
-      // No answer at all: the server is not there, for this and for everything else.
-      if (error instanceof WorkerFailedError && !stop.signal.aborted)
-        this.#crash(new WorkerFailedError(this.device, "is not there any more", { cause: error }));
-      else this.#settle(id, () => this.events.failed(id, error));
+      // Others are known by their code: these are about the input, such as one that is no JSON.
+      const error = isHoldfastError(thrown) ? thrown : fromWire(model.key, toWire(thrown));
+      this.#settle(id, () => this.events.failed(id, error));
+    }
+  }
+
+  /**
+   * A connection that breaks may break by what it was asked: that costs nobody else an answer. If the server is there
+   * all the same, and has the model, it is asked once more.
+   */
+  async #ask(
+    model: ModelRef,
+    input: unknown,
+    signal: AbortSignal,
+    progress: (value: unknown) => void,
+  ): Promise<unknown> {
+    const name = this.modelName(model);
+    for (let isSecond = false; ; isSecond = true) {
+      try {
+        return await this.protocol.run(this.call, name, model, input, signal, progress);
+      } catch (error) {
+        if (!(error instanceof WorkerFailedError) || signal.aborted) throw error;
+        await this.#look(name, model, signal, error);
+        if (isSecond) throw new WorkerCrashedError(this.device, model.key, { cause: error });
+      }
+    }
+  }
+
+  /** Whether a server is there, with the model. Rejects when it is not, and then everything it ran is lost. */
+  async #look(name: string, model: ModelRef, signal: AbortSignal, broke: Error): Promise<void> {
+    try {
+      await this.protocol.ready(this.call, signal);
+      await this.protocol.load(this.call, name, model, signal);
+    } catch (error) {
+      if (!signal.aborted)
+        this.#crash(new WorkerFailedError(this.device, "is not there any more", { cause: broke }));
+      throw error;
     }
   }
 
@@ -183,6 +215,7 @@ class HttpWorker implements Worker {
 function callerOf(device: string, url: string, options: ServersOptions): ServerCall {
   const ask = options.fetch ?? fetch;
   return async (method, path, body, signal) => {
+    const text = body === undefined ? undefined : JSON.stringify(body);
     try {
       return await ask(url + path, {
         method,
@@ -191,7 +224,7 @@ function callerOf(device: string, url: string, options: ServersOptions): ServerC
           ...options.headers,
           ...(body === undefined ? {} : { "content-type": "application/json" }),
         },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        ...(text === undefined ? {} : { body: text }),
       });
     } catch (cause) {
       signal.throwIfAborted();

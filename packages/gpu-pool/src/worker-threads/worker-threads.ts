@@ -75,6 +75,7 @@ function hostOf(thread: Thread, device: string): WorkerHost {
       thread.on("exit", (code) => gone(new WorkerFailedError(device, `ended with code ${code}`)));
     },
     post: (message, transfer) => thread.postMessage(message, transfer),
+    clone: (input) => void structuredClone(input),
     end: async () => {
       thread.removeAllListeners();
       // What a dying thread still reports is nobody's business any more.

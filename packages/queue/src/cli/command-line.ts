@@ -36,6 +36,8 @@ export interface CommandLine {
   readonly yes: boolean;
   readonly json: boolean;
   readonly dryRun: boolean;
+  /** Whether inputs, results and values of steps are shown. */
+  readonly payloads: boolean;
   readonly max: number;
   readonly after: string | undefined;
   readonly reason: string;
@@ -88,6 +90,7 @@ const OPTIONS = {
   yes: { type: "boolean" },
   json: { type: "boolean" },
   "dry-run": { type: "boolean" },
+  payloads: { type: "boolean" },
   help: { type: "boolean", short: "h" },
 } as const;
 
@@ -96,7 +99,8 @@ export const HELP = `holdfast-queue COMMAND --redis URL | --postgres URL --queue
 Look
   stats                      tasks by state, and what has happened so far
   list STATE                 tasks that are scheduled, waiting, ready, running, completed, failed or cancelled
-  inspect ID                 one task with its events, steps and children
+  inspect ID                 one task with its events, steps and children; --payloads shows its input, its result and what
+                             its steps came to, as they are stored
   dead-letters               failed tasks, the oldest failure first; --after ID goes on behind one
   schedules                  when tasks are added by themselves
   watch                      throughput, every --every 2s, until it is stopped or --count N times
@@ -138,6 +142,8 @@ export function readCommandLine(args: readonly string[]): CommandLine | "help" {
     throw new CliUsageError("migrate", "Redis has no tables", "Give --postgres URL.");
   if (values["dry-run"] === true && command !== "migrate")
     throw new CliUsageError("--dry-run", `is not for ${command}`, "It shows what migrate would do.");
+  if (values.payloads === true && command !== "inspect")
+    throw new CliUsageError("--payloads", `is not for ${command}`, "It shows what inspect leaves out.");
   if (all && command !== "redrive" && command !== "discard")
     throw new CliUsageError(
       "--all",
@@ -156,6 +162,7 @@ export function readCommandLine(args: readonly string[]): CommandLine | "help" {
     yes: values.yes === true,
     json: values.json === true,
     dryRun: values["dry-run"] === true,
+    payloads: values.payloads === true,
     max: wholeOf("--max", values.max, 1, 1_000) ?? 50,
     after: values.after,
     reason: values.reason ?? "cancelled from the command line",
@@ -165,9 +172,11 @@ export function readCommandLine(args: readonly string[]): CommandLine | "help" {
   };
 }
 
+type Flag = "all" | "yes" | "json" | "dry-run" | "payloads" | "help";
+
 function parsed(args: readonly string[]): {
-  readonly values: Partial<Record<"all" | "yes" | "json" | "dry-run" | "help", boolean>> &
-    Partial<Record<Exclude<keyof typeof OPTIONS, "all" | "yes" | "json" | "dry-run" | "help">, string>>;
+  readonly values: Partial<Record<Flag, boolean>> &
+    Partial<Record<Exclude<keyof typeof OPTIONS, Flag>, string>>;
   readonly positionals: readonly string[];
 } {
   try {

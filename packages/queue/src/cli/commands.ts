@@ -4,6 +4,8 @@ import { TaskNotFoundError } from "../errors.ts";
 import { discardAll, redriveAll } from "../operate/every-dead-letter.ts";
 import { duration, fromNow, waitingFor } from "../operate/format.ts";
 import type { Queue } from "../queue/queue-contract.ts";
+import type { Checkpoint } from "../store/store.ts";
+import type { Payload } from "../task/payload.ts";
 import type { TaskEvent, TaskStatus } from "../task/task-status.ts";
 import type { ExitCode } from "./cli-errors.ts";
 import { EXIT } from "./cli-errors.ts";
@@ -51,7 +53,7 @@ export const COMMANDS: Readonly<Record<Exclude<CommandName, "watch">, Command>> 
   list: async ({ state, max }, { queue }) => tasksAnswer(queue, await queue.list(state!, max)),
   "dead-letters": async ({ max, after }, { queue }) =>
     tasksAnswer(queue, await queue.deadLetters({ max, ...(after === undefined ? {} : { after }) })),
-  inspect: async ({ ids }, { queue }) => inspect(queue, ids[0]!),
+  inspect: async ({ ids, payloads }, { queue }) => inspect(queue, ids[0]!, payloads),
   redrive: async ({ ids, all }, { queue }) => {
     if (all) return changed("redriven", await redriveAll(queue, { max: MOST }));
     return outcomes("redriven", ids, await queue.store.redrive(queue.name, ids));
@@ -125,13 +127,15 @@ function tasksAnswer(queue: Queue, tasks: readonly TaskStatus[]): Answer {
 }
 
 /** @throws TaskNotFoundError */
-async function inspect(queue: Queue, id: string): Promise<Answer> {
+async function inspect(queue: Queue, id: string, showsPayloads: boolean): Promise<Answer> {
   const { store, name } = queue;
   const task = await queue.status(id);
-  const [page, checkpoints, children] = await Promise.all([
+  const [page, checkpoints, children, input, result] = await Promise.all([
     store.events(name, id, Math.max(0, task.lastSeq - MAX_EVENTS), MAX_EVENTS),
     store.checkpoints(name, id),
     store.children(name, id),
+    showsPayloads ? store.input(name, id) : undefined,
+    showsPayloads ? store.result(name, id) : undefined,
   ]);
   if (page === undefined) throw new TaskNotFoundError(id);
   const { events } = page;
@@ -149,9 +153,12 @@ async function inspect(queue: Queue, id: string): Promise<Answer> {
     type,
     wordsOf(rest),
   ]);
-  return fine({ task, events, steps, children }, (columns) =>
+  const payloads = showsPayloads ? storedPayloads(input?.input, result, checkpoints) : [];
+  const data = { task, events, steps, children, ...(showsPayloads ? { payloads } : {}) };
+  return fine(data, (columns) =>
     [
       table(facts, columns),
+      ...payloads.map((one) => `\n${plain(headOf(one))}:\n${plain(one.text)}\n`),
       ...(steps.length > 0 ? [`\nsteps: ${steps.map(plain).join(", ")}\n`] : []),
       ...(children.length > 0
         ? [
@@ -164,6 +171,36 @@ async function inspect(queue: Queue, id: string): Promise<Answer> {
       `\n${table(life, columns)}`,
     ].join(""),
   );
+}
+
+/** A payload as it is stored, whatever codecs it went through: its JSON, and the bytes beside it in Base64. */
+interface StoredPayload {
+  readonly part: "input" | "result" | "step";
+  /** Of the step. */
+  readonly name?: string;
+  readonly text: string;
+  readonly blobs: readonly string[];
+}
+
+function storedPayloads(
+  input: Payload | undefined,
+  result: Payload | undefined,
+  checkpoints: readonly Checkpoint[],
+): readonly StoredPayload[] {
+  const shownOf = ({ text, blobs }: Payload): Pick<StoredPayload, "text" | "blobs"> => ({
+    text,
+    blobs: blobs.map((blob) => Buffer.from(blob).toString("base64")),
+  });
+  return [
+    ...(input === undefined ? [] : [{ part: "input" as const, ...shownOf(input) }]),
+    ...checkpoints.map(({ name, value }) => ({ part: "step" as const, name, ...shownOf(value) })),
+    ...(result === undefined ? [] : [{ part: "result" as const, ...shownOf(result) }]),
+  ];
+}
+
+function headOf({ part, name, blobs }: StoredPayload): string {
+  const bytes = blobs.map((blob) => Buffer.from(blob, "base64").byteLength).join(" and ");
+  return `${part}${name === undefined ? "" : ` ${name}`}${blobs.length === 0 ? "" : `, beside it ${bytes} bytes`}`;
 }
 
 function changed(what: string, count: number): Answer {

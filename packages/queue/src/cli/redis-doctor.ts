@@ -6,6 +6,22 @@ import type { Check } from "./doctor.ts";
 const SKEW_MS = 2_000;
 const FULL = 0.9;
 
+/** What was found about one master of a Cluster. */
+export interface NodeChecks {
+  /** Its host and port. */
+  readonly name: string;
+  readonly checks: readonly Check[];
+}
+
+/** Check by check, each with what it is of every master. */
+export function clusterChecks(nodes: readonly NodeChecks[]): readonly Check[] {
+  const all = nodes.flatMap(({ name: node, checks }) =>
+    checks.map((check) => ({ ...check, text: `${node}: ${check.text}` })),
+  );
+  const names = new Set(all.map(({ name }) => name));
+  return Array.from(names, (name) => all.filter((check) => check.name === name)).flat();
+}
+
 /**
  * @param info - What `INFO` answers.
  * @param time - What `TIME` answers: seconds and microseconds.

@@ -37,7 +37,7 @@ export async function runCli(args: readonly string[], host: CliHost): Promise<Ex
 }
 
 async function carryOut(line: CommandLine, host: CliHost): Promise<ExitCode> {
-  const access = await openStore(line);
+  const access = await inTime(line, host.clock, openStore(line));
   try {
     await inTime(line, host.clock, access.ready());
     if (line.command === "watch") {

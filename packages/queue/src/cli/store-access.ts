@@ -1,6 +1,6 @@
 // Opens the store that is asked for, with the client library of its server, which is loaded only then.
 import { migrate, pgRunner } from "@holdfast/core/postgres";
-import { REDIS_CLIENT_OPTIONS, redisFailure } from "@holdfast/core/redis";
+import type { Redis } from "ioredis";
 import {
   POSTGRES_TASK_STORE_DEFAULTS,
   postgresTaskMigrations,
@@ -14,7 +14,9 @@ import { MissingPeerError } from "./cli-errors.ts";
 import type { CommandLine, Server } from "./command-line.ts";
 import type { Check } from "./doctor.ts";
 import { pendingMigrations, postgresChecks } from "./postgres-doctor.ts";
-import { redisChecks } from "./redis-doctor.ts";
+import { connectRedis } from "./redis-connection.ts";
+import type { NodeChecks } from "./redis-doctor.ts";
+import { clusterChecks, redisChecks } from "./redis-doctor.ts";
 
 export interface Migrated {
   readonly pending: readonly string[];
@@ -33,7 +35,7 @@ export interface Access {
   close(): Promise<void>;
 }
 
-/** @throws MissingPeerError */
+/** @throws MissingPeerError, StoreUnavailableError */
 export function openStore(line: CommandLine): Promise<Access> {
   const { server } = line;
   return server.kind === "redis" ? openRedis(line, server) : openPostgres(line, server);
@@ -44,33 +46,29 @@ async function openRedis(
   server: Extract<Server, { readonly kind: "redis" }>,
 ): Promise<Access> {
   const { timeoutMs } = line;
-  const { Redis } = await peer(() => import("ioredis"), "ioredis", "--redis");
-  const client = new Redis(server.url, {
-    ...REDIS_CLIENT_OPTIONS,
-    connectTimeout: timeoutMs,
-    retryStrategy: () => null,
-    lazyConnect: true,
-  });
-  // What goes wrong is told by the calls.
-  client.on("error", () => {});
+  const { client, masters } = await connectRedis(server.url, timeoutMs);
   const prefix = server.prefix === undefined ? {} : { prefix: server.prefix };
   // The doctor looks at servers that are not fit, too.
   const allowEviction = line.command === "doctor";
   const store = redisTaskStore({ client, ...prefix, deadline: timeoutMs, allowEviction });
   return {
     queue: queueOf(line, store),
-    ready: async () => {
-      await client.connect().catch((error: unknown) => {
-        throw redisFailure(error);
-      });
+    ready: async () => {},
+    checks: async () => {
+      const found = await Promise.all(Array.from(masters(), ([name, node]) => nodeChecks(name, node)));
+      return found.length === 1 ? found[0]!.checks : clusterChecks(found);
     },
-    checks: async () => redisChecks(String(await client.info()), await client.time()),
     migrate: async () => ({ pending: [], statements: [] }),
     close: async () => {
       await store.close();
       client.disconnect();
     },
   };
+}
+
+async function nodeChecks(name: string, node: Redis): Promise<NodeChecks> {
+  const [info, time] = await Promise.all([node.info(), node.time()]);
+  return { name, checks: redisChecks(String(info), time) };
 }
 
 async function openPostgres(

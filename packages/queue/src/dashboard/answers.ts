@@ -3,7 +3,7 @@ import type { Clock } from "@holdfast/core";
 import { errorTypeOf } from "@holdfast/core";
 import { TaskNotFoundError } from "../errors.ts";
 import type { Queue } from "../queue/queue-contract.ts";
-import type { QueueStats } from "../store/store.ts";
+import type { QueueStats, StoredInput } from "../store/store.ts";
 import type { TaskEvent, TaskState, TaskStatus } from "../task/task-status.ts";
 import type { Sampler } from "./sampler.ts";
 import type { CheckpointView, QueueSummary, ScheduleView, TaskList, TaskView } from "./views.ts";
@@ -83,10 +83,11 @@ export async function taskOf(
   const { store, name } = queue;
   const task = await queue.status(id);
   const after = Math.max(0, task.lastSeq - MAX_EVENTS);
-  const [page, checkpoints, children, result] = await Promise.all([
+  const [page, checkpoints, children, stored, result] = await Promise.all([
     store.events(name, id, after, MAX_EVENTS),
     store.checkpoints(name, id),
     store.children(name, id),
+    showPayloads ? store.input(name, id) : undefined,
     showPayloads && task.state === "completed" ? queue.result(id) : undefined,
   ]);
   if (page === undefined) throw new TaskNotFoundError(id);
@@ -103,8 +104,14 @@ export async function taskOf(
     eventsBefore: Math.max(0, (events[0]?.seq ?? task.lastSeq + 1) - 1),
     checkpoints: views,
     children: children.slice(0, MAX_CHILDREN).map(shown),
+    ...(stored === undefined ? {} : { input: await textOf(() => inputOf(queue, id, stored)) }),
     ...(result === undefined ? {} : { result: await textOf(() => result.value) }),
   };
+}
+
+/** As it was given; without its definition, it stays in its version. */
+function inputOf({ payloads }: Queue, id: string, { name, input }: StoredInput): unknown {
+  return payloads.read(input, { id, part: "input", name });
 }
 
 /** A task as it is shown: nothing in it is long. */

@@ -79,6 +79,8 @@ export interface TaskView {
   readonly eventsBefore: number;
   readonly checkpoints: readonly CheckpointView[];
   readonly children: readonly TaskStatus[];
+  /** JSON, perhaps cut; only of a task that lives or has failed, where payloads may be shown. */
+  readonly input?: string;
   /** JSON, perhaps cut; only of a completed task, where payloads may be shown. */
   readonly result?: string;
 }

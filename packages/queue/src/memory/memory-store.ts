@@ -21,6 +21,7 @@ import type {
   Schedule,
   Settlement,
   SignalOutcome,
+  StoredInput,
   WriteOutcome,
 } from "../store/store.ts";
 import type { Payload } from "../task/payload.ts";
@@ -159,6 +160,15 @@ class MemoryStore implements QueueStore {
 
   async get(queue: string, ids: readonly string[]): Promise<readonly (TaskStatus | undefined)[]> {
     return this.#look(queue, ({ board }) => ids.map((id) => board.tasks.get(id)?.status()));
+  }
+
+  async input(queue: string, id: string): Promise<StoredInput | undefined> {
+    return this.#look(queue, ({ board }) => {
+      const entry = board.tasks.get(id);
+      if (entry === undefined || (hasEnded(entry) && entry.state !== "failed")) return undefined;
+      const { name, input, meta } = entry.task;
+      return meta === undefined ? { name, input } : { name, input, meta };
+    });
   }
 
   async result(queue: string, id: string): Promise<Payload | undefined> {

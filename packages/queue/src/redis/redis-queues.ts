@@ -21,6 +21,7 @@ import type {
   Schedule,
   Settlement,
   SignalOutcome,
+  StoredInput,
   WriteOutcome,
 } from "../store/store.ts";
 import type { Payload } from "../task/payload.ts";
@@ -41,7 +42,7 @@ import {
   writeOutcome,
 } from "./script-words.ts";
 import { STATES, statusesOf, statusOf } from "./stored-status.ts";
-import { claimedTasks, fromName, fromStoredPayload, toName } from "./stored-task.ts";
+import { claimedTasks, fromInputBody, fromName, fromStoredPayload, toName } from "./stored-task.ts";
 import type { Word } from "./word.ts";
 
 /** Slots that queues are spread over. All keys of a queue are in one, so that one script can change all of them. */
@@ -144,6 +145,11 @@ export class RedisQueues implements QueueStore {
   async get(queue: string, ids: readonly string[]): Promise<readonly (TaskStatus | undefined)[]> {
     const answers = list(await this.#line(queue).askWith(["get", ...idWords(ids)]));
     return ids.map((id, index) => statusOf(id, answers[index]));
+  }
+
+  async input(queue: string, id: string): Promise<StoredInput | undefined> {
+    const stored = await this.#line(queue).ask("input", toName(id));
+    return typeof stored === "string" ? fromInputBody(stored) : undefined;
   }
 
   async result(queue: string, id: string): Promise<Payload | undefined> {

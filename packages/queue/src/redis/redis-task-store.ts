@@ -70,7 +70,8 @@ export const REDIS_TASK_STORE_DEFAULTS: {
  *
  * Acknowledged means that Redis has taken it: whether it outlives a crash of the server is the server's business
  * (`appendonly yes` with `appendfsync always` loses nothing, `everysec` up to a second; a failover what the replica did
- * not have). A server that may evict keys, is a replica or is older than 6.2 is refused at the first call.
+ * not have). A server that may evict keys, is a replica or is older than 6.2 is refused at the first call, and so is a
+ * Cluster of which one master is so; one that joins later is not asked.
  *
  * @throws InvalidOptionError when an option is out of range. Calls reject with a {@link StoreUnfitError} when the server
  * could lose tasks, and with `STORE_UNAVAILABLE` when it could not be asked.

@@ -1,5 +1,5 @@
 // Tasks and payloads as they are written to Redis and read from it.
-import type { ClaimedTask, NewTask } from "../store/store.ts";
+import type { ClaimedTask, NewTask, StoredInput } from "../store/store.ts";
 import type { Payload } from "../task/payload.ts";
 
 /** Before a name that UTF-8 cannot say, or that begins with what is not ASCII as rows do (see `lua/core.lua`), or with this. */
@@ -33,6 +33,14 @@ export function fromStoredPayload(stored: string): Payload {
 export function toInputHead({ name, maxAttempts, meta }: NewTask): string {
   const head: InputHead = meta === undefined ? [name, maxAttempts] : [name, maxAttempts, meta];
   return `${JSON.stringify(head)}\n`;
+}
+
+/** What was written behind {@link toInputHead}, with what that says. */
+export function fromInputBody(stored: string): StoredInput {
+  const end = stored.indexOf("\n");
+  const [name, , meta] = JSON.parse(stored.slice(0, end)) as InputHead;
+  const input = fromStoredPayload(stored.slice(end + 1));
+  return meta === undefined ? { name, input } : { name, input, meta };
 }
 
 /** Words of the answer for each claimed task, behind outcomes, the fence of the first and what was tried before. */

@@ -151,6 +151,9 @@ export interface ClaimedTask extends LeaseRef {
   readonly checkpoints: number;
 }
 
+/** What a task was given, as it is stored. `meta` says the version of the input. */
+export type StoredInput = Pick<ClaimedTask, "name" | "input" | "meta">;
+
 /** How the holder of a lease ends it. */
 export type Settlement = LeaseRef &
   (
@@ -312,6 +315,12 @@ export interface QueueStore {
   cancel(queue: string, ids: readonly string[], reason: string): Promise<readonly CancelOutcome[]>;
 
   get(queue: string, ids: readonly string[]): Promise<readonly (TaskStatus | undefined)[]>;
+
+  /**
+   * The input of a task that lives or has failed; `undefined` when there is no such task, or it has completed or was
+   * cancelled: nobody needs its input any more, and stores let go of it.
+   */
+  input(queue: string, id: string): Promise<StoredInput | undefined>;
 
   /** The result of a completed task; `undefined` when there is no such task, or it has not completed. */
   result(queue: string, id: string): Promise<Payload | undefined>;

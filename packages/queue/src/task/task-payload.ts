@@ -1,11 +1,13 @@
 // A worker's way from what is stored to what a handler takes, and from what it returns to what is stored.
-import type { ClaimedTask } from "../store/store.ts";
+import type { ClaimedTask, StoredInput } from "../store/store.ts";
 import type { PayloadFormat } from "./payload-format.ts";
 import type { Payload } from "./payload.ts";
 import { decodePayload } from "./payload.ts";
 import { readMeta } from "./task-meta.ts";
 import type { TaskDefinition } from "./task.ts";
 
+/** What is known of a stored input. */
+type InputOfTask = StoredInput & Pick<ClaimedTask, "id">;
 /** A task's own definition, whatever its types. */
 type AnyTask = TaskDefinition<never, unknown, never, unknown>;
 
@@ -16,7 +18,7 @@ type AnyTask = TaskDefinition<never, unknown, never, unknown>;
  * @throws PayloadVersionError, InvalidPayloadError, what the codecs and the upcasters throw.
  */
 export function inputOf(
-  claimed: ClaimedTask,
+  claimed: InputOfTask,
   task: AnyTask,
   payloads: PayloadFormat,
   signal?: AbortSignal,
@@ -27,7 +29,7 @@ export function inputOf(
 }
 
 async function preparedInput(
-  { id, name, input }: ClaimedTask,
+  { id, name, input }: InputOfTask,
   version: number,
   task: AnyTask,
   payloads: PayloadFormat,

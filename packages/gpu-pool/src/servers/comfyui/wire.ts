@@ -131,10 +131,13 @@ export function failureOf(model: string, { status }: HistoryEntry): ModelFailedE
   const error = told.get("execution_error");
   const text = (key: string, other: string): string =>
     typeof error?.[key] === "string" ? error[key].slice(0, 500) : other;
+  const message = text("exception_message", "failed").trim();
   return new ModelFailedError(
     model,
     text("exception_type", "COMFYUI"),
-    `${text("node_type", "a node")}: ${text("exception_message", "failed").trim()}`,
+    `${text("node_type", "a node")}: ${message}`,
+    // As it was said, for who reads it: a runtime's words are known by how they begin.
+    { cause: new Error(message) },
   );
 }
 

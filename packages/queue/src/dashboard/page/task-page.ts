@@ -35,6 +35,7 @@ export function taskPage(state: PageState, view: TaskView): Child {
         h("span", {}, error.message),
       ),
     h("div", { class: "two" }, facts(view), timeline(view)),
+    view.input !== undefined && section("Input", h("pre", { id: "input" }, view.input)),
     view.checkpoints.length > 0 &&
       section(
         "Steps",

@@ -142,6 +142,8 @@ begin
     return holdfast_queue.renew(the_queue, now, (c ->> 1)::bigint, c -> 2);
   elsif verb = 'get' then
     return holdfast_queue.get(the_queue, c -> 1);
+  elsif verb = 'input' then
+    return holdfast_queue.input(the_queue, c ->> 1);
   elsif verb = 'result' then
     return holdfast_queue.result(the_queue, c ->> 1);
   elsif verb = 'events' then

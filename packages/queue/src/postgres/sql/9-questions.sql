@@ -25,6 +25,15 @@ begin
 end
 $$;
 
+-- What has completed or was cancelled has let go of it.
+create function holdfast_queue.input(the_queue int, the_id text) returns text language plpgsql as $$
+#variable_conflict use_column
+begin
+  return (select json_build_array(name, meta, input, encode(input_bytes, 'base64'))::text
+    from holdfast_queue.tasks where queue = the_queue and id = the_id and input is not null and state not in (COMPLETED, CANCELLED));
+end
+$$;
+
 create function holdfast_queue.result(the_queue int, the_id text) returns text language plpgsql as $$
 #variable_conflict use_column
 begin

@@ -110,6 +110,15 @@ local function children()
   return t and statuses_of(children_of(id, t)) or {}
 end
 
+-- What has completed or was cancelled has let go of it.
+local function input()
+  local id = word()
+  local t = find(id)
+  if not t or t[STATE] == COMPLETED or t[STATE] == CANCELLED then return false end
+  if t[BODY] ~= '' then return t[BODY] end
+  return part('i' .. id)
+end
+
 local function result()
   local id = word()
   local t = find(id)

@@ -125,7 +125,7 @@ end
 
 return {
   renew = renew, report = report, checkpoint = checkpoint, checkpoints = checkpoints, signal = signal, cancel = cancel,
-  get = get, children = children, result = result, events = events_after, deadLetters = dead_letters, redrive = redrive,
+  get = get, children = children, input = input, result = result, events = events_after, deadLetters = dead_letters, redrive = redrive,
   discard = discard, stats = stats, meter = meter, list = list, pause = pause, setSchedule = set_schedule,
   removeSchedule = remove_schedule, schedules = schedules, fire = fire, waitForWork = wait_for_work,
   waitForEvents = wait_for_events, takeRevoked = take_revoked, look = look, count_new = count_new,

@@ -1,7 +1,7 @@
 // Failed tasks: looked at in pages, tried again, thrown away.
 import { ensure, same } from "@holdfast/core/testing";
 import type { Clause } from "../trial.ts";
-import { BROKEN, completed, failed, LEASE_MS } from "../trial.ts";
+import { BROKEN, completed, failed, json, LEASE_MS } from "../trial.ts";
 
 export const deadLetterClauses: readonly Clause[] = [
   {
@@ -57,6 +57,43 @@ export const deadLetterClauses: readonly Clause[] = [
       const [a, b] = [await t.add(), await t.add()];
       await t.store.redrive(t.queue, [old]);
       same(await t.claimIds(), [a, b, old], "the order of claims");
+    },
+  },
+  {
+    title: "shows the input of a task that lives or has failed, with what was said beside it",
+    check: async (t) => {
+      const input = {
+        text: `{"a":{"$blob":0},"b":"${"ü".repeat(2_000)}"}`,
+        blobs: [new Uint8Array([0, 255])],
+      };
+      const stored = { name: "import", input, meta: '{"v":2}' };
+      const id = await t.add({ ...stored, maxAttempts: 1 });
+      const shows = async (when: string): Promise<void> =>
+        same(await t.store.input(t.queue, id), stored, `the input of a task ${when}`);
+      await shows("that is ready");
+      await t.settle(failed(await t.claimOne()));
+      await shows("that has failed");
+      await t.store.redrive(t.queue, [id]);
+      await shows("that was redriven");
+      await t.claimOne();
+      await shows("that runs");
+      const short = t.task({ delayMs: 1_000, input: { text: "", blobs: [] } });
+      await t.enqueue(short);
+      const { name, input: nothing } = short;
+      same(await t.store.input(t.queue, short.id), { name, input: nothing }, "an input that is nothing");
+    },
+  },
+  {
+    title: "shows no input of a task that has completed or was cancelled, nor of one that is not there",
+    check: async (t) => {
+      const large = { text: JSON.stringify("x".repeat(2_000)), blobs: [] };
+      for (const input of [json("small"), large]) {
+        const ids = [await t.complete({ input }), await t.complete({ input }, "y".repeat(2_000))];
+        const gone = await t.add({ input });
+        await t.cancel(gone);
+        for (const id of [...ids, gone, "unknown"])
+          same(await t.store.input(t.queue, id), undefined, `the input of ${id}`);
+      }
     },
   },
   {
