@@ -213,6 +213,33 @@ describe("answers that come bit by bit", () => {
     expect(pieces).toHaveLength(3);
   });
 
+  it("keep what a model thinks, and the tools that it calls", async () => {
+    const pieces: unknown[] = [];
+    const options = { onProgress: (piece: unknown) => pieces.push(piece) };
+    const input = { messages: [{ role: "user", content: "Where?" }], tools: [{}] };
+    const ollama = await open(cases[1]!);
+    expect(await ollama.pool.run("known", input, options)).toMatchObject({
+      message: {
+        content: "",
+        thinking: "It is cold.",
+        tool_calls: ["Oslo", "Bergen"].map((city) => ({
+          function: { name: "weather", arguments: { city } },
+        })),
+      },
+      done: true,
+    });
+    const openai = await open(cases[2]!);
+    expect(await openai.pool.run("known", { ...input, stream: true }, options)).toEqual({
+      text: "",
+      finishReason: "tool_calls",
+      toolCalls: [
+        { id: "c0", type: "function", function: { name: "weather", arguments: '{"city":"Oslo"}' } },
+        { id: "c1", type: "function", function: { name: "time", arguments: '{"at":1}' } },
+      ],
+    });
+    expect(pieces).toEqual([]);
+  });
+
   it("are no answer when they have no end", async () => {
     const { pool } = await open(cases[2]!);
     await expect(
@@ -227,6 +254,15 @@ describe("other endpoints", () => {
     expect(await ollama.pool.run("known", { input: ["text"] })).toMatchObject({ embeddings: [[1, 2, 3]] });
     const openai = await open(cases[2]!);
     expect(await openai.pool.run("known", { input: "text" })).toMatchObject({ object: "list" });
+  });
+
+  it("a model that only embeds is loaded by the endpoint that it has", async () => {
+    const { pool, server } = await open(cases[1]!, { models: [{ name: "embedder" }, { name: "known" }] });
+    expect(await pool.run("embedder", { input: "text" })).toMatchObject({ embeddings: [[1, 2, 3]] });
+    expect(await pool.run("known", cases[1]!.input("none"))).toMatchObject({ response: "onetwo" });
+    expect([...server.loaded]).toEqual(["embedder", "known"]);
+    await pool.close({ within: "1s" });
+    expect([...server.loaded]).toEqual([]);
   });
 
   it("models are unloaded when another needs their memory, and when the pool closes", async () => {

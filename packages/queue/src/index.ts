@@ -43,7 +43,14 @@ export type {
 export { flow } from "./queue/flow.ts";
 export type { EnqueuedFlow, FlowNode, FlowOptions } from "./queue/flow.ts";
 export { QUEUE_DEFAULTS } from "./queue/queue-contract.ts";
-export type { Queue, QueueOptions, WaitOptions } from "./queue/queue-contract.ts";
+export type {
+  DrainOptions,
+  DrainReport,
+  Queue,
+  QueueOptions,
+  TaskIds,
+  WaitOptions,
+} from "./queue/queue-contract.ts";
 export { queue } from "./queue/queue.ts";
 export type { TasksAddedEvent } from "./queue/tasks-added.ts";
 export type {
@@ -96,6 +103,7 @@ export { handle } from "./worker/handler.ts";
 export type { TaskContext, TaskHandler } from "./worker/handler.ts";
 export { WORKER_DEFAULTS } from "./worker/worker-contract.ts";
 export type {
+  LeftBehindEvent,
   RunEndedEvent,
   Worker,
   WorkerCloseReport,

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from "node:http";
 import type {
   Enqueued,
   Queue,
@@ -127,7 +128,10 @@ describe("what is said of a task", () => {
 describe("the subpaths", () => {
   it("fit what they are used with", () => {
     expectTypeOf(taskApi({ queue: tasks, task: plain })).toEqualTypeOf<Handler>();
-    expectTypeOf(serveTaskSocket).toBeCallableWith({} as WebSocket, { queue: tasks });
+    expectTypeOf(serveTaskSocket).toBeCallableWith({} as WebSocket, {
+      queue: tasks,
+      request: {} as IncomingMessage,
+    });
     expectTypeOf<QueueStoreSubject["make"]>().returns.toEqualTypeOf<QueueStore | Promise<QueueStore>>();
     expectTypeOf<{ describe: typeof describe; it: typeof it }>().toExtend<ConformanceRunner>();
     expectTypeOf(queueStoreConformance).returns.toBeVoid();

@@ -9,6 +9,15 @@ import { freshDatabase, startPostgres, startProxy } from "../../../tools/service
 import { makesRoomForAHundredth } from "./support/makes-room.ts";
 
 const double = defineTask<number, number, number>({ name: "double" });
+const endless = defineTask({ name: "endless" });
+/** What a slow machine may add to a budget: still far from what waits for a server take, let alone from never. */
+const MARGIN_MS = 5_000;
+
+async function msOf(act: () => Promise<unknown>): Promise<number> {
+  const startedAt = performance.now();
+  await act();
+  return performance.now() - startedAt;
+}
 
 describe.skipIf(!inject("startsPostgres"))("postgresTaskStore", () => {
   let server: Awaited<ReturnType<typeof startPostgres>>;
@@ -127,12 +136,35 @@ describe.skipIf(!inject("startsPostgres"))("postgresTaskStore", () => {
     server.pause();
     try {
       await expect(tasks.enqueue(double, 2)).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
-      await running.close({ within: "500ms" });
+      expect(await msOf(() => running.close({ within: "500ms" }))).toBeLessThan(500 + MARGIN_MS);
     } finally {
       server.resume();
     }
     await tasks.store.close();
   });
+
+  it.each(["refused", "ended"] as const)(
+    "[pitfall 5] closes within its time while connections are %s, with a task that runs",
+    async (how) => {
+      const proxy = await startProxy(server.url);
+      const client = new pg.Pool({ connectionString: proxy.url });
+      client.on("error", () => {});
+      const tasks = open(`cut-${how}`, { client, deadline: "300ms", listen: false });
+      let begin = (): void => {};
+      const begun = new Promise<void>((resolve) => (begin = resolve));
+      const deaf = handle(endless, () => (begin(), new Promise(() => {})));
+      const running = worker(tasks, [deaf], { lease: "10s", concurrency: 1 });
+      await tasks.enqueue(endless, 1);
+      await begun;
+      // Nobody listens on its port any more; or the pool has been ended by its owner.
+      if (how === "refused") await proxy.close();
+      else await client.end();
+      await expect(tasks.enqueue(endless, 2)).rejects.toThrow();
+      expect(await msOf(() => running.close({ within: "1s" }))).toBeLessThan(1_000 + MARGIN_MS);
+      expect(await msOf(() => tasks.store.close())).toBeLessThan(MARGIN_MS);
+      await (how === "refused" ? client.end() : proxy.close());
+    },
+  );
 
   it("asks nothing while there is nothing to do", async () => {
     const tasks = open("idle");

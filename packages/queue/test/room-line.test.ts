@@ -117,18 +117,61 @@ describe("a caller that waits for room in a full queue", () => {
     expect(await adding).toMatchObject({ code: "CLOSED" });
   });
 
-  it("gets the store's error when that fails, and the next one may wait again", async () => {
+  it("waits on while the store fails, and gets in when that is over", async () => {
+    const { queue, clock, store, first } = await full();
+    const { stats } = store;
+    const adding = [1, 2].map((input) => queue.enqueue(job, input, waiting));
+    let fails = 0;
+    store.stats = () => ((fails += 1), Promise.reject(new Error("down")));
+    await clock.advance("5s");
+    expect(fails).toBeGreaterThan(3);
+    expect(fails).toBeLessThan(20);
+    store.stats = stats;
+    await queue.cancel(first);
+    await clock.advance("2s");
+    const { id } = await adding[0]!;
+    await queue.cancel(id);
+    await clock.advance("2s");
+    expect((await adding[1]!).duplicate).toBe(false);
+  });
+
+  it("is told what the store failed with when its own time is up meanwhile, and nobody else is", async () => {
     const { queue, clock, store, first } = await full();
     const { stats } = store;
     store.stats = () => Promise.reject(new Error("down"));
-    const adding = rejection(queue.enqueue(job, 1, waiting));
+    const short = rejection(queue.enqueue(job, 1, { ...waiting, maxWait: "1s" }));
+    const long = queue.enqueue(job, 2, { ...waiting, maxWait: "10s" });
     await clock.advance("1s");
-    expect((await adding).message).toBe("down");
+    expect((await short).message).toBe("down");
     store.stats = stats;
-    const again = queue.enqueue(job, 1, waiting);
     await queue.cancel(first);
+    await clock.advance("2s");
+    expect((await long).duplicate).toBe(false);
+  });
+
+  it("is rejected by the failure of its own call alone, which may have added its task", async () => {
+    const { queue, clock, store, first } = await full();
+    const { enqueue } = store;
+    const adding = [1, 2].map((input) => queue.enqueue(job, input, waiting));
+    const error = rejection(adding[0]!);
     await clock.advance("1s");
-    expect((await again).duplicate).toBe(false);
+    let calls = 0;
+    store.enqueue = (...args) =>
+      (calls += 1) === 1 ? Promise.reject(new Error("cut")) : enqueue.apply(store, args);
+    await queue.cancel(first);
+    await clock.advance("2s");
+    expect((await error).message).toBe("cut");
+    expect((await adding[1]!).duplicate).toBe(false);
+    expect(calls).toBe(2);
+  });
+
+  it("is let go at once when the store is closed", async () => {
+    const { queue, clock, store } = await full();
+    const adding = rejection(queue.enqueue(job, 1, waiting));
+    await clock.advance("100ms");
+    await store.close();
+    await clock.advance("2s");
+    expect((await adding).code).toBe("CLOSED");
   });
 
   it("waits no longer than its time for a store that never answers", async () => {
@@ -138,7 +181,7 @@ describe("a caller that waits for room in a full queue", () => {
     await clock.advance("1s");
     expect(await adding).toBeInstanceOf(QueueFullError);
     const next = rejection(queue.enqueue(job, 1, { ...waiting, maxWait: "5m" }));
-    await clock.advance("30s");
+    await clock.advance("5m");
     expect(await next).toMatchObject({ code: "TIMEOUT" });
   });
 

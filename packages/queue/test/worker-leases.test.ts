@@ -73,7 +73,7 @@ describe("a lease", () => {
     await second.close();
   });
 
-  it("lost under a handler that ignores its signal frees the place after the grace period", async () => {
+  it("lost under a handler that ignores its signal lets go of the task after the grace period, and of the place when that has ended", async () => {
     const at = bench();
     const cut = bench({
       clock: at.clock,
@@ -82,11 +82,15 @@ describe("a lease", () => {
         clock: at.clock,
       }),
     });
-    const { working, contexts } = await holding(cut);
+    const { working, contexts, held } = await holding(cut);
     await at.clock.advance("3s");
     expect(contexts[0]!.aborted).toBe(true);
-    expect(working.running).toBe(1);
+    expect([working.running, working.leftBehind]).toEqual([1, 0]);
     await at.clock.advance("5s");
+    expect([working.running, working.leftBehind]).toEqual([0, 1]);
+    expect(contexts).toHaveLength(1);
+    held.open("late");
+    await at.settle();
     expect(contexts).toHaveLength(2);
     expect(contexts[1]!.fence).toBeGreaterThan(contexts[0]!.fence);
     await closed(working, at.clock);
@@ -221,14 +225,18 @@ describe("a timeout", () => {
     await closed(working, at.clock);
   });
 
-  it("[pitfall 14] leaves a handler behind that ignores it, after the grace period, before the task runs again", async () => {
+  it("[pitfall 14] leaves a handler behind that ignores it, after the grace period, and runs the task again elsewhere, or here when it has ended", async () => {
     const at = bench();
-    const { id, contexts, working } = await holding(at, "3s", short);
+    const { id, contexts, working, held } = await holding(at, "3s", short);
     await at.clock.advance("6999ms");
     expect(await at.queue.status(id)).toMatchObject({ state: "running", attempt: 1 });
     await at.clock.advance(1);
     expect(await at.queue.status(id)).toMatchObject({ state: "scheduled", lastError: { code: "TIMEOUT" } });
     await at.clock.advance("10s");
+    expect(contexts).toHaveLength(1);
+    expect((await at.queue.status(id)).state).toBe("ready");
+    held.open("late");
+    await at.settle();
     expect(contexts).toHaveLength(2);
     await closed(working, at.clock);
   });

@@ -39,7 +39,7 @@ async function start(
     onUpgrade: ({ message, socket, head }) => {
       if (!isAllowedOrigin(message.headers)) return false;
       sockets.handleUpgrade(message, socket, head, (client) =>
-        serveTaskSocket(client, { queue: tasks, ...rest }),
+        serveTaskSocket(client, { queue: tasks, request: message, ...rest }),
       );
       return true;
     },
@@ -372,7 +372,7 @@ it("refuses options of a socket that are out of range", async () => {
   const { tasks } = await start();
   const socket = { on: () => {}, bufferedAmount: 0 } as never;
   for (const options of [{ maxSubscriptions: 0 }, { maxBufferedBytes: 0 }, { pingEvery: 0 }])
-    expect(() => serveTaskSocket(socket, { queue: tasks, ...options })).toThrow(
+    expect(() => serveTaskSocket(socket, { queue: tasks, request: { headers: {} }, ...options })).toThrow(
       /INVALID_OPTION|must be|serveTaskSocket/,
     );
 });

@@ -17,7 +17,9 @@ export function taskSockets(queue: Queue): { readonly onUpgrade: UpgradeHandler;
   return {
     onUpgrade: ({ url, message, socket, head }) => {
       if (url.pathname !== "/v1/ws" || !isAllowedOrigin(message.headers)) return false;
-      sockets.handleUpgrade(message, socket, head, (client) => serveTaskSocket(client, { queue }));
+      sockets.handleUpgrade(message, socket, head, (client) =>
+        serveTaskSocket(client, { queue, request: message }),
+      );
       return true;
     },
     close: () => {

@@ -8,7 +8,10 @@ import { eventCheckpoint } from "../steps/step-names.ts";
 import { hasEnded } from "../task/task-status.ts";
 import type { TaskDefinition } from "../task/task.ts";
 import { eventStream } from "./event-stream.ts";
-import { resultResponse, taskBody, taskResponse } from "./task-body.ts";
+import { inlineOf, resultResponse } from "./file-result.ts";
+import type { AllowedOrigins } from "./own-origin.ts";
+import { isAllowedOrigin, originsOf } from "./own-origin.ts";
+import { taskBody, taskResponse } from "./task-body.ts";
 
 /** What a request to submit work turns into. */
 export interface Submission<Input = unknown> {
@@ -32,6 +35,16 @@ export interface TaskApiOptions {
   readonly authorize?: (request: Request, taskId: string | undefined) => unknown;
   /** The events that tasks can be told of from outside, and for which `step.waitFor` waits. @defaultValue none */
   readonly signals?: readonly string[];
+  /**
+   * Origins whose pages may send requests, beside those of the request's own host: other sites, and this one behind a
+   * proxy that changes the `Host`. `"any"`: all, where no cookie says who it is. @defaultValue none
+   */
+  readonly origins?: AllowedOrigins;
+  /**
+   * Media types of results that browsers may show though they might run, such as `"text/html"`: they then run as a page of
+   * this host. Pictures, sound, video, plain text and JSON are shown anyway. @defaultValue none
+   */
+  readonly inline?: readonly string[];
   /** Longest long-poll (`Prefer: wait`), in seconds. @defaultValue 60 */
   readonly maxWaitSeconds?: number;
 }
@@ -52,13 +65,16 @@ interface Route {
  * - `POST base` adds a task: **202** with `Location` and the task; the same dedup key again names the task there is.
  * - `GET base/:id` answers the task, with `Retry-After` while it has not ended. `Prefer: wait=n` (RFC 7240) holds
  *   the answer back until it has, for at most n seconds.
- * - `GET base/:id/result` answers the result (a {@link FileResult} as its bytes); 409 while there is none, and for a
+ * - `GET base/:id/result` answers the result (a {@link fileResult} as its bytes, to be saved if it
+ *   is of a type that might run in a browser); 409 while there is none, and for a
  *   task that failed or was cancelled, the error as problem details.
  * - `GET base/:id/events` streams Server-Sent Events, from `Last-Event-ID` or `?after=` on; 204 once there is nothing
  *   more to come.
  * - `POST base/:id/events/:name` tells the task of an event, if that is one of `signals`; the JSON body is its value:
  *   202 with the task, 200 if it was told before, 409 if it had ended.
  * - `DELETE base/:id` cancels: 200 with the task, also when it had ended before.
+ *
+ * A request that says it comes from another site's page is refused with 403 (`FOREIGN_ORIGIN`), whatever it asks for.
  *
  * Whoever knows an ID may ask about it, unless `authorize` says otherwise: IDs are too long to guess.
  *
@@ -70,17 +86,20 @@ export function taskApi(options: TaskApiOptions): Handler {
   const base = check.string("base", options.base, 200, "/tasks");
   const maxWait = check.integer("maxWaitSeconds", options.maxWaitSeconds, { min: 0, max: 600 }, 60);
   const signals = new Set(signalsOf(options.signals));
+  const origins = originsOf("taskApi", options.origins);
+  const inline = inlineOf(options.inline);
   const submit = options.submit ?? submitterOf(options.task, queue.maxPayloadBytes);
 
   const serve = async (request: Request): Promise<Response> => {
     const route = routeOf(new URL(request.url).pathname, base);
+    assertOrigin(request, origins);
     await authorize?.(request, route.id);
     if (route.id === undefined) return add(queue, base, submit, request);
     if (route.event !== undefined) return tell(queue, base, signals, route.id, route.event, request);
     if (request.method === "DELETE" && route.part === "") return cancel(queue, base, route.id);
     if (request.method !== "GET" && request.method !== "HEAD")
       throw notAllowed(route.part === "" ? "GET, DELETE" : "GET");
-    if (route.part === "result") return result(queue, route.id);
+    if (route.part === "result") return result(queue, route.id, inline);
     if (route.part === "events") return stream(queue, route.id, request);
     return look(queue, base, route.id, request, maxWait);
   };
@@ -94,6 +113,14 @@ export function taskApi(options: TaskApiOptions): Handler {
       return problemResponse(error);
     }
   };
+}
+
+/** @throws RequestError 403 */
+function assertOrigin({ headers, url }: Request, origins: AllowedOrigins): void {
+  const origin = headers.get("origin") ?? undefined;
+  const host = headers.get("host") ?? new URL(url).host;
+  if (isAllowedOrigin({ origin, host }, origins)) return;
+  throw new RequestError(403, "FOREIGN_ORIGIN", "requests from the pages of this origin are not taken");
 }
 
 async function add(
@@ -122,14 +149,14 @@ async function look(
   return taskResponse(200, taskBody(await queue.status(id), base), headers);
 }
 
-async function result(queue: Queue, id: string): Promise<Response> {
+async function result(queue: Queue, id: string, inline: ReadonlySet<string>): Promise<Response> {
   const status = await queue.status(id);
   if (status.state === "failed") throw new TaskFailedError(id, status.error.code, status.error.message);
   if (status.state === "cancelled") throw new TaskCancelledError(id, status.reason);
   const stored = await queue.result(id);
   if (stored === undefined)
     throw new RequestError(409, "NOT_READY", `task ${id} has no result yet: it is ${status.state}`);
-  return resultResponse(stored.value);
+  return resultResponse(stored.value, inline);
 }
 
 async function stream(queue: Queue, id: string, request: Request): Promise<Response> {

@@ -14,12 +14,6 @@ export type TaskBody = TaskStatus & {
   };
 };
 
-/** A result with bytes of its own media type. What a handler returns in this form is served as it is. */
-export interface FileResult {
-  readonly contentType: string;
-  readonly bytes: Uint8Array;
-}
-
 /** How long a client is asked to wait between two looks at a task that runs, in milliseconds. */
 const POLL_MS = 1_000;
 
@@ -41,20 +35,4 @@ export function taskResponse(
 ): Response {
   const again = body.done ? {} : { "retry-after": retryAfterHeader(POLL_MS) };
   return Response.json(body, { status, headers: { "cache-control": "no-store", ...again, ...headers } });
-}
-
-/** A result as the body of an answer. */
-export function resultResponse(value: unknown): Response {
-  const headers = { "cache-control": "no-store", "x-content-type-options": "nosniff" };
-  if (isFile(value)) {
-    const bytes = new Uint8Array(value.bytes);
-    return new Response(bytes, { headers: { ...headers, "content-type": value.contentType } });
-  }
-  return Response.json(value ?? null, { headers });
-}
-
-function isFile(value: unknown): value is FileResult {
-  if (typeof value !== "object" || value === null) return false;
-  const { contentType, bytes } = value as Partial<FileResult>;
-  return typeof contentType === "string" && bytes instanceof Uint8Array;
 }

@@ -17,7 +17,10 @@ export interface NewTaskSettings {
   readonly now: () => number;
   readonly payloads: PayloadFormat;
   /** What is said about a task that says nothing of it itself. */
-  readonly defaults: Pick<EnqueueItem<never>, "expiresIn">;
+  readonly defaults: Pick<EnqueueItem<never>, "expiresIn"> & {
+    readonly attempts: number;
+    readonly leaseLosses: number;
+  };
   readonly groupLimit: ((key: string) => Omit<GroupOptions, "key"> | undefined) | undefined;
   readonly weightOf: ((tenant: string) => number | undefined) | undefined;
 }
@@ -35,8 +38,8 @@ export function newTask<Input>(
     input: settings.payloads.encode(item.input),
     delayMs: delay === undefined ? 0 : check.duration("delay", delay),
     priority: priority === undefined ? 0 : check.integer("priority", priority, { min: -1_000, max: 1_000 }),
-    maxAttempts: task.attempts,
-    maxLeaseLosses: task.leaseLosses,
+    maxAttempts: task.attempts ?? settings.defaults.attempts,
+    maxLeaseLosses: task.leaseLosses ?? settings.defaults.leaseLosses,
     keepMs: task.keepMs,
     keepFailedMs: task.keepFailedMs,
   };

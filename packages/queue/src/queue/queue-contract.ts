@@ -44,6 +44,10 @@ export interface QueueOptions {
    * same. See `@holdfast/queue/codec`. @defaultValue none
    */
   readonly codecs?: readonly PayloadCodec[];
+  /** Tries of tasks whose definition says nothing of them. From 1 to 1,000. @defaultValue 3 */
+  readonly attempts?: number;
+  /** Lost leases of tasks whose definition says nothing of them. From 0 to 1,000. @defaultValue 5 */
+  readonly leaseLosses?: number;
   /** For tasks that say nothing of it themselves. @defaultValue never */
   readonly expiresIn?: Duration;
   /** The limits of a group whose task names it by its key alone. @defaultValue those that it has, else one at a time */
@@ -62,9 +66,30 @@ export interface QueueOptions {
   readonly random?: Random;
 }
 
+/** IDs of tasks, one by one or as an array: a call takes no more than some ten thousand arguments. */
+export type TaskIds = readonly string[] | readonly [ids: readonly string[]];
+
 /** What waits take. */
 export interface WaitOptions {
   readonly signal?: AbortSignal | undefined;
+}
+
+export interface DrainOptions {
+  /**
+   * What must be over. `"stopped"`: nothing runs, for a queue that was paused. `"idle"`: nothing runs or is ready, though
+   * tasks may wait for a time, a retry, an event or children. `"empty"`: there is no live task. @defaultValue "idle"
+   */
+  readonly until?: "stopped" | "idle" | "empty";
+  /** How long to wait. @defaultValue "30s" */
+  readonly within?: Duration;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** How a queue stood when it was last looked at. */
+export interface DrainReport {
+  /** `false`: the time was up before. */
+  readonly drained: boolean;
+  readonly stats: QueueStats;
 }
 
 /** Adds tasks and follows them. Makes no connection and holds no timer of its own. */
@@ -171,6 +196,14 @@ export interface Queue extends AsyncDisposable {
   pause(): Promise<void>;
   resume(): Promise<void>;
 
+  /**
+   * Waits until nothing runs or is ready, for `within` (default 30 s) at most, and answers how the queue stands. It stops
+   * nobody: {@link pause} the queue, or stop adding, as you mean it.
+   *
+   * @throws InvalidOptionError, the signal's reason, or the store's error.
+   */
+  drain(options?: DrainOptions): Promise<DrainReport>;
+
   stats(): Promise<QueueStats>;
   /** What has happened in the queue since its first task, and what is next. */
   meter(): Promise<QueueMeter>;
@@ -196,10 +229,10 @@ export interface Queue extends AsyncDisposable {
 
   /** Failed tasks, the oldest failure first: at most `max` (default 100), behind the one with the ID `after`. */
   deadLetters(page?: { readonly max?: number; readonly after?: string }): Promise<readonly TaskStatus[]>;
-  /** Makes failed tasks ready again, with all their tries. Answers how many. */
-  redrive(...ids: readonly string[]): Promise<number>;
-  /** Forgets ended tasks. Answers how many. */
-  discard(...ids: readonly string[]): Promise<number>;
+  /** Makes failed tasks ready again, with all their tries, 1,000 in one step. Answers how many. Give many as one array. */
+  redrive(...ids: TaskIds): Promise<number>;
+  /** Forgets ended tasks, 1,000 in one step. Answers how many. Give many as one array. */
+  discard(...ids: TaskIds): Promise<number>;
 
   /** Adds no more. The store stays open: it belongs to whoever made it. */
   close(): Promise<void>;

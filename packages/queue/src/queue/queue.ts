@@ -29,6 +29,8 @@ import { writeMeta } from "../task/task-meta.ts";
 import type { TaskEvent, TaskState, TaskStatus } from "../task/task-status.ts";
 import type { TaskTracing } from "../task/task-tracing.ts";
 import type { TaskDefinition } from "../task/task.ts";
+import { ATTEMPTS, LEASE_LOSSES, TASK_DEFAULTS } from "../task/task.ts";
+import { drained } from "./drain.ts";
 import type {
   Enqueued,
   EnqueueCallOptions,
@@ -41,13 +43,22 @@ import { flattened, treeOf } from "./flow.ts";
 import { ended, eventsOf } from "./following.ts";
 import type { NewTaskSettings } from "./new-task.ts";
 import { enqueuedOf, newTask, readyTask } from "./new-task.ts";
-import type { Queue, QueueOptions, WaitOptions } from "./queue-contract.ts";
+import type {
+  DrainOptions,
+  DrainReport,
+  Queue,
+  QueueOptions,
+  TaskIds,
+  WaitOptions,
+} from "./queue-contract.ts";
 import { QUEUE_DEFAULTS } from "./queue-contract.ts";
 import { RoomLine } from "./room-line.ts";
 import { publishAdded } from "./tasks-added.ts";
 
 const MAX_BATCH = 10_000;
 const MAX_REASON = 500;
+/** IDs that a store is given in one call. */
+const PAGE = 1_000;
 const STATES: readonly TaskState[] = [
   "scheduled",
   "waiting",
@@ -100,6 +111,8 @@ class StoredQueue implements Queue {
     if (!/^[\w.-]+$/.test(this.name))
       check.refuse("name", this.name, "letters, digits, dots, hyphens and underscores");
     this.store = check.object("store", options.store);
+    if (typeof this.store.enqueue !== "function")
+      check.refuse("store", this.store, "a store of tasks, such as memoryStore()");
     this.clock = options.clock ?? systemClock;
     const bytes = options.maxPayloadBytes;
     this.maxPayloadBytes = check.integer("maxPayloadBytes", bytes, { min: 1 }, maxPayloadBytes);
@@ -112,7 +125,16 @@ class StoredQueue implements Queue {
       taskId: check.function("taskId", options.taskId) ?? uuidV7(),
       now: () => this.clock.now(),
       payloads: this.payloads,
-      defaults: expiresIn === undefined ? {} : { expiresIn: check.duration("expiresIn", expiresIn) },
+      defaults: {
+        attempts: check.integer("attempts", options.attempts, ATTEMPTS, TASK_DEFAULTS.attempts),
+        leaseLosses: check.integer(
+          "leaseLosses",
+          options.leaseLosses,
+          LEASE_LOSSES,
+          TASK_DEFAULTS.leaseLosses,
+        ),
+        ...(expiresIn === undefined ? {} : { expiresIn: check.duration("expiresIn", expiresIn) }),
+      },
       groupLimit: check.function("groupLimit", options.groupLimit),
       weightOf: check.function("weightOf", options.weightOf),
     };
@@ -167,7 +189,7 @@ class StoredQueue implements Queue {
   }
 
   async status(id: string): Promise<TaskStatus> {
-    const [status] = await this.store.get(this.name, [id]);
+    const [status] = await this.store.get(this.name, [taskId("status", id)]);
     if (status === undefined) throw new TaskNotFoundError(id);
     return status;
   }
@@ -179,7 +201,7 @@ class StoredQueue implements Queue {
   ): Promise<Output> {
     const signal = options.signal ?? new AbortController().signal;
     signal.throwIfAborted();
-    const status = await ended(this, id, signal);
+    const status = await ended(this, taskId("wait", id), signal);
     if (status.state === "cancelled") throw new TaskCancelledError(id, status.reason);
     if (status.state === "failed") throw new TaskFailedError(id, status.error.code, status.error.message);
     const result = await this.result(id);
@@ -203,7 +225,7 @@ class StoredQueue implements Queue {
   }
 
   async result(id: string): Promise<{ readonly value: unknown } | undefined> {
-    const stored = await this.store.result(this.name, id);
+    const stored = await this.store.result(this.name, taskId("result", id));
     if (stored !== undefined)
       return { value: await this.payloads.read(stored, { id, part: "result", name: "" }) };
     // No result, or no task.
@@ -216,18 +238,20 @@ class StoredQueue implements Queue {
     options: { readonly after?: number | undefined; readonly signal?: AbortSignal | undefined } = {},
   ): AsyncGenerator<TaskEvent, void, undefined> {
     const signal = options.signal ?? new AbortController().signal;
-    yield* eventsOf(this, id, optionsOf("events").integer("after", options.after, { min: 0 }, 0), signal);
+    const after = optionsOf("events").integer("after", options.after, { min: 0 }, 0);
+    yield* eventsOf(this, taskId("events", id), after, signal);
   }
 
   async cancel(id: string, reason: string = "cancelled by its owner"): Promise<boolean> {
     const why = optionsOf("cancel").string("reason", reason, MAX_REASON);
-    const [outcome] = await this.store.cancel(this.name, [id], why);
+    const [outcome] = await this.store.cancel(this.name, [taskId("cancel", id)], why);
     if (outcome === "unknown") throw new TaskNotFoundError(id);
     return outcome === "cancelled";
   }
 
   async signal(id: string, event: string, value: unknown = null): Promise<Exclude<SignalOutcome, "unknown">> {
     const name = eventCheckpoint(event);
+    taskId("signal", id);
     const payload = await this.payloads.write(value, { id, part: "checkpoint", name });
     const outcome = await this.store.signal(this.name, id, { name, value: payload });
     if (outcome === "unknown") throw new TaskNotFoundError(id);
@@ -240,6 +264,10 @@ class StoredQueue implements Queue {
 
   resume(): Promise<void> {
     return this.store.pause(this.name, false);
+  }
+
+  drain(options: DrainOptions = {}): Promise<DrainReport> {
+    return drained(this, options);
   }
 
   stats(): Promise<QueueStats> {
@@ -260,8 +288,8 @@ class StoredQueue implements Queue {
     return this.store.schedules(this.name);
   }
 
-  unschedule(key: string): Promise<boolean> {
-    return this.store.removeSchedule(this.name, key);
+  async unschedule(key: string): Promise<boolean> {
+    return this.store.removeSchedule(this.name, optionsOf("unschedule").string("key", key));
   }
 
   async fire<Input>(
@@ -293,14 +321,18 @@ class StoredQueue implements Queue {
     return this.store.deadLetters(this.name, { max, ...behind });
   }
 
-  async redrive(...ids: readonly string[]): Promise<number> {
-    const outcomes = await this.store.redrive(this.name, ids);
-    return outcomes.filter((outcome) => outcome === "redriven").length;
+  async redrive(...ids: TaskIds): Promise<number> {
+    return countOf("redrive", ids, async (page) => {
+      const outcomes = await this.store.redrive(this.name, page);
+      return outcomes.filter((outcome) => outcome === "redriven").length;
+    });
   }
 
-  async discard(...ids: readonly string[]): Promise<number> {
-    const outcomes = await this.store.discard(this.name, ids);
-    return outcomes.filter((isGone) => isGone).length;
+  async discard(...ids: TaskIds): Promise<number> {
+    return countOf("discard", ids, async (page) => {
+      const outcomes = await this.store.discard(this.name, page);
+      return outcomes.filter((isGone) => isGone).length;
+    });
   }
 
   async close(): Promise<void> {
@@ -337,6 +369,8 @@ class StoredQueue implements Queue {
   ): readonly NewTask[] | Promise<readonly NewTask[]> {
     signal?.throwIfAborted();
     if (this.#closed) throw new ClosedError(`queue "${this.name}"`);
+    if (typeof task?.parseInput !== "function")
+      optionsOf("enqueue").refuse("task", task, "a task made by defineTask()");
     const made = items.map((item) => newTask(task, item, this.#settings));
     return !task.checksInput && this.payloads.plain ? made : this.#prepared(task, made, signal);
   }
@@ -393,4 +427,22 @@ class StoredQueue implements Queue {
     if (this.#closed) throw new ClosedError(`queue "${this.name}"`);
     return this.#line.join({ needs: tasks.length, add, maxWaitMs, signal });
   }
+}
+
+/** Of any length: what is no ID is an ID that is not known. */
+function taskId(verb: string, id: unknown): string {
+  return typeof id === "string" ? id : optionsOf(verb).refuse("id", id, "the ID of a task, a string");
+}
+
+/** Does something to tasks, a page of them at a time, and answers to how many. */
+async function countOf(
+  verb: string,
+  given: TaskIds,
+  change: (page: readonly string[]) => Promise<number>,
+): Promise<number> {
+  const ids = given.flat();
+  for (const id of ids) taskId(verb, id);
+  let count = 0;
+  for (let at = 0; at < ids.length; at += PAGE) count += await change(ids.slice(at, at + PAGE));
+  return count;
 }

@@ -1,6 +1,6 @@
 // Those who wait for room in a full queue: first come, first served, of this process.
 import type { Clock, Random } from "@holdfast/core";
-import { ClosedError } from "@holdfast/core";
+import { ClosedError, hasCode } from "@holdfast/core";
 import { QueueFullError, TooManyWaitingError } from "../errors.ts";
 import { answered } from "../store/store-deadline.ts";
 import type { EnqueueResult } from "../store/store.ts";
@@ -45,6 +45,8 @@ export class RoomLine {
   readonly #line: Waiter[] = [];
   #isServed = false;
   #lastLive: number;
+  /** What the last look failed with. */
+  #failure: { readonly error: unknown } | undefined;
   readonly #stop = new AbortController();
 
   constructor(private readonly settings: RoomLineSettings) {
@@ -58,7 +60,8 @@ export class RoomLine {
   /**
    * Waits until the tasks have been added.
    *
-   * @throws QueueFullError when the time is up, TooManyWaitingError, ClosedError, the signal's reason, the store's error.
+   * @throws QueueFullError when the time is up, or what the store failed with last; TooManyWaitingError, ClosedError, the
+   * signal's reason, what its own call failed with.
    */
   join(request: RoomRequest): Promise<EnqueueResult> {
     const { queue, maxWaiting, retryAfterMs, clock } = this.settings;
@@ -88,7 +91,7 @@ export class RoomLine {
       const onAbort = (): void => waiter.fail(signal?.reason);
       const onTime = (): void => {
         waiter.timeIsUp = true;
-        if (!waiter.sent) waiter.fail(this.#full());
+        if (!waiter.sent) waiter.fail(this.#whyNot());
       };
       const timer = clock.setTimer(request.maxWaitMs, onTime, { keepAlive: true });
       signal?.addEventListener("abort", onAbort, { once: true });
@@ -113,14 +116,21 @@ export class RoomLine {
         this.#lastLive = await answered(live(), PATIENCE_MS, clock);
         const served = await this.#serveUpTo(limit - this.#lastLive);
         lookMs = served ? FIRST_LOOK_MS : Math.min(LONGEST_MS, lookMs * GROWTH);
+        this.#failure = undefined;
       } catch (error) {
-        for (const waiter of this.#line.splice(0)) waiter.fail(error);
+        // Each waits on for as long as it meant to, unless there is nothing more to come.
+        this.#failure = { error };
+        lookMs = Math.min(LONGEST_MS, lookMs * GROWTH);
+        if (this.#stop.signal.aborted || hasCode(error, "CLOSED"))
+          for (const waiter of this.#line.splice(0)) waiter.fail(error);
       }
     }
     this.#isServed = false;
   }
 
-  #full(): QueueFullError {
+  /** Why one whose time is up was not added: as far as was last known. */
+  #whyNot(): unknown {
+    if (this.#failure !== undefined) return this.#failure.error;
     return new QueueFullError(this.settings.queue, this.#lastLive, this.settings.retryAfterMs);
   }
 
@@ -130,11 +140,13 @@ export class RoomLine {
     let served = false;
     for (let first = this.#line[0]; first !== undefined && first.needs <= left; first = this.#line[0]) {
       first.sent = true;
-      const result = await answered(first.add(), PATIENCE_MS, this.settings.clock);
+      const result = await this.#added(first);
+      // It may have been added: nobody else's call, nor to be made again.
+      if (result === undefined) return served;
       if (result.full) {
         first.sent = false;
         this.#lastLive = result.live;
-        if (first.timeIsUp) first.fail(this.#full());
+        if (first.timeIsUp) first.fail(this.#whyNot());
         return served;
       }
       left -= first.needs;
@@ -142,5 +154,14 @@ export class RoomLine {
       first.settle(result);
     }
     return served;
+  }
+
+  async #added(first: Waiter): Promise<EnqueueResult | undefined> {
+    try {
+      return await answered(first.add(), PATIENCE_MS, this.settings.clock);
+    } catch (error) {
+      first.fail(error);
+      return undefined;
+    }
   }
 }

@@ -37,6 +37,8 @@ export interface StepHost {
   retryDelay(failures: number, thrown: unknown): number;
   /** Fails the task for good; the handler is left where it is. */
   fail(error: Error): void;
+  /** The handler waits in a step for ever: once it was left behind, it takes no place of its worker's any more. */
+  stayBehind(): void;
   /** Ends the run without an outcome; the handler is left where it is. */
   suspend(until: Suspension): void;
 }

@@ -46,7 +46,9 @@ export class StepWaits {
       this.#active -= 1;
       this.#settled();
     }
-    return "wait" in reached ? reached.wait : reached.value;
+    if (!("wait" in reached)) return reached.value;
+    if (this.host.isOver) this.host.stayBehind();
+    return reached.wait;
   }
 
   /**
@@ -88,6 +90,7 @@ export class StepWaits {
   /** Ends all waits: with a reason for the handler, or silently when there is nobody to hear it. */
   end(reason?: Error): void {
     this.#look?.cancel();
+    if (reason === undefined && this.#parked.size > 0) this.host.stayBehind();
     for (const { timer, reject } of this.#parked) {
       timer?.cancel();
       if (reason !== undefined) reject(reason);

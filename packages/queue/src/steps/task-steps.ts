@@ -239,7 +239,7 @@ export class TaskSteps implements Steps {
 
   async #perform(name: string, body: (saga: Saga) => unknown, options: SagaOptions): Promise<unknown> {
     const { host, names } = this.#engine;
-    if (host.isOver) return new Promise(() => {});
+    if (host.isOver) return this.#engine.waits.tracked(async () => leftBehind());
     if (this.#saga?.isOpen === true)
       optionsOf("step.saga").refuse("name", name, `begun after saga "${this.#saga.name}" has ended`);
     this.#saga = new SagaRun(this.#engine, names.step(name, "saga:"), body, options);

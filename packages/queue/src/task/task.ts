@@ -33,7 +33,9 @@ export interface TaskOptions<Input, Parsed, Result, Output> {
    * @defaultValue "wait"
    */
   readonly newer?: "wait" | "fail";
-  /** Tries in all; a task whose last try fails becomes a dead letter. From 1 to 1,000. @defaultValue 3 */
+  /**
+   * Tries in all; a task whose last try fails becomes a dead letter. From 1 to 1,000. @defaultValue the queue's, which is 3
+   */
   readonly attempts?: number;
   /** The waits between tries. @defaultValue exponential from 1 s to 5 min, full jitter */
   readonly backoff?: Backoff;
@@ -41,7 +43,7 @@ export interface TaskOptions<Input, Parsed, Result, Output> {
   readonly timeout?: Duration;
   /**
    * How often a worker may be lost while it runs the task, which uses up no try. Once more, and the task fails: it
-   * may be what ends the workers. @defaultValue 5
+   * may be what ends the workers. @defaultValue the queue's, which is 5
    */
   readonly leaseLosses?: number;
   /** How long a completed or cancelled task is kept, with its result and its events. @defaultValue "1h" */
@@ -55,10 +57,12 @@ export interface TaskDefinition<Input = unknown, Parsed = Input, Result = unknow
   readonly name: string;
   /** Version of the input. */
   readonly version: number;
-  readonly attempts: number;
+  /** `undefined`: as its queue says. */
+  readonly attempts: number | undefined;
   readonly backoff: Backoff;
   readonly timeoutMs: number;
-  readonly leaseLosses: number;
+  /** `undefined`: as its queue says. */
+  readonly leaseLosses: number | undefined;
   readonly keepMs: number;
   readonly keepFailedMs: number;
   /** Whether there is a schema for the input. */
@@ -77,6 +81,9 @@ export interface TaskDefinition<Input = unknown, Parsed = Input, Result = unknow
 }
 
 const MAX_VERSION = 10_000;
+/** What may be said of tries and of lost leases. */
+export const ATTEMPTS: { readonly min: number; readonly max: number } = { min: 1, max: 1_000 };
+export const LEASE_LOSSES: { readonly min: number; readonly max: number } = { min: 0, max: 1_000 };
 
 /** The defaults of `defineTask`. */
 export const TASK_DEFAULTS: {
@@ -116,6 +123,7 @@ export function defineTask<Input = unknown, Parsed = Input, Result = unknown, Ou
   const check = optionsOf("defineTask");
   const defaults = TASK_DEFAULTS;
   const { backoffBaseMs, backoffCapMs } = defaults;
+  const { attempts, leaseLosses } = options;
   const name = check.string("name", options.name, 100);
   const version = check.integer("version", options.version, { min: 1, max: MAX_VERSION }, 1);
   const upcasters = upcastersOf(options.upcast, version);
@@ -123,19 +131,15 @@ export function defineTask<Input = unknown, Parsed = Input, Result = unknown, Ou
   return {
     name,
     version,
-    attempts: check.integer("attempts", options.attempts, { min: 1, max: 1_000 }, defaults.attempts),
-    leaseLosses: check.integer(
-      "leaseLosses",
-      options.leaseLosses,
-      { min: 0, max: 1_000 },
-      defaults.leaseLosses,
-    ),
-    backoff: options.backoff ?? exponential({ base: backoffBaseMs, cap: backoffCapMs }),
+    attempts: attempts === undefined ? undefined : check.integer("attempts", attempts, ATTEMPTS),
+    leaseLosses:
+      leaseLosses === undefined ? undefined : check.integer("leaseLosses", leaseLosses, LEASE_LOSSES),
+    backoff: backoffOf(options.backoff) ?? exponential({ base: backoffBaseMs, cap: backoffCapMs }),
     timeoutMs: check.duration("timeout", options.timeout, { min: 1 }, defaults.timeoutMs),
     keepMs: check.duration("keepFor", options.keepFor, {}, defaults.keepMs),
     keepFailedMs: check.duration("keepFailedFor", options.keepFailedFor, {}, defaults.keepFailedMs),
-    checksInput: options.input !== undefined,
-    checksOutput: options.output !== undefined,
+    checksInput: isSchema("input", options.input),
+    checksOutput: isSchema("output", options.output),
     upcast: async (input, from) => {
       const upcast = upcasters.slice(from - 1);
       if (from > version || upcast.length < version - from || upcast.includes(undefined))
@@ -147,6 +151,19 @@ export function defineTask<Input = unknown, Parsed = Input, Result = unknown, Ou
     parseInput: (value) => parse(options.input, value, name, "input") as Promise<Parsed>,
     parseOutput: (value) => parse(options.output, value, name, "output") as Promise<Output>,
   };
+}
+
+function backoffOf(backoff: Backoff | undefined): Backoff | undefined {
+  if (backoff !== undefined && typeof backoff?.next !== "function")
+    optionsOf("defineTask").refuse("backoff", backoff, "a backoff, such as exponential() of @holdfast/core");
+  return backoff;
+}
+
+/** Whether there is one. */
+function isSchema(end: "input" | "output", schema: StandardSchemaV1 | undefined): boolean {
+  if (schema !== undefined && typeof schema?.["~standard"]?.validate !== "function")
+    optionsOf("defineTask").refuse(end, schema, "a Standard Schema, such as one of zod");
+  return schema !== undefined;
 }
 
 /** In order, from that of version 1; without a gap behind the first one. */

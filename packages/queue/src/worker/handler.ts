@@ -1,4 +1,5 @@
 // How tasks of a kind are run: what a handler is told, and what it may say.
+import { optionsOf } from "@holdfast/core";
 import type { Steps } from "../steps/contract.ts";
 import type { TaskDefinition } from "../task/task.ts";
 
@@ -49,6 +50,8 @@ export interface TaskHandler {
  * Says how tasks of a kind are run. What `run` returns is the result; what it throws fails the try, a
  * `PermanentError` the task.
  *
+ * @throws InvalidOptionError for what is no task or no function.
+ *
  * @example
  * ```ts
  * import { defineTask, handle } from "@holdfast/queue";
@@ -61,5 +64,8 @@ export function handle<Input, Parsed, Result, Output>(
   task: TaskDefinition<Input, Parsed, Result, Output>,
   run: (context: TaskContext<Parsed>) => Result | Promise<Result>,
 ): TaskHandler {
+  const check = optionsOf("handle");
+  if (typeof task?.parseInput !== "function") check.refuse("task", task, "a task made by defineTask()");
+  if (typeof run !== "function") check.refuse("run", run, "a function");
   return { task, run };
 }

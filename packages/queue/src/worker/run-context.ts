@@ -1,7 +1,8 @@
 // What a handler is told of its run, and what it may say.
-import { PayloadTooLargeError, UnserializableError } from "../errors.ts";
+import { UnserializableError } from "../errors.ts";
 import type { Steps } from "../steps/contract.ts";
 import type { ClaimedTask, TaskReport } from "../store/store.ts";
+import { checkPayloadSize } from "../task/payload.ts";
 import type { TaskContext } from "./handler.ts";
 
 /** A run as its handler's context sees it. */
@@ -95,6 +96,6 @@ function plain(value: unknown): unknown {
     throw new UnserializableError("progress cannot be written as JSON", { cause: error });
   }
   if (text === undefined) throw new UnserializableError("progress cannot be written as JSON");
-  if (text.length > MAX_PROGRESS_BYTES) throw new PayloadTooLargeError(text.length, MAX_PROGRESS_BYTES);
+  checkPayloadSize({ text, blobs: [] }, MAX_PROGRESS_BYTES);
   return JSON.parse(text) as unknown;
 }

@@ -31,6 +31,8 @@ export interface RunSettings {
   readonly graceMs: number;
   /** Told once of each run how its lease is to be ended; `undefined`: not at all, it is not ours. */
   readonly onEnd: (run: TaskRun, settlement: Settlement | undefined) => void;
+  /** Told of a handler that was left behind, and again when it has ended at last. */
+  readonly onLeft: (run: TaskRun, ended: boolean) => void;
 }
 
 /** Why a run was told to stop. */
@@ -63,6 +65,10 @@ export class TaskRun implements StepHost {
   #hasEnded = false;
   /** The handler has ended, or was left behind. */
   #isOver = false;
+  /** The handler was left behind, and goes on. */
+  #isLeft = false;
+  /** The handler waits in a step for ever, and does nothing any more. */
+  #isStuck = false;
   #isOurs = true;
 
   constructor(
@@ -115,8 +121,18 @@ export class TaskRun implements StepHost {
 
   /** Ends the run without its handler, which goes on unobserved; whatever it writes is refused. */
   abandon(): void {
+    if (this.#hasEnded) return;
     this.stop("closing", new WorkerClosingError());
     this.#end({ kind: "abandoned" });
+    if (!this.#hasEnded || this.#isStuck) return;
+    this.#isLeft = true;
+    this.settings.onLeft(this, false);
+  }
+
+  /** Its handler has come to a step that it never gets past. */
+  stayBehind(): void {
+    this.#isStuck = true;
+    this.#gone();
   }
 
   /** Learns what became of a write under the lease. Throws what a handler is to see when it was refused. */
@@ -234,6 +250,14 @@ export class TaskRun implements StepHost {
       ending = { kind: "threw", thrown };
     }
     this.#end(ending);
+    this.#gone();
+  }
+
+  /** Nothing of the handler goes on any more. */
+  #gone(): void {
+    if (!this.#isLeft) return;
+    this.#isLeft = false;
+    this.settings.onLeft(this, true);
   }
 
   /** Ends the run and leaves its handler behind; what else that does is told to stop. */
@@ -250,7 +274,7 @@ export class TaskRun implements StepHost {
     return this.handler.run(new RunContext(this, input as never));
   }
 
-  #traced(tracing: TaskTracing, input: unknown): Promise<unknown> {
+  async #traced(tracing: TaskTracing, input: unknown): Promise<unknown> {
     const { id, name: task, attempt, meta } = this.claimed;
     const trace = traceOf(readMeta(meta));
     const about = {
@@ -262,7 +286,9 @@ export class TaskRun implements StepHost {
     };
     // A handler that stays behind in a wait never ends, but its part of the trace does.
     const over = new Promise<void>((resolve) => (this.#onOver = resolve));
-    return tracing.processing(about, () => Promise.race([this.#call(input), over]));
+    let value: unknown;
+    await tracing.processing(about, () => Promise.race([(value = this.#call(input)), over]));
+    return value;
   }
 
   #end(ending: Ending): void {

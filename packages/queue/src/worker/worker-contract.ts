@@ -3,14 +3,17 @@ import type { Duration, Random } from "@holdfast/core";
 import type { Settlement } from "../store/store.ts";
 
 export interface WorkerOptions {
-  /** Handlers that run at a time. @defaultValue 10 */
+  /** Handlers that run at a time, those that were left behind among them. @defaultValue 10 */
   readonly concurrency?: number;
   /**
    * How long a task stays ours after a sign of life, which is given three times as often. A handler that blocks the
    * event loop for longer loses its task. From 30 ms. @defaultValue "30s"
    */
   readonly lease?: Duration;
-  /** How long a handler that was told to stop may take before it is left behind. @defaultValue "5s" */
+  /**
+   * How long a handler that was told to stop may take before it is left behind: its task is settled without it, and it
+   * keeps its place here until it has really ended. @defaultValue "5s"
+   */
   readonly grace?: Duration;
   /** Unique among the workers of a queue. @defaultValue a random one */
   readonly name?: string;
@@ -31,6 +34,12 @@ export interface Worker extends AsyncDisposable {
   readonly name: string;
   /** Tasks that are held: their handler runs, or the store has not taken their outcome yet. */
   readonly running: number;
+  /**
+   * Handlers that were left behind and have not ended. Each takes a place of `concurrency`; when they have taken all of
+   * them, the worker stands still until one ends: then the process is to be restarted. Those that wait in a step for ever
+   * do not count.
+   */
+  readonly leftBehind: number;
   readonly paused: boolean;
   /** Claims no more until {@link resume}; what runs goes on. */
   pause(): void;
@@ -49,6 +58,21 @@ export interface WorkerErrorEvent {
   readonly worker: string;
   readonly doing: "claim" | "settle" | "renew" | "revoked";
   readonly error: Error;
+}
+
+/** Published as `holdfast:queue:left_behind` when a handler was left behind, and again when it has ended. */
+export interface LeftBehindEvent {
+  readonly queue: string;
+  readonly worker: string;
+  readonly task: string;
+  readonly id: string;
+  readonly attempt: number;
+  readonly fence: number;
+  /** Whether the handler has ended, or gone to wait in a step for ever. */
+  readonly ended: boolean;
+  /** Handlers of the worker that are left behind now; as many as `concurrency`, and it stands still. */
+  readonly leftBehind: number;
+  readonly concurrency: number;
 }
 
 /** Published as `holdfast:queue:run_ended` when a run of a task is over and the store has answered. */

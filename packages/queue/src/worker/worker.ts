@@ -14,6 +14,7 @@ import type { RunSettings } from "./task-run.ts";
 import { TaskRun } from "./task-run.ts";
 import { TimeLimits } from "./time-limits.ts";
 import type {
+  LeftBehindEvent,
   RunEndedEvent,
   Worker,
   WorkerCloseReport,
@@ -23,6 +24,7 @@ import type {
 import { WORKER_DEFAULTS } from "./worker-contract.ts";
 
 const workerFailed = /* @__PURE__ */ channel<WorkerErrorEvent>("queue", "worker_error");
+const leftBehind = /* @__PURE__ */ channel<LeftBehindEvent>("queue", "left_behind");
 const runEnded = /* @__PURE__ */ channel<RunEndedEvent>("queue", "run_ended");
 
 /**
@@ -76,6 +78,7 @@ class ClaimingWorker implements Worker {
   #leaving = 0;
   /** Tasks asked for by claims that the store has not answered. */
   #asked = 0;
+  #leftBehind = 0;
   #paused = false;
   /** Ends the wait for room or for the end of a pause. */
   #wake: (() => void) | undefined;
@@ -110,6 +113,7 @@ class ClaimingWorker implements Worker {
       patienceMs: this.#leaseMs,
       graceMs: check.duration("grace", options.grace, {}, graceMs),
       onEnd: (run, settlement) => this.#ended(run, settlement),
+      onLeft: (run, ended) => this.#left(run, ended),
     };
     this.#pool = new PQueue({ concurrency: this.#concurrency });
     this.#keeper = new LeaseKeeper(queue, this.#held, this.#leaseMs, (error) => this.#fail("renew", error));
@@ -121,6 +125,10 @@ class ClaimingWorker implements Worker {
 
   get running(): number {
     return this.#held.size;
+  }
+
+  get leftBehind(): number {
+    return this.#leftBehind;
   }
 
   get paused(): boolean {
@@ -223,7 +231,7 @@ class ClaimingWorker implements Worker {
   /** How many more tasks may be claimed, once `leaving` of those that are held have been let go. */
   #room(leaving: number = 0): number {
     if (this.#paused || this.#isStopping) return 0;
-    return this.#concurrency - this.#held.size - this.#asked + leaving;
+    return this.#concurrency - this.#held.size - this.#leftBehind - this.#asked + leaving;
   }
 
   /** A call that is not answered in the time of a lease has failed: a lease that it brought would have ended. */
@@ -271,6 +279,26 @@ class ClaimingWorker implements Worker {
       this.#settlements.push({ run, settlement });
       this.#settleSoon();
     }
+  }
+
+  /** A handler that was left behind uses this process: nothing is started in its place until it has ended. */
+  #left(run: TaskRun, ended: boolean): void {
+    this.#leftBehind += ended ? -1 : 1;
+    if (leftBehind.hasSubscribers) {
+      const { name: task, id, attempt, fence } = run.claimed;
+      leftBehind.publish({
+        queue: this.queue.name,
+        worker: this.name,
+        task,
+        id,
+        attempt,
+        fence,
+        ended,
+        leftBehind: this.#leftBehind,
+        concurrency: this.#concurrency,
+      });
+    }
+    if (ended) this.#changed();
   }
 
   /** While the store works on one batch, we work on the other: a second one goes when it is worth its call. */

@@ -1,6 +1,8 @@
 // Task events pushed over WebSocket: subscribe by ID, resume by event number, bounded for slow readers.
 import type { Clock, Duration, Timer } from "@holdfast/core";
 import { isHoldfastError, optionsOf } from "@holdfast/core";
+import type { AllowedOrigins } from "../http/own-origin.ts";
+import { isAllowedOrigin, originsOf } from "../http/own-origin.ts";
 import type { Queue } from "../queue/queue-contract.ts";
 
 /** The part of a `ws` WebSocket that is used; any implementation with it will do. */
@@ -16,6 +18,15 @@ export interface SocketLike {
 
 export interface TaskSocketOptions {
   readonly queue: Queue;
+  /** The upgrade, of which the headers tell whose page it is: a `message` of `node:http`. */
+  readonly request: {
+    readonly headers: { readonly origin?: string | undefined; readonly host?: string | undefined };
+  };
+  /**
+   * Origins whose pages may connect, beside those of the request's own host. `"any"`: all, where no cookie says who it is.
+   * @defaultValue none
+   */
+  readonly origins?: AllowedOrigins;
   /** Most subscriptions of one connection. @defaultValue 100 */
   readonly maxSubscriptions?: number;
   /**
@@ -47,12 +58,20 @@ interface ClientMessage {
  * `{"type":"error","id":…,"code":…,"detail":…}`. After a lost connection it subscribes again with the last `seq` it
  * has seen.
  *
- * Check the `Origin` of the upgrade before ({@link isAllowedOrigin}): browsers let any page open a WebSocket.
+ * Browsers let any page open a WebSocket: one of another site is closed with 1008. To answer its upgrade with an error
+ * instead, ask {@link isAllowedOrigin} before.
  *
  * @throws InvalidOptionError when an option is out of range.
  */
 export function serveTaskSocket(socket: SocketLike, options: TaskSocketOptions): void {
   const check = optionsOf("serveTaskSocket");
+  const { headers } = check.object("request", options.request);
+  if (
+    !isAllowedOrigin(check.object("request.headers", headers), originsOf("serveTaskSocket", options.origins))
+  ) {
+    socket.on("error", () => socket.terminate());
+    return socket.close(1008, "this origin is not served");
+  }
   const connection = new Connection(
     socket,
     options.queue,
@@ -61,18 +80,6 @@ export function serveTaskSocket(socket: SocketLike, options: TaskSocketOptions):
     options.authorize,
   );
   connection.watch(options.queue.clock, check.duration("pingEvery", options.pingEvery, { min: 1 }, 30_000));
-}
-
-/**
- * Whether an upgrade may be taken: its origin is listed, or it is the host's own, or there is none (not a browser).
- */
-export function isAllowedOrigin(
-  headers: { readonly origin?: string | undefined; readonly host?: string | undefined },
-  allowed: readonly string[] = [],
-): boolean {
-  if (headers.origin === undefined) return true;
-  if (allowed.includes(headers.origin)) return true;
-  return URL.canParse(headers.origin) && new URL(headers.origin).host === headers.host;
 }
 
 class Connection {
