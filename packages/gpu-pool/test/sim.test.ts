@@ -99,7 +99,7 @@ describe("traces", () => {
   });
 });
 
-describe("a simulation", () => {
+describe("a simulation", { timeout: 30_000 }, () => {
   it("accounts for every request once, under every policy, also when devices fail", () => {
     for (const policy of names)
       for (const failures of [undefined, { everyMs: 500, forMs: 100 }]) {

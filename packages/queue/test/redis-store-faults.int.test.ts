@@ -11,6 +11,7 @@ import { Cluster, Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from "vitest";
 import { startRedis, startRedisCluster } from "../../../tools/services/index.mjs";
 import { makesRoomForAHundredth } from "./support/makes-room.ts";
+import { outlivesManyDue } from "./support/many-due.ts";
 
 const double = defineTask<number, number, number>({ name: "double" });
 const endless = defineTask({ name: "endless" });
@@ -220,6 +221,10 @@ describe.skipIf(!inject("startsRedis"))("redisTaskStore", () => {
     await store.report("bounds", [{ ...last!, reports }]);
     const page = await store.events("bounds", last!.id, 0, 100);
     expect(page!.events.map(({ seq }) => seq)).toEqual([13, 14, 15, 16, 17, 18, 19, 20, 21, 22]);
+  });
+
+  it("[pitfall 18] answers every call in time while nine thousand things happen by themselves", async () => {
+    await outlivesManyDue(open("due", { deadline: "2s" }));
   });
 
   it("makes room for a hundredth of its bound when more have ended, the oldest first", async () => {

@@ -30,6 +30,9 @@ import type { ClaimRow, StatusRow } from "./stored-task.ts";
 import { claimedTask, fromStoredPayload, taskEvent, taskStatus } from "./stored-task.ts";
 import { checkpointWords, eventText, settleOutcomes, settleWords, whole, writeOutcome } from "./words.ts";
 
+/** What is done to one task after the other holds up all else in the queue meanwhile: so many in one statement. */
+const MAX_ONE_BY_ONE = 200;
+
 /** Words out, answers in. How a queue is asked, and its waits, are for those who extend it. */
 export abstract class PostgresQueues implements QueueStore {
   readonly traits: QueueStoreTraits = { shared: true, clock: "server", durable: true };
@@ -57,6 +60,20 @@ export abstract class PostgresQueues implements QueueStore {
   }
 
   async settle(
+    queue: string,
+    settlements: readonly Settlement[],
+    claim?: ClaimRequest,
+  ): Promise<{ readonly outcomes: readonly WriteOutcome[]; readonly claimed: readonly ClaimedTask[] }> {
+    if (settlements.every(({ kind }) => kind === "complete"))
+      return this.#settleTogether(queue, settlements, claim);
+    const rest = [...settlements];
+    const last = rest.splice(MAX_ONE_BY_ONE * Math.floor((rest.length - 1) / MAX_ONE_BY_ONE));
+    const before = await inPages(rest, async (some) => (await this.#settleTogether(queue, some)).outcomes);
+    const { outcomes, claimed } = await this.#settleTogether(queue, last, claim);
+    return { outcomes: [...before, ...outcomes], claimed };
+  }
+
+  async #settleTogether(
     queue: string,
     settlements: readonly Settlement[],
     claim?: ClaimRequest,
@@ -117,7 +134,8 @@ export abstract class PostgresQueues implements QueueStore {
 
   async cancel(queue: string, ids: readonly string[], reason: string): Promise<readonly CancelOutcome[]> {
     const event = eventText({ type: "cancelled", reason });
-    return this.line(queue).ask("cancel", toStoredText(reason), event, ids.map(toStoredText));
+    const line = this.line(queue);
+    return inPages(ids, (some) => line.ask("cancel", toStoredText(reason), event, some.map(toStoredText)));
   }
 
   async get(queue: string, ids: readonly string[]): Promise<readonly (TaskStatus | undefined)[]> {
@@ -158,11 +176,13 @@ export abstract class PostgresQueues implements QueueStore {
   }
 
   async redrive(queue: string, ids: readonly string[]): Promise<readonly RedriveOutcome[]> {
-    return this.line(queue).ask("redrive", ids.map(toStoredText));
+    const line = this.line(queue);
+    return inPages(ids, (some) => line.ask("redrive", some.map(toStoredText)));
   }
 
   async discard(queue: string, ids: readonly string[]): Promise<readonly boolean[]> {
-    return this.line(queue).ask("discard", ids.map(toStoredText));
+    const line = this.line(queue);
+    return inPages(ids, (some) => line.ask("discard", some.map(toStoredText)));
   }
 
   async stats(queue: string): Promise<QueueStats> {
@@ -213,6 +233,18 @@ export abstract class PostgresQueues implements QueueStore {
     const words = [toStoredText(key), toStoredText(text), nextAt, next];
     return (await this.line(queue).fire(words, task, limit)) as FireOutcome;
   }
+}
+
+/** One page after the other, so that others get their turn between them. */
+async function inPages<Item, Answer>(
+  items: readonly Item[],
+  ask: (some: readonly Item[]) => Promise<readonly Answer[]>,
+): Promise<readonly Answer[]> {
+  if (items.length <= MAX_ONE_BY_ONE) return items.length === 0 ? [] : ask(items);
+  const answers: Answer[] = [];
+  for (let from = 0; from < items.length; from += MAX_ONE_BY_ONE)
+    answers.push(...(await ask(items.slice(from, from + MAX_ONE_BY_ONE))));
+  return answers;
 }
 
 /** Fences rise in the order of claims; sorted here, where it costs nothing when they are in order already. */

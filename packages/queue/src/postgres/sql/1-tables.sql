@@ -115,7 +115,7 @@ create index tasks_line on holdfast_queue.tasks (queue, rank, turn, num) where l
 
 create index tasks_stray on holdfast_queue.tasks (queue, rank, turn, num) where stray;
 
-create index tasks_alarms on holdfast_queue.tasks (queue, alarm) where alarm is not null;
+create index tasks_alarms on holdfast_queue.tasks (queue, alarm, num) where alarm is not null;
 
 create index tasks_failed on holdfast_queue.tasks (queue, ended) where ended is not null;
 

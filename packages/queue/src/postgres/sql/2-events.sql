@@ -42,6 +42,16 @@ begin
 end
 $$;
 
+-- Of tasks that may have too many: there may be none.
+create function holdfast_queue.trim_all(the_queue int, the_ids text[]) returns void language plpgsql as $$
+#variable_conflict use_column
+begin
+  if the_ids is not null then
+    perform holdfast_queue.trim_events(queue, id, seq) from holdfast_queue.tasks where queue = the_queue and id = any(the_ids);
+  end if;
+end
+$$;
+
 -- Those who wait for events of these tasks are told at the end of the run.
 create function holdfast_queue.wake(the_queue int, the_ids text[]) returns void language plpgsql as $$
 #variable_conflict use_column

@@ -61,6 +61,12 @@ begin
 end
 $$;
 
+-- Of no group, or of one whose tasks may start as fast as they can.
+create function holdfast_queue.has_no_rate(the_queue int, the_group text) returns boolean language sql stable as $$
+  select the_group is null
+    or not exists (select from holdfast_queue.groups where queue = the_queue and name = the_group and rate_tasks is not null)
+$$;
+
 -- What a group's bucket lacks now.
 create function holdfast_queue.debt_at(g holdfast_queue.groups, now bigint) returns bigint language sql immutable as $$
   select greatest(0, g.debt - (now - g.debt_at) * g.rate_tasks)

@@ -153,7 +153,6 @@ create function holdfast_queue.cancel_family(root holdfast_queue.tasks, the_at b
 #variable_conflict use_column
 declare
   doomed text[];
-  n record;
 begin
   doomed := array(
     with recursive family as (
@@ -166,44 +165,56 @@ begin
       ) c
     )
     select id from family);
-  perform holdfast_queue.store_flat_events(root.queue, doomed);
-  insert into holdfast_queue.revoked (queue, worker, id, fence, reason)
-    select queue, worker, id, fence, the_reason from holdfast_queue.tasks
-      where queue = root.queue and id = any(doomed) and state = RUNNING order by num;
-  insert into holdfast_queue.waits (queue, kind, id, woken)
-    select distinct queue, 'revoked', worker, true from holdfast_queue.tasks
-      where queue = root.queue and id = any(doomed) and state = RUNNING
-    on conflict (queue, kind, id) do update set woken = true;
-  perform holdfast_queue.bound_revoked(root.queue, worker) from (select distinct worker from holdfast_queue.tasks
-    where queue = root.queue and id = any(doomed) and state = RUNNING) w;
-  perform holdfast_queue.count_moves(root.queue, state, CANCELLED, tasks, due) from (
-    select state, count(*) as tasks, min(the_at + keep_ms) as due from holdfast_queue.tasks
-      where queue = root.queue and id = any(doomed) group by state
-  ) m;
-  with ended as (
-    update holdfast_queue.tasks set state = CANCELLED, seq = seq + 1, flat = false, finished_at = the_at, due = the_at + keep_ms,
-      reason = the_reason, wake_at = null, expires_at = null, wait_events = null, wait_children = null, awaited = false,
-      worker = null, input = null, input_bytes = null, stray = null, alarm = null, live_key = null, live_grp = null
-      where queue = root.queue and id = any(doomed)
-      returning id, seq, grp, due
-  ), listed as (
-    insert into holdfast_queue.kept (queue, failed, due, ids)
-      select root.queue, false, due, array_agg(id) from ended group by due
-  ), noted as (
-    insert into holdfast_queue.events (queue, id, seq, at, body) select root.queue, id, seq, the_at, the_body from ended
-  )
-  select array_agg(grp) filter (where grp is not null) as groups, array_agg(id) filter (where seq > 9) as long into n from ended;
-  update holdfast_queue.queues set all_cancelled = all_cancelled + cardinality(doomed) where queue = root.queue;
-  if n.long is not null then
-    perform holdfast_queue.trim_events(t.queue, t.id, t.seq) from holdfast_queue.tasks t
-      where t.queue = root.queue and t.id = any(n.long);
-  end if;
-  perform holdfast_queue.wake(root.queue, doomed);
-  perform holdfast_queue.regroup_all(root.queue, n.groups, the_at);
+  perform holdfast_queue.cancel_all(root.queue, doomed, the_at, the_reason, the_body, the_at);
   -- The other parents have been cancelled too.
   if root.awaited then
     perform holdfast_queue.end_children(root.queue, root.parent, root.parent_born, 1, the_at);
   end if;
+end
+$$;
+
+-- Cancels live tasks, then, or where no time is said, each when it was due.
+create function holdfast_queue.cancel_all(
+  the_queue int, doomed text[], the_at bigint, the_reason text, the_body text, now bigint
+) returns void language plpgsql as $$
+#variable_conflict use_column
+declare
+  n record;
+begin
+  perform holdfast_queue.store_flat_events(the_queue, doomed);
+  insert into holdfast_queue.revoked (queue, worker, id, fence, reason)
+    select queue, worker, id, fence, the_reason from holdfast_queue.tasks
+      where queue = the_queue and id = any(doomed) and state = RUNNING order by num;
+  insert into holdfast_queue.waits (queue, kind, id, woken)
+    select distinct queue, 'revoked', worker, true from holdfast_queue.tasks
+      where queue = the_queue and id = any(doomed) and state = RUNNING
+    on conflict (queue, kind, id) do update set woken = true;
+  perform holdfast_queue.bound_revoked(the_queue, worker) from (select distinct worker from holdfast_queue.tasks
+    where queue = the_queue and id = any(doomed) and state = RUNNING) w;
+  perform holdfast_queue.count_moves(the_queue, state, CANCELLED, tasks, due) from (
+    select state, count(*) as tasks, min(coalesce(the_at, due) + keep_ms) as due from holdfast_queue.tasks
+      where queue = the_queue and id = any(doomed) group by state
+  ) m;
+  with ended as (
+    update holdfast_queue.tasks set state = CANCELLED, seq = seq + 1, flat = false, finished_at = coalesce(the_at, due),
+      due = coalesce(the_at, due) + keep_ms, reason = the_reason, wake_at = null, expires_at = null, wait_events = null,
+      wait_children = null, awaited = false, worker = null, input = null, input_bytes = null, stray = null, alarm = null,
+      live_key = null, live_grp = null
+      where queue = the_queue and id = any(doomed)
+      returning id, seq, grp, due, finished_at
+  ), listed as (
+    insert into holdfast_queue.kept (queue, failed, due, ids)
+      -- Not so many that they would have to be compressed.
+      select the_queue, false, due, array_agg(id) from (select id, due, row_number() over (partition by due) as place from ended) e
+        group by due, place / 50
+  ), noted as (
+    insert into holdfast_queue.events (queue, id, seq, at, body) select the_queue, id, seq, finished_at, the_body from ended
+  )
+  select array_agg(grp) filter (where grp is not null) as groups, array_agg(id) filter (where seq > 9) as long into n from ended;
+  update holdfast_queue.queues set all_cancelled = all_cancelled + cardinality(doomed) where queue = the_queue;
+  perform holdfast_queue.trim_all(the_queue, n.long);
+  perform holdfast_queue.wake(the_queue, doomed);
+  perform holdfast_queue.regroup_all(the_queue, n.groups, now);
 end
 $$;
 

@@ -1,9 +1,10 @@
 -- What happens by itself.
 
--- Does what is due by now, some of it at a time: the rest is done by the next call.
+-- Does what is due by now, some of it at a time, and for no longer than others can wait: the rest is done by the next call.
 create function holdfast_queue.sweep(the_queue int, now bigint) returns void language plpgsql as $$
 #variable_conflict use_column
 declare
+  began timestamptz := clock_timestamp();
   n bigint;
 begin
   -- Nothing happens before all are watched to which it could happen.
@@ -11,26 +12,100 @@ begin
     update holdfast_queue.queues set next_due = now where queue = the_queue;
     return;
   end if;
-  for round in 1..5 loop
-    n := 0;
-    -- Most of what is due is a delay that is over.
-    with due as (
-      select ctid from holdfast_queue.tasks
-        where queue = the_queue and alarm between 0 and now and state = SCHEDULED and grp is null and expires_at is null
-        order by alarm limit 1000 for update skip locked
-    ), moved as (
-      update holdfast_queue.tasks t set state = READY, due = null, wake_at = null, alarm = null, stray = true
-        from due where t.ctid = due.ctid returning 1
-    )
-    select count(*) into n from moved;
-    if n > 0 then
-      perform holdfast_queue.count_moves(the_queue, SCHEDULED, READY, n, null);
+  for round in 1..100 loop
+    n := holdfast_queue.end_delays(the_queue, now) + holdfast_queue.lose_leases(the_queue, now) + holdfast_queue.expire(the_queue, now);
+    if n < 300 then
+      n := n + holdfast_queue.happen_in_order(the_queue, now, 50);
     end if;
-    n := n + holdfast_queue.happen_in_order(the_queue, now, 200);
-    n := n + holdfast_queue.forget_kept(the_queue, false, now, 500) + holdfast_queue.forget_kept(the_queue, true, now, 500);
-    exit when n = 0;
+    n := n + holdfast_queue.forget_kept(the_queue, false, now, 300) + holdfast_queue.forget_kept(the_queue, true, now, 300);
+    exit when n = 0 or round > 1 and clock_timestamp() > began + interval '100 ms';
   end loop;
   perform holdfast_queue.find_next_due(the_queue, now);
+end
+$$;
+
+-- The three below do many at a time of what mostly happens, and concerns nobody else: one at a time, each would cost as much as
+-- all that have gone before it in the same transaction. A group without a rate is as its tasks are, whatever the order.
+
+-- Delays and waits that are over, but for those that also wait for children.
+create function holdfast_queue.end_delays(the_queue int, now bigint) returns bigint language plpgsql as $$
+#variable_conflict use_column
+declare
+  n record;
+begin
+  with due as (
+    select ctid, state as before, due as at from holdfast_queue.tasks t
+      where queue = the_queue and alarm between 0 and now and (state = SCHEDULED or state = WAITING and wait_children is not true)
+        and coalesce(expires_at > due, true) and holdfast_queue.has_no_rate(queue, grp)
+      order by alarm limit 300 for update skip locked
+  ), moved as (
+    update holdfast_queue.tasks t set state = case when grp is null then READY else HELD_BACK end,
+      -- Before its first start it could not have been started until now.
+      since = case when before = WAITING then at else since end, due = expires_at, alarm = expires_at, wake_at = null,
+      wait_events = null, wait_children = null, stray = case when grp is null then true end
+      from due where t.ctid = due.ctid returning before, grp, t.due
+  )
+  select count(*) filter (where before = SCHEDULED) as scheduled, count(*) filter (where before = WAITING) as waiting,
+    min(due) as due, array_agg(grp) filter (where grp is not null) as groups into n from moved;
+  if n.scheduled + n.waiting > 0 then
+    perform holdfast_queue.count_moves(the_queue, SCHEDULED, READY, n.scheduled, n.due);
+    perform holdfast_queue.count_moves(the_queue, WAITING, READY, n.waiting, n.due);
+    perform holdfast_queue.regroup_all(the_queue, n.groups, now);
+  end if;
+  return n.scheduled + n.waiting;
+end
+$$;
+
+-- Leases that are over, of tasks that may be tried again and have no parent.
+create function holdfast_queue.lose_leases(the_queue int, now bigint) returns bigint language plpgsql as $$
+#variable_conflict use_column
+declare
+  -- One that is locked is being completed by a transaction: its lease is not lost unless that fails.
+  ids text[] := array(
+    select id from holdfast_queue.tasks
+      where queue = the_queue and alarm between 0 and now and state = RUNNING and losses < max_losses and parent is null
+        and holdfast_queue.has_no_rate(queue, grp)
+      order by alarm limit 300 for update skip locked);
+  n record;
+begin
+  if ids = '{}' then
+    return 0;
+  end if;
+  perform holdfast_queue.store_flat_events(the_queue, ids);
+  with lost as (
+    update holdfast_queue.tasks t set state = case when grp is null then READY else HELD_BACK end, losses = losses + 1, seq = seq + 1,
+      flat = false, lined = false, due = null, alarm = null, wake_at = null, wait_events = null, wait_children = null,
+      stray = case when grp is null then true end
+      from (select id as its_id, due as at from holdfast_queue.tasks where queue = the_queue and id = any(ids)) o
+      where t.queue = the_queue and t.id = its_id returning id, seq, grp, at
+  ), noted as (
+    insert into holdfast_queue.events (queue, id, seq, at, body) select the_queue, id, seq, at, '{"type":"lease_lost"}' from lost
+  )
+  select array_agg(grp) filter (where grp is not null) as groups, array_agg(id) filter (where seq > 9) as long into n from lost;
+  perform holdfast_queue.count_moves(the_queue, RUNNING, READY, cardinality(ids), null);
+  perform holdfast_queue.trim_all(the_queue, n.long);
+  perform holdfast_queue.wake(the_queue, ids);
+  perform holdfast_queue.regroup_all(the_queue, n.groups, now);
+  return cardinality(ids);
+end
+$$;
+
+-- Tasks whose time is over before they were started, that have no parent and no live children.
+create function holdfast_queue.expire(the_queue int, now bigint) returns bigint language plpgsql as $$
+#variable_conflict use_column
+declare
+  ids text[] := array(
+    select id from holdfast_queue.tasks t
+      where queue = the_queue and alarm between 0 and now and state < RUNNING and expires_at <= due and parent is null
+        and holdfast_queue.has_no_rate(queue, grp)
+        and not exists (select from holdfast_queue.tasks c
+          where c.queue = the_queue and c.parent = t.id and c.parent is not null and c.parent_born = t.born and c.state between SCHEDULED and LEAVING)
+      order by alarm limit 300 for update skip locked);
+begin
+  if ids <> '{}' then
+    perform holdfast_queue.cancel_all(the_queue, ids, null, 'expired', '{"type":"cancelled","reason":"expired"}', now);
+  end if;
+  return cardinality(ids);
 end
 $$;
 
@@ -57,14 +132,16 @@ create function holdfast_queue.happen_in_order(the_queue int, now bigint, the_ma
 declare
   t holdfast_queue.tasks;
   g record;
+  reached bigint := 0;
 begin
   for n in 0..the_max - 1 loop
-    -- One that is locked is being completed by a transaction: its lease is not lost unless that fails.
     select * into t from holdfast_queue.tasks
-      where queue = the_queue and alarm between 0 and now
+      where queue = the_queue and alarm between reached and now
       order by alarm, num limit 1 for update skip locked;
     select name, due into g from holdfast_queue.groups where queue = the_queue and due is not null and due <= now
       order by due limit 1;
+    -- Nothing makes anything happen before itself, and to look past what has happened already takes its time.
+    reached := coalesce(t.alarm, reached);
     if t.id is null and g.name is null then
       return n;
     elsif t.id is null or g.due < t.due then
@@ -87,7 +164,7 @@ create function holdfast_queue.watch(the_queue int, now bigint) returns boolean 
 #variable_conflict use_column
 declare
   ids text[] := (select unwatched from holdfast_queue.queues where queue = the_queue and watch_due <= now);
-  at_most int := 5000;
+  at_most int := 2000;
   l holdfast_queue.levels;
   v record;
 begin

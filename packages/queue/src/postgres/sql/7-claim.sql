@@ -66,8 +66,7 @@ begin
     insert into holdfast_queue.events (queue, id, seq, at, body)
       select the_queue, id, seq, now, '{"type":"started","attempt":' || attempt || '}' from holdfast_queue.tasks
         where queue = the_queue and id = any(n.noted);
-    perform holdfast_queue.trim_events(the_queue, t.id, t.seq) from holdfast_queue.tasks t
-      where t.queue = the_queue and t.id = any(n.noted);
+    perform holdfast_queue.trim_all(the_queue, n.noted);
   end if;
   if n.groups is not null then
     for g in
@@ -158,8 +157,7 @@ begin
       insert into holdfast_queue.events (queue, id, seq, at, body)
         select the_queue, id, seq, now, '{"type":"completed"}' from holdfast_queue.tasks
           where queue = the_queue and id = any(n.noted);
-      perform holdfast_queue.trim_events(the_queue, t.id, t.seq) from holdfast_queue.tasks t
-        where t.queue = the_queue and t.id = any(n.noted);
+      perform holdfast_queue.trim_all(the_queue, n.noted);
     end if;
     if n.groups is not null then
       perform holdfast_queue.regroup_all(the_queue, n.groups, now);
