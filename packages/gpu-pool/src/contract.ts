@@ -107,7 +107,7 @@ export interface RunModelOptions {
   readonly tenant?: string | undefined;
   /** How many units of a batch it takes, such as pictures. Integer from 1. @defaultValue 1 */
   readonly size?: number | undefined;
-  /** Requests with the same key prefer the device that served the last of them, such as a session. */
+  /** Requests with the same key, of at most 1,000 characters, prefer the device that served the last of them. */
   readonly affinity?: string | undefined;
   /** Told what the model reports while it runs. What it throws changes nothing. */
   readonly onProgress?: ((value: unknown) => void) | undefined;

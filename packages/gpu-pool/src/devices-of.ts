@@ -18,16 +18,28 @@ export function devicesOf(
   const adapters = Array.isArray(workers)
     ? (workers as readonly WorkerAdapter[])
     : [check.object("workers", workers as WorkerAdapter)];
+  for (const { devices } of adapters)
+    if (!Array.isArray(devices)) check.refuse("workers: devices", devices, "a list of devices");
   const all = adapters.flatMap((adapter) => adapter.devices.map((device) => ({ device, adapter })));
   if (all.length === 0 && rented === undefined)
     check.refuse("workers", workers, "adapters with at least one device");
   const seen = new Set<string>();
   for (const { device } of all) {
+    checkDevice(device, check);
     if (seen.has(device.id)) check.refuse("workers", device.id, "devices with IDs of their own");
     seen.add(device.id);
-    check.integer(`workers: capacity of ${device.id}`, device.capacity, { min: 1 });
   }
   return all;
+}
+
+/** Refuses a device that an adapter or a provider has not described as it should. */
+function checkDevice(device: Device, check: OptionReader): void {
+  const { id, capacity, memoryBytes, type } = check.object("workers: devices", device);
+  check.string("workers: id of a device", id);
+  check.integer(`workers: capacity of ${id}`, capacity, { min: 1 });
+  if (memoryBytes !== undefined) check.integer(`workers: memoryBytes of ${id}`, memoryBytes, { min: 0 });
+  if (type !== undefined && typeof type !== "string")
+    check.refuse(`workers: type of ${id}`, type, "a string");
 }
 
 /** Refuses a model that fits into none of the devices. */

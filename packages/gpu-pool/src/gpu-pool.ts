@@ -20,7 +20,7 @@ import type { GpuPoolSnapshot, ModelEvent } from "./observe.ts";
 import { PoolLeases } from "./pool-leases.ts";
 import { PoolModels } from "./pool-models.ts";
 import type { PoolRequest } from "./pool-requests.ts";
-import { isEmptied, PoolRequests, reasonText } from "./pool-requests.ts";
+import { buffersOf, isEmptied, PoolRequests, reasonText } from "./pool-requests.ts";
 import { poolSettings, scalingOf } from "./pool-settings.ts";
 import { RentedFleet } from "./rented-fleet.ts";
 import type { EndingCommand } from "./request-ends.ts";
@@ -102,6 +102,8 @@ class Pool implements GpuPool {
       const check = optionsOf("run");
       const found = this.#find(model);
       if (this.#isDraining) throw new ClosedError(`pool "${this.#name}"`);
+      if (options.signal !== undefined && !(options.signal instanceof AbortSignal))
+        check.refuse("signal", options.signal, "an AbortSignal");
       options.signal?.throwIfAborted();
       const now = this.#clock.monotonic();
       const within = check.duration("deadline", options.deadline, { min: 1 }, MAX_DURATION_MS);
@@ -111,10 +113,11 @@ class Pool implements GpuPool {
         priority: check.integer("priority", options.priority, { min: -100, max: 100 }, 0),
         tenant: options.tenant === undefined ? "" : check.string("tenant", options.tenant, 255),
         size: check.integer("size", options.size, { min: 1 }, 1),
-        affinity: options.affinity,
+        affinity:
+          options.affinity === undefined ? undefined : check.string("affinity", options.affinity, 1_000),
         deadline: options.deadline === undefined ? Infinity : now + within,
         input,
-        transfer: options.transfer,
+        transfer: buffersOf(options.transfer, check),
         onProgress: check.function("onProgress", options.onProgress),
         signal: options.signal,
         resolve: resolve as (output: unknown) => void,

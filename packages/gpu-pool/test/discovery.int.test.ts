@@ -59,6 +59,13 @@ describe("nvidiaDevices", () => {
     ]);
   });
 
+  it("knows no memory where the command knows none, and checks what it is told", () => {
+    const [gpu] = readNvidiaSmi("0, GPU-1, NVIDIA GB10, [N/A], [N/A]\n");
+    expect(gpu).toEqual({ id: "gpu-0", uuid: "GPU-1", type: "NVIDIA GB10", capacity: 1 });
+    expect(() => readNvidiaSmi(GPUS, LIST, { capacity: -3 })).toThrow(/"capacity"/);
+    expect(() => readNvidiaSmi(GPUS, LIST, { reservedBytes: NaN })).toThrow(/"reservedBytes"/);
+  });
+
   it("asks the command, for the list of instances only where there are some", async () => {
     const whole = command(`echo "0, GPU-1, NVIDIA T4, 15360, [N/A]"; [ "$1" = "-L" ] && exit 9; exit 0`);
     expect(await nvidiaDevices({ command: whole, capacity: 2, reservedBytes: 0 })).toEqual([

@@ -1,6 +1,6 @@
 import { channel } from "@holdfast/core";
 import { leakCheck, manualClock } from "@holdfast/core/testing";
-import type { DeviceEvent, GpuPool, GpuPoolOptions, RequestEvent } from "@holdfast/gpu-pool";
+import type { Device, DeviceEvent, GpuPool, GpuPoolOptions, RequestEvent } from "@holdfast/gpu-pool";
 import { gpuPool } from "@holdfast/gpu-pool";
 import { describe, expect, it } from "vitest";
 import { row } from "../../../tools/systems/row.mjs";
@@ -385,6 +385,24 @@ describe("gpuPool", () => {
     ]);
   });
 
+  it("refuses options of a request that cannot work, by name", async () => {
+    const { pool, workers } = await open();
+    const bad: readonly [string, unknown][] = [
+      ["affinity", {}],
+      ["affinity", "x".repeat(1_001)],
+      ["signal", {}],
+      ["transfer", "no"],
+      ["transfer", [new Uint8Array(8)]],
+    ];
+    for (const [option, value] of bad)
+      await expect(pool.run("m", 1, { [option]: value }), option).rejects.toMatchObject({
+        code: "INVALID_OPTION",
+        option,
+      });
+    expect(workers.log.filter((line) => line.startsWith("run"))).toEqual([]);
+    await pool.close();
+  });
+
   it("refuses options that cannot work, by name", () => {
     const make = (options: Partial<GpuPoolOptions>) => () =>
       gpuPool({ workers: new ScriptedWorkers(), models: [{ name: "m" }], clock, ...options });
@@ -395,6 +413,13 @@ describe("gpuPool", () => {
     expect(make({ workers: [new ScriptedWorkers(), new ScriptedWorkers()] })).toThrow(/IDs of their own/);
     expect(make({ workers: new ScriptedWorkers([{ id: "a", capacity: 0 }]) })).toThrow(/capacity of a/);
     expect(make({ queueLimit: -1 })).toThrow(/"queueLimit"/);
+    const device = (one: object) => make({ workers: new ScriptedWorkers([one as Device]) });
+    expect(device({ capacity: 1 })).toThrow(/"workers: id of a device"/);
+    expect(device({ id: "", capacity: 1 })).toThrow(/"workers: id of a device"/);
+    for (const memoryBytes of [NaN, -5, "80GB"])
+      expect(device({ id: "a", capacity: 1, memoryBytes })).toThrow(/"workers: memoryBytes of a"/);
+    expect(device({ id: "a", capacity: 1, type: 7 })).toThrow(/"workers: type of a"/);
+    expect(make({ workers: { kind: "x" } as never })).toThrow(/"workers: devices"/);
     const small = new ScriptedWorkers([{ id: "a", capacity: 1, memoryBytes: 99 }]);
     expect(make({ workers: small, models: [{ name: "m", memoryBytes: 100 }] })).toThrow(
       /fit into the 99 bytes of a/,

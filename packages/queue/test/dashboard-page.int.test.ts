@@ -177,7 +177,7 @@ describe.skipIf(executablePath === "")("the dashboard's page, in Chromium", () =
     await page.waitForSelector("#events li");
     expect(await page.textContent("#result")).toContain(JSON.stringify(EVIL));
     expect(await texts("#events .log span:last-child")).toEqual([`a line ${EVIL}`]);
-    await open(`q/images/t/${filled.failed[1]}`);
+    await open(`q/images/t/${filled.failed[0]}`);
     expect(await page.textContent("#input")).toBe('{"url":"https://images.example/7.png"}');
     expect(await page.$$("img, main script")).toEqual([]);
     expect(await page.title()).not.toContain("owned");

@@ -4,12 +4,13 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import type { Queue, QueueStore } from "@holdfast/queue";
-import { defineTask, hasEnded, queue } from "@holdfast/queue";
+import type { Queue } from "@holdfast/queue";
+import { defineTask, handle, hasEnded, queue, worker } from "@holdfast/queue";
+import type { PostgresTaskStore } from "@holdfast/queue/postgres";
 import { postgresTaskStore } from "@holdfast/queue/postgres";
 import pg from "pg";
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
-import { startPostgres } from "../../../tools/services/index.mjs";
+import { startPostgres, startProxy } from "../../../tools/services/index.mjs";
 import { row } from "../../../tools/systems/row.mjs";
 
 const WORKER = fileURLToPath(new URL("./fixtures/postgres-worker.mjs", import.meta.url));
@@ -27,7 +28,7 @@ const work = defineTask<{ ms: number }, { ms: number }, { fence: number }>({
 describe.skipIf(!inject("startsPostgres"))("a queue in PostgreSQL whose processes die", () => {
   let server: Awaited<ReturnType<typeof startPostgres>>;
   let pool: pg.Pool;
-  let store: QueueStore;
+  let store: PostgresTaskStore;
   let tasks: Queue;
   const workers: ChildProcess[] = [];
 
@@ -55,10 +56,10 @@ describe.skipIf(!inject("startsPostgres"))("a queue in PostgreSQL whose processe
   }
 
   /** Adds a task for as long as that takes: under an ID of its own, a second try adds no second task. */
-  async function added(id: string, turn: number): Promise<void> {
+  async function added(id: string, turn: number, to: Queue = tasks): Promise<void> {
     for (;;) {
       try {
-        await tasks.enqueue(work, { ms: 10 + (turn % 10) * 20 }, { id });
+        await to.enqueue(work, { ms: 10 + (turn % 10) * 20 }, { id });
         return;
       } catch (error) {
         const { code } = error as { code?: string };
@@ -114,7 +115,7 @@ describe.skipIf(!inject("startsPostgres"))("a queue in PostgreSQL whose processe
       const harm = { killed: 0, frozen: 0 };
       for (let round = 0; round < 12; round += 1) {
         const batch = Array.from({ length: 60 }, (_, index) => `task-${round}-${index}`);
-        await Promise.all(batch.map(added));
+        await Promise.all(batch.map((id, index) => added(id, index)));
         ids.push(...batch);
         await sleep(150);
         const victim = workers[round % workers.length]!;
@@ -143,7 +144,7 @@ describe.skipIf(!inject("startsPostgres"))("a queue in PostgreSQL whose processe
       let restarts = 0;
       for (let round = 0; round < 4; round += 1) {
         const batch = Array.from({ length: 80 }, (_, index) => `task-${round}-${index}`);
-        const adding = Promise.all(batch.map(added));
+        const adding = Promise.all(batch.map((id, index) => added(id, index)));
         await sleep(20);
         await server.restart();
         restarts += 1;
@@ -156,9 +157,53 @@ describe.skipIf(!inject("startsPostgres"))("a queue in PostgreSQL whose processe
     },
   );
 
+  type Harm = (proxy: Awaited<ReturnType<typeof startProxy>>) => void;
+  const harms: Readonly<Record<string, Harm>> = {
+    "an answer gets lost": (proxy) => proxy.dropReplies(1),
+    "all connections are cut": (proxy) => {
+      proxy.cut();
+      setTimeout(() => proxy.heal(), 30);
+    },
+  };
+  it.each(Object.entries(harms))(
+    "adds and ends every task once while %s in every other round",
+    { timeout: 120_000 },
+    async (harm, strike) => {
+      await using proxy = await startProxy(server.url);
+      const lossy = new pg.Pool({ connectionString: proxy.url, connectionTimeoutMillis: 500 });
+      lossy.on("error", () => {});
+      const lossyStore = postgresTaskStore({ client: lossy, poll: "300ms", deadline: "500ms" });
+      const far = queue({ name: "work", store: lossyStore });
+      await store.migrate();
+      const running = worker(
+        far,
+        [
+          handle(work, async ({ id, fence }) => {
+            await pool.query("insert into effects values ($1, $2, 0)", [id, fence]);
+            return { fence };
+          }),
+        ],
+        { concurrency: 8, lease: LEASE_MS },
+      );
+      const ids: string[] = [];
+      for (let round = 0; round < 20; round += 1) {
+        const batch = Array.from({ length: 10 }, (_, index) => `task-${round}-${index}`);
+        if (round % 2 === 0) strike(proxy);
+        await Promise.all(batch.map((id, index) => added(id, index, far)));
+        ids.push(...batch);
+      }
+      proxy.heal();
+      await untilAllEnded(ids, 60_000);
+      await running.close({ within: "2s" });
+      await lossyStore.close();
+      await lossy.end();
+      await expectSound(ids, `${harm} in every other round`);
+    },
+  );
+
   it("refuses whatever a zombie writes, however late", { timeout: 60_000 }, async () => {
     const ids = Array.from({ length: 20 }, (_, index) => `task-${index}`);
-    await Promise.all(ids.map(added));
+    await Promise.all(ids.map((id, index) => added(id, index)));
     const zombies = await store.claim("work", { worker: "zombie", max: 20, leaseMs: 200 });
     expect(zombies).toHaveLength(20);
     await sleep(250);

@@ -4,6 +4,7 @@ import type { Queue } from "@holdfast/queue";
 import { defineTask, explicitWaits, handle, queue, worker } from "@holdfast/queue";
 import type { PostgresTaskStore } from "@holdfast/queue/postgres";
 import { completeWithin, postgresTaskStore } from "@holdfast/queue/postgres";
+import fc from "fast-check";
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from "vitest";
 import { freshDatabase } from "../../../tools/services/index.mjs";
@@ -64,6 +65,51 @@ describe.skipIf(databaseUrl === "")("tasks in a caller's transaction", () => {
     expect(await tasks.wait(double, "there")).toBe(4);
     expect(seen).toEqual([2]);
     expect(await store.get("committed", ["gone"])).toEqual([undefined]);
+  });
+
+  it("[I11] leave nothing of a transaction that is rolled back, or cut off, and all of one that commits, in any history", async () => {
+    const anId = fc.constantFrom("a", "b", "c", "d");
+    const aCall = fc.record({ verb: fc.constantFrom("enqueue", "enqueue", "cancel", "discard"), id: anId });
+    const aTransaction = fc.record({
+      calls: fc.array(aCall, { minLength: 1, maxLength: 4 }),
+      end: fc.constantFrom("commit", "commit", "rollback", "cut"),
+    });
+    let made = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(aTransaction, { minLength: 1, maxLength: 6 }), async (history) => {
+        const name = `history-${(made += 1)}`;
+        let there = new Map<string, string>();
+        for (const { calls, end } of history) {
+          const then = new Map(there);
+          const tx = await pool.connect();
+          tx.on("error", () => {});
+          await tx.query("begin");
+          const inside = within(name, tx);
+          for (const { verb, id } of calls)
+            if (verb === "enqueue") {
+              const added = inside.enqueue(double, 1, { id });
+              if (then.has(id)) await expect(added).rejects.toMatchObject({ code: "TASK_EXISTS" });
+              else then.set((await added).id, "ready");
+            } else if (verb === "cancel") {
+              await inside.store.cancel(name, [id], "no");
+              if (then.has(id)) then.set(id, "cancelled");
+            } else {
+              await inside.store.discard(name, [id]);
+              if (then.get(id) === "cancelled") then.delete(id);
+            }
+          if (end !== "cut") await tx.query(end);
+          tx.release(end === "cut");
+          if (end === "commit") there = then;
+          const ids = ["a", "b", "c", "d"];
+          const found = await store.get(name, ids);
+          expect(found.map((status) => status?.state)).toEqual(ids.map((id) => there.get(id)));
+        }
+        const ready = [...there].filter(([, state]) => state === "ready").map(([id]) => id);
+        const claimed = await store.claim(name, { worker: "w", max: 10, leaseMs: 60_000 });
+        expect(claimed.map(({ id }) => id).toSorted()).toEqual(ready.toSorted());
+      }),
+      { numRuns: 25 },
+    );
   });
 
   it("hold up nobody else on the queue while it is open", async () => {

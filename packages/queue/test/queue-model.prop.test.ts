@@ -1,42 +1,48 @@
 import type { QueueStore } from "@holdfast/queue";
 import { defineTask, handle, hasEnded, memoryStore, PermanentError } from "@holdfast/queue";
+import type { QueueModelSubject } from "@holdfast/queue/testing";
+import { QueueModelError, queueStoreModel } from "@holdfast/queue/testing";
 import type { ManualClock } from "@holdfast/core/testing";
 import { faulty, manualClock, seededRandom } from "@holdfast/core/testing";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { bench } from "./bench.ts";
+import { bench, rejection } from "./bench.ts";
 import type { Break } from "./broken-stores.ts";
 import * as family from "./broken-families.ts";
 import * as oversight from "./broken-oversight.ts";
 import * as shares from "./broken-shares.ts";
 import * as broken from "./broken-stores.ts";
-import type { TimedStore } from "./follows-reference.ts";
-import { followsReference } from "./follows-reference.ts";
+import * as waits from "./broken-waits.ts";
 
 /** A store on a clock that stands still. */
-function timed(make: (clock: ManualClock) => QueueStore): () => TimedStore {
-  return () => {
-    const clock = manualClock();
-    return { store: make(clock), advance: (ms) => clock.advance(ms) };
-  };
+function timed(make: (clock: ManualClock) => QueueStore): QueueModelSubject {
+  let clock: ManualClock;
+  return { make: () => make((clock = manualClock())), advance: (ms) => clock.advance(ms) };
 }
 
 describe("any history of a queue", () => {
-  it("goes as in the reference on the memory store", { timeout: 120_000 }, async () => {
-    await fc.assert(followsReference(timed((clock) => memoryStore({ clock }))), { numRuns: 2_000 });
-  });
+  it(
+    "goes as in the reference on the memory store, where I1 to I10, I12 and I14 hold",
+    { timeout: 240_000 },
+    async () => {
+      await queueStoreModel(
+        timed((clock) => memoryStore({ clock })),
+        { histories: 1_500 },
+      );
+    },
+  );
 
   const mutants: Readonly<Record<string, Break>> = {
-    "does not check the fence of reports": broken.unfencedReports,
-    "takes the attempt for the fence": broken.attemptAsFence,
-    "never frees a dedup key": broken.stuckDedup,
-    "takes a zombie's result": broken.zombieResult,
-    "overwrites the end of a task": broken.overwrittenEnd,
-    "keeps leases a millisecond too long": broken.leasesOffBy(1),
-    "ends leases a millisecond too early": broken.leasesOffBy(-1),
-    "ignores groups": broken.groupless,
+    "does not check the fence of reports [I4]": broken.unfencedReports,
+    "takes the attempt for the fence [I4]": broken.attemptAsFence,
+    "never frees a dedup key [I9]": broken.stuckDedup,
+    "takes a zombie's result [I4]": broken.zombieResult,
+    "overwrites the end of a task [I2]": broken.overwrittenEnd,
+    "keeps leases a millisecond too long [I3]": broken.leasesOffBy(1),
+    "ends leases a millisecond too early [I3]": broken.leasesOffBy(-1),
+    "ignores groups [I7, I8]": broken.groupless,
     "adds before it counts": broken.lateLimit,
-    "takes a try for a release": broken.costlyRelease,
+    "takes a try for a release [I5]": broken.costlyRelease,
     "claims before it settles": broken.claimBeforeSettle,
     "loses what was told before": family.lostSignal,
     "wakes for whatever is told": family.anySignal,
@@ -52,30 +58,53 @@ describe("any history of a queue", () => {
     "waits for children that were not added": family.ghosts,
     "takes the children of another for its own": family.childrenById,
     "waits for a redriven child again": family.countedTwice,
-    "keeps the checkpoints of zombies": family.unfencedCheckpoints,
+    "keeps the checkpoints of zombies [I10]": family.unfencedCheckpoints,
     "knows no tenants": shares.tenantless,
     "knows no weights": shares.weightless,
     "forgets a tenant that has nothing to do": shares.forgottenTenants,
     "never forgets turns": shares.eternalTurns,
-    "starts tasks of groups at any rate": shares.unlimitedRate,
+    "starts tasks of groups at any rate [I8]": shares.unlimitedRate,
     "rounds rates": shares.roundedRate,
-    "has buckets that are too large": shares.largeBucket,
+    "has buckets that are too large [I8]": shares.largeBucket,
     "takes the limit that was said first": shares.firstLimit,
     "listens to tasks that are not added": shares.hearsay,
-    "lets tasks expire a millisecond late": shares.lateExpiry,
+    "lets tasks expire a millisecond late [I6]": shares.lateExpiry,
     "lets expire what was started": shares.lateVictims,
     "fires what has changed": oversight.firedByKey,
     "does not move on without a task": oversight.stuckSchedules,
     "does not measure waits": oversight.stoppedWatch,
     "does not pause": oversight.restless,
+    "tells nobody that a task was cancelled [I14]": waits.deafTo("cancelled"),
+    "tells nobody that a task has failed [I14]": waits.deafTo("failed"),
+    "tells nobody that a task is completed [I14]": waits.deafTo("completed"),
+    "leaves waits open when it closes [I14]": waits.openWaits,
+    "counts what is cancelled again [I1, I12]": waits.countedAgain,
   };
   it.each(Object.entries(mutants))("finds out a store that %s", async (_, breakIt) => {
-    const found = await fc.check(followsReference(timed((clock) => broken.brokenStore(clock, breakIt))), {
-      numRuns: 2_000,
-      seed: 1,
-      endOnFailure: true,
+    const subject = timed((clock) => broken.brokenStore(clock, breakIt));
+    const judged = queueStoreModel(subject, { histories: 2_000, seed: 1, shrink: false });
+    await expect(judged).rejects.toThrow(QueueModelError);
+  });
+});
+
+describe("a history that departs from the reference", () => {
+  it("is told as the shortest that was found, with a seed that gives it again", async () => {
+    const subject = timed((clock) => broken.brokenStore(clock, waits.deafTo("cancelled")));
+    const first = await rejection(queueStoreModel(subject, { histories: 500, seed: 7 }));
+    expect(first).toBeInstanceOf(QueueModelError);
+    const { history, message, seed } = first as QueueModelError;
+    expect(seed).toBe(7);
+    expect(history).toHaveLength(3);
+    expect(message).toContain("I14: who waits for");
+    const again = await rejection(queueStoreModel(subject, { histories: 500, seed: 7 }));
+    expect((again as QueueModelError).history).toEqual(history);
+  });
+
+  it("is not looked for with options that are out of range", async () => {
+    const subject = timed((clock) => memoryStore({ clock }));
+    await expect(queueStoreModel(subject, { histories: 0 })).rejects.toMatchObject({
+      code: "INVALID_OPTION",
     });
-    expect(found.failed).toBe(true);
   });
 });
 

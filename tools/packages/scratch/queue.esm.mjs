@@ -7,6 +7,7 @@ import { queueDashboard } from "@holdfast/queue/dashboard";
 import { postgresTaskMigrations, postgresTaskStore } from "@holdfast/queue/postgres";
 import { fileJournal } from "@holdfast/queue/file";
 import { redisTaskStore } from "@holdfast/queue/redis";
+import { queueStoreConformance, queueStoreModel } from "@holdfast/queue/testing";
 import { threadHandler } from "@holdfast/queue/threads";
 import assert from "node:assert/strict";
 
@@ -45,3 +46,7 @@ await dashboard.close();
 assert.equal(typeof postgresTaskStore, "function");
 assert.match(postgresTaskMigrations()[0].name, /^queue:/);
 assert.equal(typeof fileJournal, "function");
+assert.equal(typeof queueStoreConformance, "function");
+// Its peer is not installed here: that is told, and the conformance suite beside it needs none.
+const model = queueStoreModel({ make: () => memoryStore(), advance: async () => {} });
+await assert.rejects(model, { code: "ERR_MODULE_NOT_FOUND", message: /fast-check/ });

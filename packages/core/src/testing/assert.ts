@@ -18,7 +18,7 @@ export function ensure(holds: boolean, what: string): asserts holds {
 
 /** @throws ConformanceError unless both are deeply equal. Properties that are `undefined` count as missing. */
 export function same(actual: unknown, expected: unknown, what: string): void {
-  ensure(isSame(actual, expected), `${what}: got ${shown(actual)}, not ${shown(expected)}`);
+  if (!isSame(actual, expected)) ensure(false, `${what}: got ${shown(actual)}, not ${shown(expected)}`);
 }
 
 /** The value. @throws ConformanceError when there is none. */

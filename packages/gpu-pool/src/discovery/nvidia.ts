@@ -1,15 +1,15 @@
 // Which NVIDIA GPUs there are, as `nvidia-smi` tells: whole ones, or their MIG instances.
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
+import { optionsOf } from "@holdfast/core";
 import type { Device } from "../device.ts";
 
-/** A GPU, or a part of one. */
+/** A GPU, or a part of one. Its memory is not known where `nvidia-smi` says `[N/A]`, as of those that share the host's. */
 export interface NvidiaDevice extends Device {
   /** What `CUDA_VISIBLE_DEVICES` takes. */
   readonly uuid: string;
   /** Such as `"NVIDIA H100 80GB HBM3"`; with the profile for a MIG instance. */
   readonly type: string;
-  readonly memoryBytes: number;
 }
 
 export interface NvidiaDevicesOptions {
@@ -65,16 +65,20 @@ export async function nvidiaDevices(options: NvidiaDevicesOptions = {}): Promise
 export function readNvidiaSmi(
   gpus: string,
   instances = "",
-  { capacity = 1, reservedBytes = GIB }: Pick<NvidiaDevicesOptions, "capacity" | "reservedBytes"> = {},
+  options: Pick<NvidiaDevicesOptions, "capacity" | "reservedBytes"> = {},
 ): readonly NvidiaDevice[] {
+  const check = optionsOf("nvidiaDevices");
+  const capacity = check.integer("capacity", options.capacity, { min: 1 }, 1);
+  const reservedBytes = check.integer("reservedBytes", options.reservedBytes, { min: 0 }, GIB);
   return gpus
     .split(/\r?\n/)
     .map((line) => line.split(",").map((cell) => cell.trim()))
     .filter((cells) => cells.length >= 4)
     .flatMap(([index = "", uuid = "", type = "", totalMib = "", mig = ""]) => {
       if (mig === "Enabled") return migInstances(index, type, instances, capacity, reservedBytes);
-      const memoryBytes = Math.max(0, Number(totalMib) * MIB - reservedBytes);
-      return [{ id: `gpu-${index}`, uuid, type, capacity, memoryBytes }];
+      const gpu = { id: `gpu-${index}`, uuid, type, capacity };
+      const total = Number(totalMib) * MIB;
+      return [total >= 0 ? { ...gpu, memoryBytes: Math.max(0, total - reservedBytes) } : gpu];
     });
 }
 

@@ -196,7 +196,10 @@ class MemoryStore implements QueueStore {
 
   async waitForWork(queue: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    await this.#at(queue, ({ board }) => (board.hasWork ? undefined : board.workWaiters.wait(WORK, signal)));
+    const wait = this.#at(queue, ({ board }) =>
+      board.hasWork ? undefined : board.workWaiters.wait(WORK, signal),
+    );
+    await this.#waited(queue, wait);
   }
 
   async waitForRevoked(queue: string, worker: string, signal: AbortSignal): Promise<readonly RevokedLease[]> {
@@ -204,7 +207,10 @@ class MemoryStore implements QueueStore {
       signal.throwIfAborted();
       const revoked = this.#at(queue, (state) => state.revocations.take(worker));
       if (revoked.length > 0) return this.#whenKept(revoked);
-      await this.#at(queue, (state) => state.revokedWaiters.wait(worker, signal));
+      await this.#waited(
+        queue,
+        this.#at(queue, (state) => state.revokedWaiters.wait(worker, signal)),
+      );
     }
   }
 
@@ -342,7 +348,17 @@ class MemoryStore implements QueueStore {
     state.sweep(now);
     const result = work(state, now);
     this.#wakeAt(state.board.nextDue, now);
+    if (state.isBlank) this.#queues.delete(queue);
     return result;
+  }
+
+  /** Whoever has waited for what never was leaves nothing behind. */
+  async #waited(queue: string, wait: Promise<void> | undefined): Promise<void> {
+    try {
+      await wait;
+    } finally {
+      if (this.#queues.get(queue)?.isBlank === true) this.#queues.delete(queue);
+    }
   }
 
   #now(): number {

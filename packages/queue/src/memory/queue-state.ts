@@ -49,6 +49,13 @@ export class QueueState {
     this.board = new TaskBoard(bounds);
   }
 
+  /** Whether it is as a new one would be: it has never had a task, says nothing, and nobody waits for anything. */
+  get isBlank(): boolean {
+    const { counters, isPaused, workWaiters, eventWaiters } = this.board;
+    if (counters.added > 0 || isPaused || this.schedules.size > 0) return false;
+    return !workWaiters.isWanted && !eventWaiters.isWanted && !this.revokedWaiters.isWanted;
+  }
+
   enqueue(now: number, tasks: readonly NewTask[], limit: number): EnqueueResult {
     const { live } = this.board;
     if (live + tasks.length > limit) {

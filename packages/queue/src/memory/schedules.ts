@@ -5,6 +5,10 @@ import { MAX_SCHEDULES } from "../store/store.ts";
 export class Schedules {
   readonly #byKey = new Map<string, Schedule>();
 
+  get size(): number {
+    return this.#byKey.size;
+  }
+
   /** Whether it is there now. */
   set({ key, text, nextAt }: Schedule): boolean {
     const known = this.#byKey.get(key);

@@ -3,6 +3,11 @@
 export class Waiters {
   readonly #waiting = new Map<string, Set<() => void>>();
 
+  /** Whether anybody waits. */
+  get isWanted(): boolean {
+    return this.#waiting.size > 0;
+  }
+
   /** Wakes everybody who waits for `key`. */
   wake(key: string): void {
     if (this.#waiting.size === 0) return;

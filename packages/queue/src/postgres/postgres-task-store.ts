@@ -9,6 +9,7 @@ import type {
   PgQueryable,
 } from "@holdfast/core/postgres";
 import { fromStoredText, migrate, pgListener, pgRunner, toStoredText } from "@holdfast/core/postgres";
+import { Lines } from "../store/lines.ts";
 import { onceWell } from "../store/once-well.ts";
 import type {
   ClaimedTask,
@@ -184,7 +185,9 @@ function listenerOf(options: PostgresTaskStoreOptions, pollMs: number): PgListen
 
 /** The store itself: a line for each queue, which all share one connection that listens. */
 class OwnStore extends PostgresQueues implements PostgresTaskStore {
-  readonly #lines = new Map<string, QueueLine>();
+  readonly #lines = new Lines<QueueLine>(
+    (queue) => new QueueLine(toStoredText(queue), this.settings, undefined),
+  );
   #isClosed = false;
 
   constructor(
@@ -225,20 +228,14 @@ class OwnStore extends PostgresQueues implements PostgresTaskStore {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    for (const line of this.#lines.values()) line.close();
-    this.#lines.clear();
+    this.#lines.close();
     this.settings.runner.close();
     await this.settings.listener?.close();
   }
 
   protected line(queue: string): QueueLine {
     if (this.#isClosed) throw new ClosedError("a task store in postgres");
-    let line = this.#lines.get(queue);
-    if (line === undefined) {
-      line = new QueueLine(toStoredText(queue), this.settings, undefined);
-      this.#lines.set(queue, line);
-    }
-    return line;
+    return this.#lines.of(queue);
   }
 }
 

@@ -62,6 +62,7 @@ export class QueueLine {
   /** When all who wait have looked for themselves last. */
   #lookedAt = -Infinity;
   #isClosed = false;
+  #hasWaited = false;
 
   /**
    * @param name - Of the queue, as it is stored.
@@ -75,6 +76,10 @@ export class QueueLine {
     this.#waitMs = Math.max(1, Math.min(MAX_LOCK_MS, Math.floor(settings.runner.deadlineMs / 2)));
     this.#calls = new Outbox((calls) => this.#send(calls), MAX_CALLS);
     this.#adds = new Outbox((adds) => this.#add(adds), MAX_CALLS);
+  }
+
+  get isIdle(): boolean {
+    return this.#calls.isEmpty && this.#adds.isEmpty && !this.#hasWaited;
   }
 
   /** The answer to a verb and its words. */
@@ -158,6 +163,7 @@ export class QueueLine {
   }
 
   #listen(): void {
+    this.#hasWaited = true;
     const { listener, schema } = this.settings;
     this.#stopListening ??= listener?.listen(schema, (event) => {
       // What came before was not heard.
@@ -301,6 +307,10 @@ class Outbox<Item> {
     private readonly send: (items: readonly Item[]) => Promise<void>,
     private readonly max: number,
   ) {}
+
+  get isEmpty(): boolean {
+    return this.#sent === 0 && this.#waiting.length === 0;
+  }
 
   put(item: Item): void {
     this.#waiting.push(item);

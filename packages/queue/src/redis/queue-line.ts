@@ -83,6 +83,8 @@ export class QueueLine {
   /** When all who wait have looked for themselves last. */
   #lookedAt = -Infinity;
   #isClosed = false;
+  #asked = 0;
+  #hasListened = false;
   readonly #happened: Happened;
 
   /** @param place - What the names of its keys begin with, hash tag and all. */
@@ -101,6 +103,10 @@ export class QueueLine {
     this.#adds = tickBatch((adds) => this.#enqueue(adds), MAX_CALLS);
   }
 
+  get isIdle(): boolean {
+    return this.#asked === 0 && !this.#hasListened;
+  }
+
   /** The script's answer to a verb and its words. */
   ask(...words: readonly Word[]): Promise<unknown> {
     return this.askWith(words);
@@ -108,11 +114,13 @@ export class QueueLine {
 
   /** As {@link ask}, for lists that are too long to be spread. */
   askWith(words: readonly Word[]): Promise<unknown> {
+    this.#asked += 1;
     return new Promise((resolve, reject) => this.#batch.add({ words, resolve, reject }));
   }
 
   /** The script's answer to one of those who add tasks: what all of a tick add is one word of it. */
   enqueue(tasks: readonly NewTask[], limit: number): Promise<unknown> {
+    this.#asked += 1;
     return new Promise((resolve, reject) => this.#adds.add({ tasks, limit, resolve, reject }));
   }
 
@@ -155,6 +163,7 @@ export class QueueLine {
   }
 
   #listen(): Promise<void> {
+    this.#hasListened = true;
     const channel = String(this.#head[0]);
     return this.settings.subscription.listen(channel, {
       onMessage: (message) => this.#onMessage(message),
@@ -212,6 +221,8 @@ export class QueueLine {
         some.map(({ tasks }) => tasks),
         limit,
       );
+      // Together they are one call.
+      this.#asked -= some.length - 1;
       const resolve = (answers: unknown): void => {
         for (const [index, add] of some.entries())
           add.resolve(answers === ALL_ADDED ? ALL_ADDED : (answers as readonly unknown[])[index]);
@@ -237,6 +248,8 @@ export class QueueLine {
       for (const [index, call] of calls.entries()) call.resolve(answers[index]);
     } catch (error) {
       for (const call of calls) call.reject(error);
+    } finally {
+      this.#asked -= calls.length;
     }
   }
 }

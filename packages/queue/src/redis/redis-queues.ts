@@ -1,6 +1,7 @@
 // All queues of a store in Redis: every verb in words of the script, and its answer in the terms of the contract.
 import { ClosedError } from "@holdfast/core";
 import { hashTagOf } from "@holdfast/core/redis";
+import { Lines } from "../store/lines.ts";
 import type {
   CancelOutcome,
   Checkpoint,
@@ -54,7 +55,10 @@ const FIRE_OUTCOMES: readonly FireOutcome[] = ["stale", "fired", "full"];
 
 export class RedisQueues implements QueueStore {
   readonly traits: QueueStoreTraits = { shared: true, clock: "server", durable: true };
-  readonly #lines = new Map<string, QueueLine>();
+  readonly #lines = new Lines<QueueLine>((queue) => {
+    const name = `${this.prefix}${queue}`;
+    return new QueueLine(queue, this.prefix + hashTagOf(name, TAGS) + queue, this.settings);
+  });
   #isClosed = false;
 
   constructor(
@@ -257,21 +261,14 @@ export class RedisQueues implements QueueStore {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    for (const line of this.#lines.values()) line.close();
-    this.#lines.clear();
+    this.#lines.close();
     this.settings.subscription.close();
     this.settings.runner.close();
   }
 
   #line(queue: string): QueueLine {
     if (this.#isClosed) throw new ClosedError("a task store in redis");
-    let line = this.#lines.get(queue);
-    if (line === undefined) {
-      const name = `${this.prefix}${queue}`;
-      line = new QueueLine(queue, this.prefix + hashTagOf(name, TAGS) + queue, this.settings);
-      this.#lines.set(queue, line);
-    }
-    return line;
+    return this.#lines.of(queue);
   }
 }
 

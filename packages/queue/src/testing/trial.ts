@@ -27,6 +27,17 @@ export interface QueueStoreSubject {
   readonly advance: (ms: number) => Promise<void>;
 }
 
+/** What the model's histories are run on. */
+export interface QueueModelSubject extends QueueStoreSubject {
+  /**
+   * Ends the process, as it were, of the store made last, and opens it again: leases are lost at once and waits have
+   * ended, all else is as it was. Given, histories restart now and then.
+   */
+  readonly restart?: () => QueueStore | Promise<QueueStore>;
+  /** Called when a history is over and its store closed. */
+  readonly end?: () => void | Promise<void>;
+}
+
 /** A rule of the contract, and what shows that a store keeps it: it throws if not. */
 export interface Clause {
   readonly title: string;

@@ -1,10 +1,10 @@
 // What can be done to a queue, as commands that are run on a store and on the reference side by side.
-import assert from "node:assert/strict";
-import type { ClaimRequest, ClaimedTask, LeaseRef, Settlement } from "@holdfast/queue";
+import { ensure, same } from "@holdfast/core/testing";
+import type { ClaimRequest, ClaimedTask, LeaseRef, Settlement } from "../../store/store.ts";
 import fc from "fast-check";
-import { aClaim, aSchedule, aSettlement, aTask, anId, CHECKPOINTS, payload } from "./queue-arbitraries.ts";
-import type { Real } from "./queue-comparison.ts";
-import { compare, LIMIT, QUEUE } from "./queue-comparison.ts";
+import { aClaim, aSchedule, aSettlement, aTask, anId, CHECKPOINTS, payload, QUEUE } from "./arbitraries.ts";
+import type { Real } from "./comparison.ts";
+import { compare, LIMIT } from "./comparison.ts";
 import type { ReferenceQueue } from "./reference-queue.ts";
 
 type Command = fc.AsyncCommand<ReferenceQueue, Real>;
@@ -22,6 +22,7 @@ function command(
   return {
     check,
     run: async (model, real) => {
+      real.history.push(name);
       await run(model, real);
       await compare(model, real);
     },
@@ -33,7 +34,7 @@ const adding: readonly fc.Arbitrary<Command>[] = [
   fc.array(aTask, { minLength: 1, maxLength: 4 }).map((tasks) =>
     command(`enqueue(${tasks.map(({ id }) => id).join()})`, async (model, { store, invariants }) => {
       const result = await store.enqueue(QUEUE, tasks, { limit: LIMIT });
-      assert.deepEqual(result, model.enqueue(tasks, LIMIT));
+      same(result, model.enqueue(tasks, LIMIT), "what became of new tasks");
       if (result.full) return;
       for (const [index, { outcome }] of result.outcomes.entries())
         if (outcome === "enqueued") invariants().added(tasks[index]!);
@@ -41,12 +42,12 @@ const adding: readonly fc.Arbitrary<Command>[] = [
   ),
   aSchedule.map((schedule) =>
     command(`setSchedule(${schedule.key})`, async (model, { store }) => {
-      assert.equal(await store.setSchedule(QUEUE, schedule), model.setSchedule(schedule));
+      same(await store.setSchedule(QUEUE, schedule), model.setSchedule(schedule), "setSchedule()");
     }),
   ),
   fc.constantFrom("a", "b").map((key) =>
     command(`removeSchedule(${key})`, async (model, { store }) => {
-      assert.equal(await store.removeSchedule(QUEUE, key), model.removeSchedule(key));
+      same(await store.removeSchedule(QUEUE, key), model.removeSchedule(key), "removeSchedule()");
     }),
   ),
   fc.tuple(aSchedule, fc.boolean(), aTask).map(([given, isKnown, task]) =>
@@ -54,7 +55,7 @@ const adding: readonly fc.Arbitrary<Command>[] = [
       const schedule = (isKnown ? model.schedules[0] : undefined) ?? given;
       const before = model.meter.added;
       const outcome = await store.fire(QUEUE, schedule, schedule.nextAt + 100, task, { limit: LIMIT });
-      assert.equal(outcome, model.fire(schedule, schedule.nextAt + 100, task, LIMIT));
+      same(outcome, model.fire(schedule, schedule.nextAt + 100, task, LIMIT), "fire()");
       if (model.meter.added > before) invariants().added(task);
     }),
   ),
@@ -77,7 +78,7 @@ const working: readonly fc.Arbitrary<Command>[] = [
       command(
         `settle(${settled.map(([which]) => which).join()}${request === undefined ? "" : ", claim"})`,
         async (model, real) => {
-          const settlements = settled.map(([which, settle]) => settle(leaseOf(model, which)));
+          const settlements = settled.map(([which, end]) => end(leaseOf(model, which)));
           await settle(model, real, settlements, request);
         },
         hasLeases,
@@ -88,7 +89,7 @@ const working: readonly fc.Arbitrary<Command>[] = [
       `renew(${which}, ${leaseMs} ms)`,
       async (model, { store }) => {
         const lease = leaseOf(model, which);
-        assert.deepEqual(await store.renew(QUEUE, [lease], leaseMs), [model.renew(lease, leaseMs)]);
+        same(await store.renew(QUEUE, [lease], leaseMs), [model.renew(lease, leaseMs)], "renew()");
       },
       hasLeases,
     ),
@@ -99,7 +100,7 @@ const working: readonly fc.Arbitrary<Command>[] = [
       async (model, { store }) => {
         const lease = leaseOf(model, which);
         const request = { ...lease, reports: [{ kind: "progress", value } as const] };
-        assert.deepEqual(await store.report(QUEUE, [request]), [model.report(lease, value)]);
+        same(await store.report(QUEUE, [request]), [model.report(lease, value)], "report()");
       },
       hasLeases,
     ),
@@ -110,10 +111,8 @@ const working: readonly fc.Arbitrary<Command>[] = [
       async (model, { store }) => {
         const lease = leaseOf(model, which);
         const checkpoints = names.map((name) => ({ name, value: payload(value) }));
-        assert.deepEqual(
-          await store.checkpoint(QUEUE, lease, checkpoints),
-          model.checkpoint(lease, checkpoints),
-        );
+        const outcome = await store.checkpoint(QUEUE, lease, checkpoints);
+        same(outcome, model.checkpoint(lease, checkpoints), "checkpoint()");
       },
       hasLeases,
     ),
@@ -124,24 +123,24 @@ const steering: readonly fc.Arbitrary<Command>[] = [
   fc.tuple(anId, aName, fc.nat(9)).map(([id, name, value]) =>
     command(`signal(${id}, ${name})`, async (model, { store }) => {
       const checkpoint = { name, value: payload(value) };
-      assert.equal(await store.signal(QUEUE, id, checkpoint), model.signal(id, checkpoint));
+      same(await store.signal(QUEUE, id, checkpoint), model.signal(id, checkpoint), "signal()");
     }),
   ),
   anId.map((id) =>
     command(`cancel(${id})`, async (model, { store }) => {
-      assert.deepEqual(await store.cancel(QUEUE, [id], "no"), [model.cancel(id, "no")]);
+      same(await store.cancel(QUEUE, [id], "no"), [model.cancel(id, "no")], "cancel()");
     }),
   ),
   anId.map((id) =>
     command(`redrive(${id})`, async (model, { store, invariants }) => {
       const [outcome] = await store.redrive(QUEUE, [id]);
-      assert.equal(outcome, model.redrive(id));
+      same(outcome, model.redrive(id), "redrive()");
       if (outcome === "redriven") invariants().redriven(id);
     }),
   ),
   anId.map((id) =>
     command(`discard(${id})`, async (model, { store }) => {
-      assert.deepEqual(await store.discard(QUEUE, [id]), [model.discard(id)]);
+      same(await store.discard(QUEUE, [id]), [model.discard(id)], "discard()");
     }),
   ),
   fc.constantFrom(true, false, false).map((paused) =>
@@ -153,6 +152,12 @@ const steering: readonly fc.Arbitrary<Command>[] = [
       },
       ({ isPaused }) => isPaused !== paused,
     ),
+  ),
+];
+
+const following: readonly fc.Arbitrary<Command>[] = [
+  anId.map((id) =>
+    command(`follow(${id})`, async (model, { followers }) => followers().begin(id, model.find(id))),
   ),
 ];
 
@@ -188,6 +193,7 @@ export const commands: readonly fc.Arbitrary<Command>[] = [
   ...adding,
   ...working,
   ...steering,
+  ...following,
   ...passing,
 ];
 
@@ -196,6 +202,7 @@ export const restarts: readonly fc.Arbitrary<Command>[] = [
   fc.constant(
     command("restart", async (model, real) => {
       await real.restart();
+      await real.followers().closed();
       model.reopen();
     }),
   ),
@@ -208,14 +215,15 @@ async function settle(
   request: ClaimRequest | undefined,
 ): Promise<void> {
   const answer = await store.settle(QUEUE, settlements, request);
-  assert.deepEqual(
+  same(
     answer.outcomes,
     settlements.map((settlement) => model.settle(settlement)),
+    "settle()",
   );
   for (const [index, { id, kind }] of settlements.entries())
     if (answer.outcomes[index]!.written && (kind === "release" || kind === "suspend"))
       invariants().givenBack(id);
-  if (request === undefined) assert.deepEqual(answer.claimed, []);
+  if (request === undefined) same(answer.claimed, [], "what was claimed unasked");
   else claimed(model, request, answer.claimed);
   await invariants().claimed(answer.claimed);
 }
@@ -230,13 +238,16 @@ function leaseOf({ leases }: ReferenceQueue, which: number): LeaseRef {
 
 /** What was claimed is what was to be, one after the other, under fences higher than any before. */
 function claimed(model: ReferenceQueue, request: ClaimRequest, tasks: readonly ClaimedTask[]): void {
-  assert.ok(tasks.length <= request.max, "no more than were asked for");
+  ensure(tasks.length <= request.max, "no more than were asked for");
   for (const task of tasks) {
     const { id, fence, attempt, backoffState, checkpoints, meta } = task;
     const next = model.next();
     const entry = next.find((each) => each.task.id === id);
-    assert.ok(entry, `${id} was claimed, but next is ${next.map((each) => each.task.id).join(" or ")}`);
-    assert.deepEqual(
+    ensure(
+      entry !== undefined,
+      `${id} was claimed, but next is ${next.map((each) => each.task.id).join(" or ")}`,
+    );
+    same(
       { attempt, backoffState, checkpoints, meta },
       {
         attempt: entry.failures + 1,
@@ -244,12 +255,13 @@ function claimed(model: ReferenceQueue, request: ClaimRequest, tasks: readonly C
         checkpoints: entry.checkpoints.length,
         meta: entry.task.meta,
       },
+      `${id} as claimed`,
     );
-    assert.ok(fence > (model.highestFence.get(id) ?? 0), `the fence of ${id} must rise, and is ${fence}`);
+    ensure(fence > (model.highestFence.get(id) ?? 0), `the fence of ${id} must rise, and is ${fence}`);
     model.lease(entry, request, task);
   }
   if (tasks.length < request.max)
-    assert.deepEqual(
+    same(
       model.next().map(({ task }) => task.id),
       [],
       "what could have been claimed too",

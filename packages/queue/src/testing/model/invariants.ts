@@ -1,5 +1,5 @@
 // What must hold in any history of a queue, looked at from outside: through the answers of the store alone.
-import assert from "node:assert/strict";
+import { ensure, same } from "@holdfast/core/testing";
 import type {
   Checkpoint,
   ClaimedTask,
@@ -7,11 +7,10 @@ import type {
   NewTask,
   QueueStats,
   QueueStore,
-  TaskStatus,
-} from "@holdfast/queue";
-import { hasEnded } from "@holdfast/queue";
-
-const QUEUE = "model";
+} from "../../store/store.ts";
+import type { TaskStatus } from "../../task/task-status.ts";
+import { hasEnded } from "../../task/task-status.ts";
+import { QUEUE } from "./arbitraries.ts";
 
 interface Seen {
   status: TaskStatus;
@@ -50,19 +49,15 @@ export class QueueInvariants {
   }
 
   async claimed(tasks: readonly ClaimedTask[]): Promise<void> {
-    assert.equal(
-      new Set(tasks.map(({ id }) => id)).size,
-      tasks.length,
-      "I3: no task is leased twice at a time",
-    );
+    same(new Set(tasks.map(({ id }) => id)).size, tasks.length, "I3: no task is leased twice at a time");
     for (const { id, fence } of tasks) {
       const before = this.#leases.get(id);
       this.#leases.set(id, { id, fence });
       this.#started.set(id, (this.#started.get(id) ?? 0) + 1);
       if (before === undefined) continue;
-      assert.ok(fence > before.fence, `I4: the fence of ${id} rises strictly`);
+      ensure(fence > before.fence, `I4: the fence of ${id} rises strictly`);
       const [late] = await this.store().renew(QUEUE, [before], 1_000);
-      assert.equal(late?.written, false, `I3, I4: the lease on ${id} before is not held any more`);
+      same(late?.written, false, `I3, I4: the lease on ${id} before is not held any more`);
     }
   }
 
@@ -79,17 +74,17 @@ export class QueueInvariants {
     }
     const there = found.filter((status) => status !== undefined);
     for (const [state, count] of Object.entries(stats))
-      assert.equal(
+      same(
         there.filter((status) => status.state === state).length,
         count,
         `I1, I12: each task is in one state, and as many as are counted are ${state}`,
       );
     const keys = there.filter((status) => !hasEnded(status)).map(({ id }) => this.#tasks.get(id)?.dedupKey);
     const held = keys.filter((key) => key !== undefined);
-    assert.equal(new Set(held).size, held.length, "I9: one live task has a dedup key");
+    same(new Set(held).size, held.length, "I9: one live task has a dedup key");
     for (const [group, most] of this.#concurrency) {
       const running = there.filter((status) => status.group === group && status.state === "running");
-      assert.ok(running.length <= most, `I7, I8: no more than ${most} of group ${group} run at a time`);
+      ensure(running.length <= most, `I7, I8: no more than ${most} of group ${group} run at a time`);
     }
   }
 
@@ -99,16 +94,16 @@ export class QueueInvariants {
     this.#seen.set(id, { status, checkpoints });
     const runs = (this.#started.get(id) ?? 0) - (this.#givenBack.get(id) ?? 0);
     const allowed = this.#tasks.get(id)!.maxAttempts + status.leaseLosses;
-    assert.ok(runs <= allowed, `I5: ${id} runs no more often than its tries and lost leases allow`);
+    ensure(runs <= allowed, `I5: ${id} runs no more often than its tries and lost leases allow`);
     if (before === undefined) return;
-    if (hasEnded(before.status)) assert.deepEqual(status, before.status, `I2: ${id} has ended, and stays so`);
-    assert.ok(status.lastSeq >= before.status.lastSeq, `I4: the events of ${id} go on`);
-    assert.deepEqual(
+    if (hasEnded(before.status)) same(status, before.status, `I2: ${id} has ended, and stays so`);
+    ensure(status.lastSeq >= before.status.lastSeq, `I4: the events of ${id} go on`);
+    same(
       checkpoints.slice(0, before.checkpoints.length),
       before.checkpoints,
       `I10: what ${id} has recorded stays as it was`,
     );
     if (before.status.state === "scheduled" && status.state === "running")
-      assert.ok(status.startedAt >= before.status.dueAt, `I6: ${id} is not started before its time`);
+      ensure(status.startedAt >= before.status.dueAt, `I6: ${id} is not started before its time`);
   }
 }

@@ -1,15 +1,10 @@
 // Tasks, claims, settlements and schedules of any kind, few enough to meet each other often.
-import type {
-  ClaimRequest,
-  GroupLimit,
-  LeaseRef,
-  NewTask,
-  Payload,
-  Schedule,
-  Settlement,
-} from "@holdfast/queue";
+import type { ClaimRequest, GroupLimit, LeaseRef, NewTask, Schedule, Settlement } from "../../store/store.ts";
+import type { Payload } from "../../task/payload.ts";
 import fc from "fast-check";
 
+/** The queue that all of this happens to. */
+export const QUEUE = "model";
 export const IDS = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"] as const;
 export const CHECKPOINTS = ["x", "y"] as const;
 

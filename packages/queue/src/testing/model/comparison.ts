@@ -1,9 +1,12 @@
 // Everything that can be asked of a store, held against the reference, and the invariants beside it.
-import assert from "node:assert/strict";
-import type { QueueStore, TaskStatus } from "@holdfast/queue";
-import { IDS } from "./queue-arbitraries.ts";
-import { QueueInvariants } from "./queue-invariants.ts";
-import type { ReferenceQueue, ReferenceTask } from "./reference-queue.ts";
+import { ensure, same } from "@holdfast/core/testing";
+import type { QueueStore } from "../../store/store.ts";
+import type { TaskStatus } from "../../task/task-status.ts";
+import { IDS, QUEUE } from "./arbitraries.ts";
+import { Followers } from "./followers.ts";
+import { QueueInvariants } from "./invariants.ts";
+import type { ReferenceQueue } from "./reference-queue.ts";
+import type { ReferenceTask } from "./reference-task.ts";
 
 export interface Real {
   store: QueueStore;
@@ -12,9 +15,11 @@ export interface Real {
   /** Ends the process, as it were, and opens the store again. */
   readonly restart: () => Promise<void>;
   readonly invariants: () => QueueInvariants;
+  readonly followers: () => Followers;
+  /** The commands that were run, by name. */
+  readonly history: string[];
 }
 
-export const QUEUE = "model";
 export const LIMIT = 5;
 const STATES = ["scheduled", "waiting", "ready", "running", "completed", "failed", "cancelled"] as const;
 
@@ -22,7 +27,7 @@ const STATES = ["scheduled", "waiting", "ready", "running", "completed", "failed
 export function realQueue(
   store: QueueStore,
   advance: (ms: number) => Promise<void>,
-  restart?: () => Promise<QueueStore>,
+  restart?: () => QueueStore | Promise<QueueStore>,
 ): Real {
   const real: Real = {
     store,
@@ -31,28 +36,35 @@ export function realQueue(
       if (restart !== undefined) real.store = await restart();
     },
     invariants: () => invariants,
+    followers: () => followers,
+    history: [],
   };
   const invariants = new QueueInvariants(() => real.store);
+  const followers = new Followers(
+    () => real.store,
+    () => advance(0),
+  );
   return real;
 }
 
-export async function compare(model: ReferenceQueue, { store, invariants }: Real): Promise<void> {
+export async function compare(model: ReferenceQueue, { store, invariants, followers }: Real): Promise<void> {
   const found = await store.get(QUEUE, IDS);
   for (const [index, id] of IDS.entries()) {
     const entry = model.find(id);
-    assert.deepEqual(shown(found[index]), entry && expected(entry), `task ${id}`);
+    same(shown(found[index]), entry && expected(entry), `task ${id}`);
   }
   await compareKept(model, store);
   const stats = await store.stats(QUEUE);
   const counts = STATES.map((state) => [state, model.tasks.filter((entry) => entry.state === state).length]);
-  assert.deepEqual(stats, Object.fromEntries(counts), "counts");
+  same(stats, Object.fromEntries(counts), "counts");
   const letters = await store.deadLetters(QUEUE, { max: 100 });
-  assert.deepEqual(idsOf(letters), model.deadLetters, "dead letters");
+  same(idsOf(letters), model.deadLetters, "dead letters");
   const byKey = model.schedules.toSorted((a, b) => (a.key < b.key ? -1 : 1));
   const schedules = (await store.schedules(QUEUE)).toSorted((a, b) => (a.key < b.key ? -1 : 1));
-  assert.deepEqual(schedules, byKey, "schedules");
+  same(schedules, byKey, "schedules");
   await compareMeter(model, store, found);
   await invariants().hold(found, stats, IDS);
+  await followers().hold(model);
 }
 
 /** What is kept beside the tasks: results, checkpoints, children; and which are listed by state. */
@@ -60,16 +72,16 @@ async function compareKept(model: ReferenceQueue, store: QueueStore): Promise<vo
   await Promise.all(
     IDS.map(async (id) => {
       const entry = model.find(id);
-      assert.equal((await store.result(QUEUE, id))?.text, entry?.result, `the result of ${id}`);
-      assert.deepEqual(await store.checkpoints(QUEUE, id), entry?.checkpoints ?? [], `checkpoints of ${id}`);
-      assert.deepEqual(idsOf(await store.children(QUEUE, id)), model.children(id), `children of ${id}`);
+      same((await store.result(QUEUE, id))?.text, entry?.result, `the result of ${id}`);
+      same(await store.checkpoints(QUEUE, id), entry?.checkpoints ?? [], `checkpoints of ${id}`);
+      same(idsOf(await store.children(QUEUE, id)), model.children(id), `children of ${id}`);
     }),
   );
   await Promise.all(
     STATES.map(async (state) => {
       const there = model.tasks.filter((entry) => entry.state === state).map(({ task }) => task.id);
       const listed = idsOf(await store.list(QUEUE, state, 100));
-      assert.deepEqual(listed.toSorted(), there.toSorted(), `tasks listed as ${state}`);
+      same(listed.toSorted(), there.toSorted(), `tasks listed as ${state}`);
     }),
   );
 }
@@ -80,10 +92,14 @@ async function compareMeter(
   found: readonly (TaskStatus | undefined)[],
 ): Promise<void> {
   const { headAddedAt, ...meter } = await store.meter(QUEUE);
-  assert.deepEqual(meter, { ...model.meter, paused: model.isPaused }, "the meter");
+  same(meter, { ...model.meter, paused: model.isPaused }, "the meter");
   const heads = model.next(true).map(({ task }) => found[IDS.indexOf(task.id as never)]?.enqueuedAt);
-  if (heads.length === 0) assert.equal(headAddedAt, undefined, "there is no head");
-  else assert.ok(heads.includes(headAddedAt), "the head is one of those that are next");
+  if (heads.length === 0) same(headAddedAt, undefined, "there is no head");
+  else
+    ensure(
+      headAddedAt !== undefined && heads.includes(headAddedAt),
+      "the head is one of those that are next",
+    );
 }
 
 function shown(status: TaskStatus | undefined): unknown {

@@ -1,4 +1,4 @@
-// What a queue is to do, said as plainly as possible: one list, scanned for everything. The model of the model test.
+// What a queue is to do, said as plainly as possible: one list, scanned for everything.
 import type {
   CancelOutcome,
   Checkpoint,
@@ -14,40 +14,12 @@ import type {
   Schedule,
   Settlement,
   SignalOutcome,
-  TaskState,
   WriteOutcome,
-} from "@holdfast/queue";
-import { EXPIRED, turnCost } from "@holdfast/queue";
+} from "../../store/store.ts";
+import { EXPIRED, turnCost } from "../../store/store.ts";
 import { ReferenceGroups } from "./reference-groups.ts";
-
-export interface ReferenceTask {
-  readonly task: NewTask;
-  readonly addedAt: number;
-  readonly parent: ReferenceTask | undefined;
-  order: number;
-  turn: number;
-  state: TaskState;
-  /** When its delay, wait or lease ends, or it is forgotten. */
-  endsAt: number;
-  expiresAt: number;
-  startableAt: number;
-  startedAt: number;
-  waitsFor: { readonly events?: readonly string[]; readonly children?: boolean };
-  /** Whether its parent would wait for it. */
-  isAwaited: boolean;
-  failures: number;
-  attempt: number;
-  losses: number;
-  fence: number;
-  backoffState: number;
-  lastSeq: number;
-  progress: unknown;
-  reason: string;
-  result: string | undefined;
-  readonly checkpoints: Checkpoint[];
-  /** Counts ends, to order dead letters. */
-  endedAs: number;
-}
+import type { ReferenceTask } from "./reference-task.ts";
+import { due, isLive, record } from "./reference-task.ts";
 
 const LOST: WriteOutcome = { written: false, cause: "lease_lost" };
 const WRITTEN: WriteOutcome = { written: true };
@@ -59,7 +31,7 @@ export class ReferenceQueue {
   isPaused = false;
   /** Every lease there ever was. */
   readonly leases: LeaseRef[] = [];
-  readonly highestFence = new Map<string, number>();
+  readonly highestFence: Map<string, number> = new Map();
   readonly meter: { -readonly [K in keyof Omit<QueueMeter, "headAddedAt" | "paused">]: number } = {
     added: 0,
     started: 0,
@@ -406,19 +378,4 @@ export class ReferenceQueue {
     if (entry?.state !== "cancelled" || entry.fence !== fence) return LOST;
     return { written: false, cause: "cancelled", reason: entry.reason };
   }
-}
-
-function record(entry: ReferenceTask, checkpoint: Checkpoint): boolean {
-  if (entry.checkpoints.some(({ name }) => name === checkpoint.name)) return false;
-  entry.checkpoints.push(checkpoint);
-  entry.lastSeq += 1;
-  return true;
-}
-
-function due({ endsAt, expiresAt }: ReferenceTask): number {
-  return Math.min(endsAt, expiresAt);
-}
-
-function isLive({ state }: ReferenceTask): boolean {
-  return state === "scheduled" || state === "waiting" || state === "ready" || state === "running";
 }

@@ -1,5 +1,5 @@
 // What is known of groups, said as plainly as possible: a limit, and what is missing to a full bucket.
-import type { GroupLimit } from "@holdfast/queue";
+import type { GroupLimit } from "../../store/store.ts";
 
 interface ReferenceGroup {
   limit: GroupLimit;
