@@ -96,7 +96,8 @@ describe.skipIf(!inject("startsRedis"))("redisTaskStore", () => {
   it("[pitfall 4] goes on hearing of things once its connection for wake-ups was cut", async () => {
     const [here, there] = [open("cut"), open("cut")];
     work(there);
-    await here.wait(double, (await here.enqueue(double, 1)).id);
+    // Long enough for both to listen by then.
+    await here.wait(double, (await here.enqueue(double, 1, { delay: "200ms" })).id);
     const admin = connect();
     await until(async () => admin.status === "ready");
     expect(await admin.call("CLIENT", "KILL", "TYPE", "PUBSUB")).toBe(2);
