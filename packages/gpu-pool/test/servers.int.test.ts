@@ -76,6 +76,26 @@ async function open(
 }
 
 describe.each(cases)("$kind servers", (one) => {
+  it("fail a request whose answer is larger than allowed, and that one alone", async () => {
+    const { pool } = await open(one, {}, { maxAnswerBytes: 5_000 });
+    const failed = expect.objectContaining({ code: "MODEL_FAILED", reason: "TOO_LARGE" });
+    const [large, small] = await Promise.allSettled([
+      pool.run("known", one.input("large")),
+      pool.run("known", one.input("none")),
+    ]);
+    expect(large).toEqual({ status: "rejected", reason: failed });
+    expect(small.status).toBe("fulfilled");
+    expect(pool.snapshot().devices[0]).toMatchObject({ status: "up" });
+  });
+
+  it("are refused without a URL that can be asked", () => {
+    for (const url of [undefined, "", "nonsense", "ftp://10.0.0.5"])
+      expect(() => one.adapter({ devices: [{ id: "server-0", url: url as string, capacity: 1 }] })).toThrow(
+        expect.objectContaining({ code: "INVALID_OPTION", message: expect.stringContaining("url") }),
+      );
+    expect(() => one.adapter({} as ServersOptions)).toThrow(/devices/);
+  });
+
   it("are asked whether they are there, load the model, and answer", async () => {
     const { pool, server } = await open(one);
     expect(await pool.run("known", one.input("none"))).toMatchObject(one.answer as object);

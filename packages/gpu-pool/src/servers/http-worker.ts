@@ -1,5 +1,5 @@
 // A worker that is a server: each item is a request of its own, a cancel closes its connection.
-import { isHoldfastError } from "@holdfast/core";
+import { isHoldfastError, optionsOf } from "@holdfast/core";
 import type { Device } from "../device.ts";
 import { ModelFailedError, WorkerCrashedError, WorkerFailedError } from "../errors.ts";
 import type { ModelRef } from "../model.ts";
@@ -18,9 +18,16 @@ export interface ServersOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** How the server calls a model. @defaultValue its name */
   readonly modelName?: (model: ModelRef) => string;
-  /** @defaultValue the host's */
+  /** Largest answer, in bytes, all of a stream together. A larger one fails its request. @defaultValue 64 MiB */
+  readonly maxAnswerBytes?: number;
+  /**
+   * For another deadline than the host's own for an answer to begin, which is 300 s in Node: one of `undici` with an
+   * `Agent` of `headersTimeout: 0`, say. @defaultValue the host's
+   */
   readonly fetch?: typeof fetch;
 }
+
+const MAX_ANSWER_BYTES = 64 * 2 ** 20;
 
 /** One call of a server. Rejects with a `WorkerFailedError` when there is no answer at all. */
 export type ServerCall = (
@@ -49,19 +56,32 @@ export interface ServerProtocol {
   close?(): void;
 }
 
-/** Makes an adapter of a protocol. One that keeps something for each server, such as a socket, is made for each. */
+/**
+ * Makes an adapter of a protocol. One that keeps something for each server, such as a socket, is made for each.
+ *
+ * @throws InvalidOptionError when a server has no URL, or another option is out of range.
+ */
 export function serverAdapter(
   protocol: ServerProtocol | ((device: Device, url: string) => ServerProtocol),
   options: ServersOptions,
   kind: string = typeof protocol === "function" ? "server" : protocol.kind,
 ): WorkerAdapter {
-  const urls = new Map(options.devices.map(({ id, url }) => [id, url.replace(/\/+$/, "")]));
+  const check = optionsOf(`${kind} servers`);
+  if (!Array.isArray(options?.devices))
+    check.refuse("devices", options?.devices, "an array of servers, each with an `id` and a `url`");
+  const maxBytes = check.integer("maxAnswerBytes", options.maxAnswerBytes, { min: 1 }, MAX_ANSWER_BYTES);
+  const urls = new Map(
+    options.devices.map(({ id, url }) => {
+      if (!isHttp(url)) check.refuse("devices", url, "servers with a `url` such as http://10.0.0.5:8000");
+      return [id, url.replace(/\/+$/, "")];
+    }),
+  );
   return {
     kind,
     devices: options.devices,
     start: async (device, events, signal) => {
       const url = urls.get(device.id)!;
-      const call = callerOf(device.id, url, options);
+      const call = callerOf(device.id, url, maxBytes, options);
       const spoken = typeof protocol === "function" ? protocol(device, url) : protocol;
       try {
         await spoken.ready(call, signal);
@@ -86,6 +106,7 @@ export async function textOf(model: string, response: Response): Promise<string>
   try {
     return await response.text();
   } catch (cause) {
+    if (isHoldfastError(cause)) throw cause;
     throw new WorkerFailedError(model, "broke off its answer", { cause });
   }
 }
@@ -212,12 +233,16 @@ class HttpWorker implements Worker {
   }
 }
 
-function callerOf(device: string, url: string, options: ServersOptions): ServerCall {
+function isHttp(url: unknown): url is string {
+  return typeof url === "string" && URL.canParse(url) && /^https?:$/.test(new URL(url).protocol);
+}
+
+function callerOf(device: string, url: string, maxBytes: number, options: ServersOptions): ServerCall {
   const ask = options.fetch ?? fetch;
   return async (method, path, body, signal) => {
     const text = body === undefined ? undefined : JSON.stringify(body);
     try {
-      return await ask(url + path, {
+      const response = await ask(url + path, {
         method,
         signal,
         headers: {
@@ -226,11 +251,30 @@ function callerOf(device: string, url: string, options: ServersOptions): ServerC
         },
         ...(text === undefined ? {} : { body: text }),
       });
+      return bounded(device, response, maxBytes);
     } catch (cause) {
       signal.throwIfAborted();
       throw new WorkerFailedError(device, "cannot be reached", { cause });
     }
   };
+}
+
+/** Breaks the answer off with a `ModelFailedError` (`TOO_LARGE`) as soon as it is larger than it may be. */
+function bounded(device: string, response: Response, maxBytes: number): Response {
+  if (response.body === null) return response;
+  let size = 0;
+  const count = new TransformStream<Uint8Array, Uint8Array>({
+    transform: (chunk, controller) => {
+      size += chunk.byteLength;
+      if (size <= maxBytes) controller.enqueue(chunk);
+      else controller.error(tooLarge(device, maxBytes));
+    },
+  });
+  return new Response(response.body.pipeThrough(count), response);
+}
+
+function tooLarge(who: string, maxBytes: number): ModelFailedError {
+  return new ModelFailedError(who, "TOO_LARGE", `an answer of ${who} is larger than ${maxBytes} bytes`);
 }
 
 /** An answer's body. Rejects with a `ModelFailedError` (`TOO_LARGE`) as soon as it is larger than it may be. */
@@ -248,10 +292,10 @@ export async function bytesOf(
       if (size > maxBytes) break;
     }
   } catch (cause) {
+    if (isHoldfastError(cause)) throw cause;
     throw new WorkerFailedError(model, "broke off its answer", { cause });
   }
-  if (size > maxBytes)
-    throw new ModelFailedError(model, "TOO_LARGE", `an answer of ${model} is larger than ${maxBytes} bytes`);
+  if (size > maxBytes) throw tooLarge(model, maxBytes);
   const whole = new Uint8Array(size);
   let at = 0;
   for (const chunk of chunks) {
@@ -271,13 +315,15 @@ export async function* linesOf(
   let rest = "";
   try {
     for await (const chunk of response.body ?? []) {
-      rest += decoder.decode(chunk as Uint8Array, { stream: true });
-      const lines = rest.split(/\r?\n/);
+      // What is there of a long line is not looked through again.
+      const lines = decoder.decode(chunk as Uint8Array, { stream: true }).split("\n");
+      lines[0] = rest + lines[0]!;
       rest = lines.pop()!;
-      yield* lines;
+      for (const line of lines) yield line.endsWith("\r") ? line.slice(0, -1) : line;
     }
   } catch (cause) {
     signal.throwIfAborted();
+    if (isHoldfastError(cause)) throw cause;
     throw new WorkerFailedError(model, "broke off its answer", { cause });
   }
   if (rest !== "") yield rest;

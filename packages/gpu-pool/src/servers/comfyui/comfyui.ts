@@ -72,7 +72,10 @@ export function comfyUiServers(options: ComfyUiOptions): WorkerAdapter {
     callTimeoutMs: check.duration("callTimeout", options.callTimeout, { min: 1 }, 30_000),
     patienceMs: check.duration("patience", options.patience, {}, 15_000),
   };
-  return serverAdapter((device, url) => new ComfyUiSession(device.id, url, settings), options, "comfyui");
+  // Of each kind of answer the session knows best how large it may be.
+  const maxAnswerBytes = Math.max(settings.maxFileBytes, settings.maxAnswerBytes);
+  const servers = { ...options, maxAnswerBytes };
+  return serverAdapter((device, url) => new ComfyUiSession(device.id, url, settings), servers, "comfyui");
 }
 
 function promptOf(_model: ModelRef, input: unknown): ComfyUiWorkflow {
