@@ -127,6 +127,11 @@ export interface PoolCloseReport {
   readonly cut: number;
 }
 
+/** What ends a wait early. */
+export interface WaitOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** Runs models on devices. */
 export interface GpuPool extends AsyncDisposable {
   /**
@@ -146,10 +151,7 @@ export interface GpuPool extends AsyncDisposable {
    * Waits until a device has the model loaded, and keeps it there. Rejects with the signal's reason, with an
    * `UnknownModelError`, with a `ModelUnavailableError` when no device could load it, or with a `ClosedError`.
    */
-  acquire(
-    model: Model | string,
-    options?: { readonly signal?: AbortSignal | undefined },
-  ): Promise<ModelLease>;
+  acquire(model: Model | string, options?: WaitOptions): Promise<ModelLease>;
   /**
    * One more model may be asked for; it is loaded when it is. `followRegistry` does this by a registry.
    *
@@ -158,14 +160,16 @@ export interface GpuPool extends AsyncDisposable {
   addModel(model: Model | ModelOptions): Model;
   /**
    * Takes no more requests for a model, by whatever name. Resolves once those it has have ended, all leases on it were
-   * released, and no device holds it. Rejects with an `UnknownModelError`.
+   * released, and no device holds it. Rejects with an `UnknownModelError`, or with the signal's reason: then the model
+   * leaves all the same.
    */
-  removeModel(key: string): Promise<void>;
+  removeModel(key: string, options?: WaitOptions): Promise<void>;
   /**
    * Frees a model's memory on all devices as soon as nothing refers to it: no request that waits or runs, no lease.
-   * Resolves then. It may still be asked for, and is loaded again. Rejects with an `UnknownModelError`.
+   * Resolves then. It may still be asked for, and is loaded again. Rejects with an `UnknownModelError`, or with the
+   * signal's reason: then it is freed all the same.
    */
-  unloadModel(key: string): Promise<void>;
+  unloadModel(key: string, options?: WaitOptions): Promise<void>;
   /**
    * From now on a name such as `llama@stable` means this model, `undefined` for none. Requests that were taken before
    * keep the model that it meant then.
@@ -175,17 +179,20 @@ export interface GpuPool extends AsyncDisposable {
   setAlias(alias: string, key: string | undefined): void;
   /**
    * Takes a device out: it gets no more requests, ends those it has, and is then shut down. Resolves when it is.
-   * Rejects with an `UnknownDeviceError`.
+   * Rejects with an `UnknownDeviceError`, or with the signal's reason: then the device leaves all the same.
    */
-  drainDevice(id: string): Promise<void>;
+  drainDevice(id: string, options?: WaitOptions): Promise<void>;
   snapshot(): GpuPoolSnapshot;
   /**
    * Resolves once a device is up: at once if one is, or if there need not be one before the first request. A device that does not start is tried again, so give a signal.
    * Keeps the process alive meanwhile. Rejects with the signal's reason, or with a `ClosedError` when the pool is closed.
    */
-  ready(options?: { readonly signal?: AbortSignal | undefined }): Promise<void>;
-  /** Takes no more requests; resolves once those it has have ended. */
-  drain(): Promise<void>;
+  ready(options?: WaitOptions): Promise<void>;
+  /**
+   * Takes no more requests; resolves once those it has have ended. Rejects with the signal's reason: then it takes none
+   * all the same.
+   */
+  drain(options?: WaitOptions): Promise<void>;
   /**
    * Takes no more requests, lets those it has end for `within` (default 10 s), then cuts the rest, ends the workers and
    * gives rented devices back. Each step of that takes at most `cancelGrace`, whatever workers and providers do.

@@ -8,6 +8,7 @@ import type {
   ModelLease,
   PoolCloseReport,
   RunModelOptions,
+  WaitOptions,
 } from "./contract.ts";
 import { GPU_POOL_DEFAULTS } from "./defaults.ts";
 import type { Device } from "./device.ts";
@@ -27,6 +28,7 @@ import type { EndingCommand } from "./request-ends.ts";
 import { endOf } from "./request-ends.ts";
 import type { SchedulerCommand, SchedulerEvent } from "./scheduler/contract.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
+import { unlessAborted } from "./unless-aborted.ts";
 import { UpWaiters } from "./up-waiters.ts";
 import type { WorkerStarter } from "./worker.ts";
 
@@ -136,10 +138,7 @@ class Pool implements GpuPool {
     });
   }
 
-  async acquire(
-    model: Model | string,
-    { signal }: { readonly signal?: AbortSignal | undefined } = {},
-  ): Promise<ModelLease> {
+  async acquire(model: Model | string, { signal }: WaitOptions = {}): Promise<ModelLease> {
     const { key } = this.#find(model);
     if (this.#isDraining) throw new ClosedError(`pool "${this.#name}"`);
     signal?.throwIfAborted();
@@ -150,20 +149,21 @@ class Pool implements GpuPool {
     return this.#models.add(model);
   }
 
-  removeModel(key: string): Promise<void> {
-    return this.#models.remove(key);
+  removeModel(key: string, { signal }: WaitOptions = {}): Promise<void> {
+    return unlessAborted(() => this.#models.remove(key), signal);
   }
 
-  unloadModel(key: string): Promise<void> {
-    return this.#models.unload(key);
+  unloadModel(key: string, { signal }: WaitOptions = {}): Promise<void> {
+    return unlessAborted(() => this.#models.unload(key), signal);
   }
 
   setAlias(alias: string, key: string | undefined): void {
     this.#models.setAlias(alias, key);
   }
 
-  drainDevice(id: string): Promise<void> {
-    return this.#fleet.drain(id, () => this.#apply({ type: "device-drain", device: id }));
+  drainDevice(id: string, { signal }: WaitOptions = {}): Promise<void> {
+    const begin = (): void => this.#apply({ type: "device-drain", device: id });
+    return unlessAborted(() => this.#fleet.drain(id, begin), signal);
   }
 
   snapshot(): GpuPoolSnapshot {
@@ -195,7 +195,7 @@ class Pool implements GpuPool {
     };
   }
 
-  async ready({ signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+  async ready({ signal }: WaitOptions = {}): Promise<void> {
     signal?.throwIfAborted();
     const needsNone = this.#fleet.size === 0 && this.#rented?.mayBeEmpty === true;
     if (this.#scheduler.capacity === 0 && !needsNone && this.#closing === undefined)
@@ -203,9 +203,11 @@ class Pool implements GpuPool {
     if (this.#closing !== undefined) throw new ClosedError(`pool "${this.#name}"`);
   }
 
-  async drain(): Promise<void> {
-    this.#isDraining = true;
-    await this.#requests.idle();
+  drain({ signal }: WaitOptions = {}): Promise<void> {
+    return unlessAborted(() => {
+      this.#isDraining = true;
+      return this.#requests.idle();
+    }, signal);
   }
 
   close(options: { readonly within?: Duration } = {}): Promise<PoolCloseReport> {

@@ -21,6 +21,7 @@ export type {
   ModelLease,
   PoolCloseReport,
   RunModelOptions,
+  WaitOptions,
 } from "./contract.ts";
 export type {
   FollowedAlias,

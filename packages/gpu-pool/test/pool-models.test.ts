@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { manualClock } from "@holdfast/core/testing";
 import type { GpuPool, GpuPoolOptions } from "@holdfast/gpu-pool";
 import { gpuPool } from "@holdfast/gpu-pool";
@@ -39,6 +40,35 @@ describe("models that come and go in a pool", () => {
     workers.succeed([...workers.running.keys()][0]!, "answer");
     await clock.advance(0);
     expect(seen).toEqual({ value: "answer" });
+    await pool.close();
+  });
+
+  it("leave, like devices, whether or not their end is waited for: a wait ends with its signal and leaves no listener", async () => {
+    const { pool, workers } = await open(new ScriptedWorkers([{ id: "a", capacity: 2 }]), {
+      models: [{ name: "m" }, { name: "n" }],
+    });
+    const running = [watch(pool.run("m", 1)), watch(pool.run("n", 1))];
+    await clock.advance(0);
+    const stop = new AbortController();
+    const { signal } = stop;
+    const waits = [
+      pool.unloadModel("n@1", { signal }),
+      pool.removeModel("m@1", { signal }),
+      pool.drainDevice("a", { signal }),
+      pool.drain({ signal }),
+    ].map(watch);
+    await clock.advance(0);
+    expect(waits).toEqual([{}, {}, {}, {}]);
+    const reason = new Error("no longer");
+    stop.abort(reason);
+    await clock.advance(0);
+    expect(waits).toEqual(Array.from(waits, () => ({ error: reason })));
+    expect(getEventListeners(signal, "abort")).toEqual([]);
+    await expect(pool.drainDevice("a", { signal })).rejects.toBe(reason);
+    for (const id of workers.running.keys()) workers.succeed(id, "answer");
+    await clock.advance("1m");
+    expect(running).toEqual([{ value: "answer" }, { value: "answer" }]);
+    expect(pool.snapshot()).toMatchObject({ draining: true, models: ["n@1"] });
     await pool.close();
   });
 
