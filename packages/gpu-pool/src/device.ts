@@ -13,6 +13,11 @@ export interface Device {
   readonly type?: string;
   /** Memory for models, in bytes; unlimited when it is not known. */
   readonly memoryBytes?: number;
+  /**
+   * What a request costs there, in whatever unit, alike for all of a type. A dearer type gets only what would end too late on
+   * cheaper ones, going by what waits for them, and in time there. @defaultValue 0
+   */
+  readonly cost?: number;
 }
 
 /**

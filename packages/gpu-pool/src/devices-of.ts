@@ -34,10 +34,11 @@ export function devicesOf(
 
 /** Refuses a device that an adapter or a provider has not described as it should. */
 function checkDevice(device: Device, check: OptionReader): void {
-  const { id, capacity, memoryBytes, type } = check.object("workers: devices", device);
+  const { id, capacity, memoryBytes, type, cost } = check.object("workers: devices", device);
   check.string("workers: id of a device", id);
   check.integer(`workers: capacity of ${id}`, capacity, { min: 1 });
   if (memoryBytes !== undefined) check.integer(`workers: memoryBytes of ${id}`, memoryBytes, { min: 0 });
+  if (cost !== undefined) check.number(`workers: cost of ${id}`, cost, { min: 0 });
   if (type !== undefined && typeof type !== "string")
     check.refuse(`workers: type of ${id}`, type, "a string");
 }

@@ -215,6 +215,70 @@ describe("Scheduler, devices of different types", () => {
   });
 });
 
+describe("Scheduler, devices of different costs", () => {
+  /** A GPU takes 10 ms, a CPU 50, a server elsewhere 30: each has been seen to. */
+  const tiers = (): SchedulerBench => {
+    const one = bench([model("m@1", 0)]);
+    const kinds = { gpu: { cost: 1, ms: 10 }, cpu: { cost: 2, ms: 50 }, remote: { cost: 9, ms: 30 } };
+    let id = 1_000;
+    for (const [type, { cost, ms }] of Object.entries(kinds)) {
+      one.up(type, { type, cost });
+      one.ask((id += 1));
+      one.now += ms;
+      one.done(id);
+      one.down(type);
+    }
+    for (const [type, { cost }] of Object.entries(kinds)) one.up(type, { type, cost });
+    return one;
+  };
+  /** So many requests at once, and where each was sent. */
+  const burst = (one: SchedulerBench, count: number, within: number): readonly string[] => {
+    const lines: string[] = [];
+    for (let id = 1; id <= count; id += 1) lines.push(...told(one.ask(id, { deadline: one.now + within })));
+    return lines;
+  };
+
+  it(
+    row(185, "spills from the GPU to the CPU and from there to a server elsewhere, as deadlines ask for it"),
+    () => {
+      const one = tiers();
+      expect(burst(one, 20, 100)).toEqual([
+        "run 1 on gpu",
+        expect.stringMatching(/ on cpu$/),
+        expect.stringMatching(/ on remote$/),
+      ]);
+    },
+  );
+
+  it("keeps to the cheapest while what waits would end in time there", () => {
+    expect(burst(tiers(), 5, 400)).toEqual(["run 1 on gpu"]);
+    expect(burst(tiers(), 30, Infinity)).toEqual(["run 1 on gpu"]);
+  });
+
+  it("sends nothing to a dearer one that would be too late there too", () => {
+    const lines = burst(tiers(), 20, 40);
+    expect(lines.filter((line) => line.endsWith("on cpu"))).toEqual([]);
+    expect(lines.filter((line) => line.endsWith("on remote"))).toHaveLength(1);
+  });
+
+  it("uses a dearer one as any other while there is no cheaper one", () => {
+    const one = tiers();
+    one.down("gpu");
+    one.down("cpu");
+    expect(burst(one, 1, Infinity)).toEqual(["run 1 on remote"]);
+  });
+
+  it("goes back to the cheapest once less waits", () => {
+    const one = tiers();
+    burst(one, 6, 100);
+    for (let rounds = 0; rounds < 20; rounds += 1) {
+      one.now += 10;
+      for (const { ids } of one.running) for (const id of ids) one.done(id);
+    }
+    expect(told(one.ask(100, { deadline: one.now + 100 }))).toEqual(["run 100 on gpu"]);
+  });
+});
+
 describe("Scheduler, leases", () => {
   it("[server#3583] [server#7279] keeps a model loaded that somebody holds, and loads one that is not there", () => {
     const one = bench([model("m@1"), model("n")]);

@@ -328,20 +328,35 @@ export class Dispatcher<Request extends ScheduledRequest> {
   }
 
   /**
-   * Whether a type of device is for a request: always if no other that has the model is quicker. Otherwise, such as for
-   * a CPU beside GPUs, if the request ends in time there, and sooner than if it waited for the quicker ones.
+   * Whether a type of device is for a request. Of those that cost the same the quickest always is; a slower one, such as a
+   * CPU beside GPUs, if the request ends in time there, and sooner than if it waited for the quicker ones. A dearer one is
+   * if it would end too late on the cheaper ones, behind what waits, and in time there.
    */
-  #isWorthIt(model: ModelState<Request>, request: Request, type: string, now: number): boolean {
-    const profile = this.#estimates.profileOf(model, type);
-    let quickest = profile.timeOf(1);
+  #isWorthIt(model: ModelState<Request>, { deadline }: Request, type: string, now: number): boolean {
+    const { tiers } = this.#placement;
+    const { backlogMs } = this.#estimates;
+    const cost = tiers.costOf(type);
+    const ms = this.#estimates.profileOf(model, type).timeOf(1);
+    const isInTime = now + ms <= deadline;
+    let quickest = ms;
+    let cheaperMs = Infinity;
+    let cheaperPlaces = 0;
     for (const kind of model.replicaKinds.keys()) {
       const other = this.#estimates.profileOf(model, kind);
-      if (other.isKnown) quickest = Math.min(quickest, other.timeOf(1));
+      const otherMs = other.timeOf(1);
+      const otherCost = tiers.costOf(kind);
+      if (otherCost < cost) {
+        // One that has not been seen may be quick.
+        cheaperMs = Math.min(cheaperMs, other.isKnown ? otherMs : 0);
+        cheaperPlaces += tiers.placesOf(kind);
+      } else if (otherCost > cost) {
+        if (!isInTime && now + otherMs <= deadline) return false;
+      } else if (other.isKnown) quickest = Math.min(quickest, otherMs);
     }
-    const ms = profile.timeOf(1);
+    if (cheaperPlaces > 0 && !(isInTime && now + backlogMs / cheaperPlaces + cheaperMs > deadline))
+      return false;
     if (ms <= quickest) return true;
-    const backlogMs = this.#estimates.backlogMs / Math.max(1, this.#placement.capacity);
-    return now + ms <= request.deadline && ms <= backlogMs + quickest;
+    return isInTime && ms <= backlogMs / Math.max(1, this.#placement.capacity) + quickest;
   }
 
   #hasRoom({ batches, capacity, isDraining }: DeviceState<Request>): boolean {

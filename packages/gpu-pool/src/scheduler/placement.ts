@@ -1,6 +1,7 @@
 // Which model is loaded where: memory accounted for, references counted, loads single, evictions by what they cost.
 import { BitSet } from "./bit-set.ts";
 import type { SchedulerCommand, ScheduledRequest } from "./contract.ts";
+import { DeviceTiers } from "./device-tiers.ts";
 import { RankHeap } from "./rank-heap.ts";
 import type { DeviceState, Held, ModelState } from "./state.ts";
 
@@ -31,6 +32,7 @@ export class Placement<Request extends ScheduledRequest> {
   readonly partly: BitSet = new BitSet();
   /** How many devices of each type are up. */
   readonly kinds: Map<string, number> = new Map();
+  readonly tiers: DeviceTiers = new DeviceTiers();
   /** Batches that the devices can run at a time. */
   capacity = 0;
   readonly #byIndex: (DeviceState<Request> | undefined)[] = [];
@@ -71,6 +73,7 @@ export class Placement<Request extends ScheduledRequest> {
     this.#byIndex[device.index] = device;
     this.capacity += device.capacity;
     this.kinds.set(device.kind, (this.kinds.get(device.kind) ?? 0) + 1);
+    this.tiers.add(device);
     this.idle.add(device.index);
     // One for all: a thousand models on each of a thousand devices would be a million, for the collector to look at.
     const held: Held = { state: "resident", leases: 0, since: now };
@@ -104,6 +107,7 @@ export class Placement<Request extends ScheduledRequest> {
     this.#byIndex[device.index] = undefined;
     this.#unused.push(device.index);
     this.capacity -= device.capacity;
+    this.tiers.remove(device);
     const alike = this.kinds.get(device.kind)! - 1;
     if (alike === 0) this.kinds.delete(device.kind);
     else this.kinds.set(device.kind, alike);

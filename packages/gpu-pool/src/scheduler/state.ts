@@ -84,6 +84,7 @@ export interface DeviceState<Request extends ScheduledRequest> {
   readonly index: number;
   readonly id: string;
   readonly kind: string;
+  readonly cost: number;
   readonly capacity: number;
   /** Those that run. */
   readonly batches: RunningBatch<Request>[];
@@ -163,6 +164,7 @@ export function newDevice<Request extends ScheduledRequest>(
     index,
     id: device.id,
     kind: device.type ?? "",
+    cost: device.cost ?? 0,
     capacity: device.capacity,
     batches: [],
     resident: new BitSet(),
