@@ -41,6 +41,8 @@ const order = defineTask<{ parts: number }, { parts: number }, OrderResult>({
   keepFor: "1d",
 });
 
+type Proxy = Awaited<ReturnType<typeof startProxy>>;
+
 describe.skipIf(!inject("startsRedis"))("a queue in Redis whose processes die", () => {
   let server: Awaited<ReturnType<typeof startRedis>>;
   let client: Redis;
@@ -246,36 +248,47 @@ describe.skipIf(!inject("startsRedis"))("a queue in Redis whose processes die", 
     },
   );
 
-  it("adds and ends every task once while answers get lost on their way", { timeout: 120_000 }, async () => {
-    await using proxy = await startProxy(server.url);
-    const lossy = new Redis(proxy.url, { ...REDIS_CLIENT_OPTIONS, retryStrategy: () => 20 });
-    lossy.on("error", () => {});
-    const lossyStore = redisTaskStore({ client: lossy, prefix: PREFIX, poll: "300ms", deadline: "500ms" });
-    const far = queue({ name: "work", store: lossyStore });
-    const running = worker(
-      far,
-      [
-        handle(work, async ({ id, fence }) => {
-          await effects.rpush(`${PREFIX}effects`, `${id} ${fence} here`);
-          return { fence };
-        }),
-      ],
-      { concurrency: 8, lease: LEASE_MS },
-    );
-    const ids: string[] = [];
-    for (let round = 0; round < 30; round += 1) {
-      const batch = Array.from({ length: 10 }, (_, index) => `task-${round}-${index}`);
-      if (round % 2 === 0) proxy.dropReplies(1);
-      await Promise.all(batch.map((id, index) => added(id, index, far)));
-      ids.push(...batch);
-    }
-    proxy.heal();
-    await untilAllEnded(ids, 60_000);
-    await running.close({ within: "2s" });
-    await lossyStore.close();
-    lossy.disconnect();
-    await expectSound(ids, "an answer lost in every other round");
-  });
+  const harms: Readonly<Record<string, (proxy: Proxy) => void>> = {
+    "an answer is lost": (proxy) => proxy.dropReplies(1),
+    "all connections are cut": (proxy) => {
+      proxy.cut();
+      setTimeout(() => proxy.heal(), 30);
+    },
+  };
+  it.each(Object.entries(harms))(
+    "adds and ends every task once while %s in every other round",
+    { timeout: 120_000 },
+    async (harm, strike) => {
+      await using proxy = await startProxy(server.url);
+      const lossy = new Redis(proxy.url, { ...REDIS_CLIENT_OPTIONS, retryStrategy: () => 20 });
+      lossy.on("error", () => {});
+      const lossyStore = redisTaskStore({ client: lossy, prefix: PREFIX, poll: "300ms", deadline: "500ms" });
+      const far = queue({ name: "work", store: lossyStore });
+      const running = worker(
+        far,
+        [
+          handle(work, async ({ id, fence }) => {
+            await effects.rpush(`${PREFIX}effects`, `${id} ${fence} here`);
+            return { fence };
+          }),
+        ],
+        { concurrency: 8, lease: LEASE_MS },
+      );
+      const ids: string[] = [];
+      for (let round = 0; round < 30; round += 1) {
+        const batch = Array.from({ length: 10 }, (_, index) => `task-${round}-${index}`);
+        if (round % 2 === 0) strike(proxy);
+        await Promise.all(batch.map((id, index) => added(id, index, far)));
+        ids.push(...batch);
+      }
+      proxy.heal();
+      await untilAllEnded(ids, 60_000);
+      await running.close({ within: "2s" });
+      await lossyStore.close();
+      lossy.disconnect();
+      await expectSound(ids, `${harm} in every other round`);
+    },
+  );
 
   it("[pitfall 2] refuses whatever a zombie writes, however late", { timeout: 60_000 }, async () => {
     const ids = Array.from({ length: 20 }, (_, index) => `task-${index}`);

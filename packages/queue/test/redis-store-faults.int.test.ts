@@ -9,7 +9,7 @@ import type { RedisTaskStoreOptions } from "@holdfast/queue/redis";
 import { redisTaskStore } from "@holdfast/queue/redis";
 import { Cluster, Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from "vitest";
-import { startRedis, startRedisCluster } from "../../../tools/services/index.mjs";
+import { startProxy, startRedis, startRedisCluster } from "../../../tools/services/index.mjs";
 import { makesRoomForAHundredth } from "./support/makes-room.ts";
 import { outlivesManyDue } from "./support/many-due.ts";
 
@@ -103,6 +103,40 @@ describe.skipIf(!inject("startsRedis"))("redisTaskStore", () => {
     expect(await admin.call("CLIENT", "KILL", "TYPE", "PUBSUB")).toBe(2);
     for (let n = 0; n < 20; n += 1)
       expect(await here.wait(double, (await here.enqueue(double, n)).id)).toBe(n * 2);
+  });
+
+  it("leaves no failure unhandled when its connection for wake-ups is cut while it subscribes again", async () => {
+    const unhandled: unknown[] = [];
+    const onUnhandled = (reason: unknown): void => void unhandled.push(reason);
+    process.on("unhandledRejection", onUnhandled);
+    await using proxy = await startProxy(server.url);
+    const client = new Redis(proxy.url, { maxRetriesPerRequest: 0, retryStrategy: () => 10 });
+    client.on("error", () => {});
+    const duplicate = client.duplicate.bind(client);
+    let cuts = 0;
+    const cut = (): void => {
+      if ((cuts += 1) > 5) return;
+      proxy.cut();
+      setTimeout(() => proxy.heal(), 15);
+    };
+    client.duplicate = (options) => {
+      const connection = duplicate(options);
+      connection.on("ready", () => setImmediate(() => cuts > 0 && cut()));
+      return connection;
+    };
+    const tasks = open("resubscribed", { client, deadline: "200ms" });
+    work(tasks);
+    const later = async (): Promise<number> => {
+      const { id } = await tasks.enqueue(double, 21, { delay: "50ms" });
+      return tasks.wait(double, id);
+    };
+    expect(await later()).toBe(42);
+    cut();
+    await until(async () => cuts > 5 && client.status === "ready");
+    expect(await later()).toBe(42);
+    expect(unhandled).toEqual([]);
+    process.off("unhandledRejection", onUnhandled);
+    client.disconnect();
   });
 
   it("polls where it cannot open a second connection", async () => {

@@ -23,7 +23,8 @@ export interface RedisClient {
 
 /**
  * Options under which ioredis neither queues commands while it is disconnected nor sends them again after it has
- * reconnected: both would let a command take effect long after its caller was told that it failed.
+ * reconnected: both would let a command take effect long after its caller was told that it failed. Nor does it subscribe
+ * again by itself, which fails unhandled when the connection breaks meanwhile, and ends the process: our stores do that.
  *
  * @example
  * ```ts
@@ -37,5 +38,11 @@ export interface RedisClient {
 export const REDIS_CLIENT_OPTIONS: {
   readonly enableOfflineQueue: false;
   readonly autoResendUnfulfilledCommands: false;
+  readonly autoResubscribe: false;
   readonly maxRetriesPerRequest: 0;
-} = { enableOfflineQueue: false, autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 };
+} = {
+  enableOfflineQueue: false,
+  autoResendUnfulfilledCommands: false,
+  autoResubscribe: false,
+  maxRetriesPerRequest: 0,
+};

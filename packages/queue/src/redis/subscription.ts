@@ -13,7 +13,7 @@ export interface RedisSubscriber {
 
 /** A client that can open a second connection like itself, as those of ioredis can. */
 export interface RedisQueueClient extends RedisClient {
-  duplicate?(): RedisSubscriber;
+  duplicate?(options?: object): RedisSubscriber;
 }
 
 export class Subscription {
@@ -40,7 +40,11 @@ export class Subscription {
   }
 
   #connect(): RedisSubscriber {
-    const connection = this.client.duplicate!();
+    // ioredis would subscribe again by itself too, and leave it unhandled when that fails, which ends the process.
+    const connection =
+      this.client.isCluster === true
+        ? this.client.duplicate!()
+        : this.client.duplicate!({ autoResubscribe: false });
     connection.on("error", () => {});
     connection.on("message", (channel, message) => this.#listeners.get(channel)?.onMessage(message));
     connection.on("ready", () => {
