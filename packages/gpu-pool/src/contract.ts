@@ -184,8 +184,9 @@ export interface GpuPool extends AsyncDisposable {
   drainDevice(id: string, options?: WaitOptions): Promise<void>;
   snapshot(): GpuPoolSnapshot;
   /**
-   * Resolves once a device is up: at once if one is, or if there need not be one before the first request. A device that does not start is tried again, so give a signal.
-   * Keeps the process alive meanwhile. Rejects with the signal's reason, or with a `ClosedError` when the pool is closed.
+   * Resolves once a device is up: at once if one is, or if there need not be one before the first request. A device that
+   * does not start is tried again, so give a signal. Keeps the process alive meanwhile. Rejects with the signal's reason,
+   * or with a `ClosedError` when the pool is closed.
    */
   ready(options?: WaitOptions): Promise<void>;
   /**

@@ -1,20 +1,20 @@
-// A wait that a signal can end. What is waited for goes on.
+// A wait that ends with whatever comes first: what is waited for, which goes on, or one of several signals.
 
-/** Begins, unless the signal has aborted, and waits. Rejects with the signal's reason as soon as it aborts. */
+/** Begins, unless one has aborted, and waits. Rejects with the reason of the first signal that aborts. */
 export async function unlessAborted(
   begin: () => Promise<void>,
-  signal: AbortSignal | undefined,
+  ...signals: readonly (AbortSignal | undefined)[]
 ): Promise<void> {
-  if (signal === undefined) return begin();
-  signal.throwIfAborted();
+  const given = signals.filter((signal) => signal !== undefined);
+  for (const signal of given) signal.throwIfAborted();
   let onAbort = (): void => {};
   const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason as Error);
+    onAbort = () => reject(given.find((signal) => signal.aborted)?.reason as Error);
   });
-  signal.addEventListener("abort", onAbort, { once: true });
+  for (const signal of given) signal.addEventListener("abort", onAbort);
   try {
     await Promise.race([begin(), aborted]);
   } finally {
-    signal.removeEventListener("abort", onAbort);
+    for (const signal of given) signal.removeEventListener("abort", onAbort);
   }
 }

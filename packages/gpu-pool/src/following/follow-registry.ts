@@ -9,7 +9,7 @@ import type {
   RegistryCallOptions,
   RegistryChange,
 } from "../registry/contract.ts";
-import { waitUnlessAborted } from "./wait-unless-aborted.ts";
+import { unlessAborted } from "../unless-aborted.ts";
 import type {
   FollowedAlias,
   FollowerSnapshot,
@@ -127,13 +127,10 @@ class Follower implements RegistryFollower {
   }
 
   async ready({ signal }: RegistryCallOptions = {}): Promise<void> {
-    await waitUnlessAborted(
-      (settle) => {
-        if (this.#isSettled) settle();
-        else this.#onSettled.push(settle);
-      },
-      [this.#end.signal, signal],
-    );
+    const settled = async (): Promise<void> => {
+      if (!this.#isSettled) await new Promise<void>((resolve) => this.#onSettled.push(resolve));
+    };
+    await unlessAborted(settled, this.#end.signal, signal);
   }
 
   snapshot(): FollowerSnapshot {

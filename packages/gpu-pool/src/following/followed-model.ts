@@ -6,7 +6,7 @@ import { canonicalJson } from "../registry/canonical-json.ts";
 import type { ModelRecord } from "../registry/contract.ts";
 import type { FollowingPool, FollowRegistryOptions } from "./contract.ts";
 import { WarmUpAnswerError } from "./errors.ts";
-import { waitUnlessAborted } from "./wait-unless-aborted.ts";
+import { unlessAborted } from "../unless-aborted.ts";
 
 export interface FollowedModelParts {
   readonly pool: FollowingPool;
@@ -92,7 +92,7 @@ export class FollowedModel {
     while (!held.aborted) {
       try {
         const lease = await pool.acquire(this.key, { signal: held });
-        await waitUnlessAborted(() => {}, [lease.lost, held]).catch(() => {});
+        await unlessAborted(() => new Promise(() => {}), lease.lost, held).catch(() => {});
         lease.release();
       } catch (error) {
         if (hasCode(error, "CLOSED")) return;

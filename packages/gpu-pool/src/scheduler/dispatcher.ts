@@ -300,7 +300,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
 
   /** A device that has the model loaded and room for a batch: the one that served the affinity key, if it can. */
   #deviceFor(model: ModelState<Request>, request: Request, now: number): DeviceState<Request> | undefined {
-    const isAlike = this.#placement.kinds.size === 1 || model.replicaKinds.size === 1;
+    const isAlike = this.#placement.types.size === 1 || model.replicaKinds.size === 1;
     const { affinity } = request;
     if (affinity !== undefined) {
       const device = this.#placement.devices.get(this.#affinity.get(affinity) ?? "");
@@ -333,9 +333,9 @@ export class Dispatcher<Request extends ScheduledRequest> {
    * if it would end too late on the cheaper ones, behind what waits, and in time there.
    */
   #isWorthIt(model: ModelState<Request>, { deadline }: Request, type: string, now: number): boolean {
-    const { tiers } = this.#placement;
+    const { types } = this.#placement;
     const { backlogMs } = this.#estimates;
-    const cost = tiers.costOf(type);
+    const cost = types.costOf(type);
     const ms = this.#estimates.profileOf(model, type).timeOf(1);
     const isInTime = now + ms <= deadline;
     let quickest = ms;
@@ -344,11 +344,11 @@ export class Dispatcher<Request extends ScheduledRequest> {
     for (const kind of model.replicaKinds.keys()) {
       const other = this.#estimates.profileOf(model, kind);
       const otherMs = other.timeOf(1);
-      const otherCost = tiers.costOf(kind);
+      const otherCost = types.costOf(kind);
       if (otherCost < cost) {
         // One that has not been seen may be quick.
         cheaperMs = Math.min(cheaperMs, other.isKnown ? otherMs : 0);
-        cheaperPlaces += tiers.placesOf(kind);
+        cheaperPlaces += types.placesOf(kind);
       } else if (otherCost > cost) {
         if (!isInTime && now + otherMs <= deadline) return false;
       } else if (other.isKnown) quickest = Math.min(quickest, otherMs);

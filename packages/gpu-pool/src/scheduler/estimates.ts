@@ -30,16 +30,6 @@ export class Estimates<Request extends ScheduledRequest> {
     return this.#load.at(now, capacity);
   }
 
-  /** @param kinds - How many devices of each type are up. */
-  chooseType(kinds: ReadonlyMap<string, number>): void {
-    let most = 0;
-    for (const [kind, count] of kinds) {
-      if (count <= most) continue;
-      most = count;
-      this.type = kind;
-    }
-  }
-
   arrived(model: ModelState<Request>, { request, size }: Entry<Request>, now: number): void {
     model.rate.add(now, size);
     if (request.deadline < Infinity) {

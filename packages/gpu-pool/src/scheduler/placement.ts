@@ -1,7 +1,7 @@
 // Which model is loaded where: memory accounted for, references counted, loads single, evictions by what they cost.
 import { BitSet } from "./bit-set.ts";
 import type { SchedulerCommand, ScheduledRequest } from "./contract.ts";
-import { DeviceTiers } from "./device-tiers.ts";
+import { DeviceTypes } from "./device-types.ts";
 import { RankHeap } from "./rank-heap.ts";
 import type { DeviceState, Held, ModelState } from "./state.ts";
 
@@ -30,9 +30,8 @@ export class Placement<Request extends ScheduledRequest> {
   /** Devices that run nothing, and those that run something and have room: by index. */
   readonly idle: BitSet = new BitSet();
   readonly partly: BitSet = new BitSet();
-  /** How many devices of each type are up. */
-  readonly kinds: Map<string, number> = new Map();
-  readonly tiers: DeviceTiers = new DeviceTiers();
+  /** Of the devices that are up. */
+  readonly types: DeviceTypes = new DeviceTypes();
   /** Batches that the devices can run at a time. */
   capacity = 0;
   readonly #byIndex: (DeviceState<Request> | undefined)[] = [];
@@ -72,8 +71,7 @@ export class Placement<Request extends ScheduledRequest> {
     this.devices.set(device.id, device);
     this.#byIndex[device.index] = device;
     this.capacity += device.capacity;
-    this.kinds.set(device.kind, (this.kinds.get(device.kind) ?? 0) + 1);
-    this.tiers.add(device);
+    this.types.add(device);
     this.idle.add(device.index);
     // One for all: a thousand models on each of a thousand devices would be a million, for the collector to look at.
     const held: Held = { state: "resident", leases: 0, since: now };
@@ -107,10 +105,7 @@ export class Placement<Request extends ScheduledRequest> {
     this.#byIndex[device.index] = undefined;
     this.#unused.push(device.index);
     this.capacity -= device.capacity;
-    this.tiers.remove(device);
-    const alike = this.kinds.get(device.kind)! - 1;
-    if (alike === 0) this.kinds.delete(device.kind);
-    else this.kinds.set(device.kind, alike);
+    this.types.remove(device);
     this.idle.delete(device.index);
     this.partly.delete(device.index);
     this.#emptiest.remove(device);

@@ -289,7 +289,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
     const models = loaded?.map((key) => this.#models.get(key)).filter((model) => model !== undefined);
     const all = models ?? [...this.#models.values()];
     this.#placement.add(state, all, now);
-    this.#estimates.chooseType(this.#placement.kinds);
+    this.#estimates.type = this.#placement.types.commonest ?? this.#estimates.type;
     for (const model of all) this.#leases.grant(model, state);
     this.#dispatcher.serve(state, now);
     this.#placement.retry(now);
@@ -309,7 +309,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
       if (entry.stopped || entry.alone || lost.length === 1) this.#giveUp(entry, id, "device-down");
       else this.#again(entry, true);
     }
-    this.#estimates.chooseType(this.#placement.kinds);
+    this.#estimates.type = this.#placement.types.commonest ?? this.#estimates.type;
     for (const index of device.holds.keys()) models.add(this.#byIndex[index]!);
     this.#leases.lost(device);
     for (const model of models) if (model.queue.size > 0) this.#dispatcher.look(model, now);

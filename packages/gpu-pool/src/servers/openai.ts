@@ -30,8 +30,8 @@ interface Chunk {
 /**
  * Inputs are bodies of `/v1/chat/completions` when they have `messages`, of `/v1/embeddings` when they have `input`, and
  * of `/v1/completions` otherwise, without the model. With `stream: true` each piece of text is progress, and the output
- * is `{ text, finishReason, usage?, toolCalls? }` of the first choice; otherwise the output is the server's answer. Models are not loaded: one that the
- * server does not list fails to.
+ * is `{ text, finishReason, usage?, toolCalls? }` of the first choice; otherwise the output is the server's answer. Models
+ * are not loaded: one that the server does not list fails to.
  */
 export function openAiServers(options: ServersOptions): WorkerAdapter {
   return serverAdapter(

@@ -23,6 +23,7 @@ import type {
   StoredInput,
   WriteOutcome,
 } from "../store/store.ts";
+import { inPages } from "../store/in-pages.ts";
 import type { Payload } from "../task/payload.ts";
 import type { TaskState, TaskStatus } from "../task/task-status.ts";
 import type { QueueLine } from "./queue-line.ts";
@@ -31,7 +32,7 @@ import { claimedTask, fromStoredPayload, taskEvent, taskStatus } from "./stored-
 import { checkpointWords, eventText, settleOutcomes, settleWords, whole, writeOutcome } from "./words.ts";
 
 /** What is done to one task after the other holds up all else in the queue meanwhile: so many in one statement. */
-const MAX_ONE_BY_ONE = 200;
+const ONE_BY_ONE = 200;
 
 /** Words out, answers in. How a queue is asked, and its waits, are for those who extend it. */
 export abstract class PostgresQueues implements QueueStore {
@@ -64,12 +65,15 @@ export abstract class PostgresQueues implements QueueStore {
     settlements: readonly Settlement[],
     claim?: ClaimRequest,
   ): Promise<{ readonly outcomes: readonly WriteOutcome[]; readonly claimed: readonly ClaimedTask[] }> {
-    if (settlements.every(({ kind }) => kind === "complete"))
+    if (settlements.length <= ONE_BY_ONE || settlements.every(({ kind }) => kind === "complete"))
       return this.#settleTogether(queue, settlements, claim);
-    const rest = [...settlements];
-    const last = rest.splice(MAX_ONE_BY_ONE * Math.floor((rest.length - 1) / MAX_ONE_BY_ONE));
-    const before = await inPages(rest, async (some) => (await this.#settleTogether(queue, some)).outcomes);
-    const { outcomes, claimed } = await this.#settleTogether(queue, last, claim);
+    const from = settlements.length - ONE_BY_ONE;
+    const before = await inPages(
+      settlements.slice(0, from),
+      ONE_BY_ONE,
+      async (page) => (await this.#settleTogether(queue, page)).outcomes,
+    );
+    const { outcomes, claimed } = await this.#settleTogether(queue, settlements.slice(from), claim);
     return { outcomes: [...before, ...outcomes], claimed };
   }
 
@@ -135,7 +139,9 @@ export abstract class PostgresQueues implements QueueStore {
   async cancel(queue: string, ids: readonly string[], reason: string): Promise<readonly CancelOutcome[]> {
     const event = eventText({ type: "cancelled", reason });
     const line = this.line(queue);
-    return inPages(ids, (some) => line.ask("cancel", toStoredText(reason), event, some.map(toStoredText)));
+    return inPages(ids, ONE_BY_ONE, (page) =>
+      line.ask("cancel", toStoredText(reason), event, page.map(toStoredText)),
+    );
   }
 
   async get(queue: string, ids: readonly string[]): Promise<readonly (TaskStatus | undefined)[]> {
@@ -177,12 +183,12 @@ export abstract class PostgresQueues implements QueueStore {
 
   async redrive(queue: string, ids: readonly string[]): Promise<readonly RedriveOutcome[]> {
     const line = this.line(queue);
-    return inPages(ids, (some) => line.ask("redrive", some.map(toStoredText)));
+    return inPages(ids, ONE_BY_ONE, (page) => line.ask("redrive", page.map(toStoredText)));
   }
 
   async discard(queue: string, ids: readonly string[]): Promise<readonly boolean[]> {
     const line = this.line(queue);
-    return inPages(ids, (some) => line.ask("discard", some.map(toStoredText)));
+    return inPages(ids, ONE_BY_ONE, (page) => line.ask("discard", page.map(toStoredText)));
   }
 
   async stats(queue: string): Promise<QueueStats> {
@@ -233,18 +239,6 @@ export abstract class PostgresQueues implements QueueStore {
     const words = [toStoredText(key), toStoredText(text), nextAt, next];
     return (await this.line(queue).fire(words, task, limit)) as FireOutcome;
   }
-}
-
-/** One page after the other, so that others get their turn between them. */
-async function inPages<Item, Answer>(
-  items: readonly Item[],
-  ask: (some: readonly Item[]) => Promise<readonly Answer[]>,
-): Promise<readonly Answer[]> {
-  if (items.length <= MAX_ONE_BY_ONE) return items.length === 0 ? [] : ask(items);
-  const answers: Answer[] = [];
-  for (let from = 0; from < items.length; from += MAX_ONE_BY_ONE)
-    answers.push(...(await ask(items.slice(from, from + MAX_ONE_BY_ONE))));
-  return answers;
 }
 
 /** Fences rise in the order of claims; sorted here, where it costs nothing when they are in order already. */

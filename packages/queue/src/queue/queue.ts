@@ -9,6 +9,7 @@ import {
   WrongTaskError,
 } from "../errors.ts";
 import { eventCheckpoint } from "../steps/step-names.ts";
+import { inPages } from "../store/in-pages.ts";
 import type {
   EnqueueOutcome,
   EnqueueResult,
@@ -22,14 +23,12 @@ import type {
 } from "../store/store.ts";
 import type { PayloadFormat } from "../task/payload-format.ts";
 import { payloadFormat } from "../task/payload-format.ts";
-import { uuidV7 } from "../task/task-id.ts";
 import { inputOf } from "../task/task-payload.ts";
 import type { TraceCarrier } from "../task/task-meta.ts";
 import { writeMeta } from "../task/task-meta.ts";
 import type { TaskEvent, TaskState, TaskStatus } from "../task/task-status.ts";
 import type { TaskTracing } from "../task/task-tracing.ts";
 import type { TaskDefinition } from "../task/task.ts";
-import { ATTEMPTS, LEASE_LOSSES, TASK_DEFAULTS } from "../task/task.ts";
 import { drained } from "./drain.ts";
 import type {
   Enqueued,
@@ -43,6 +42,7 @@ import { flattened, treeOf } from "./flow.ts";
 import { ended, eventsOf } from "./following.ts";
 import type { NewTaskSettings } from "./new-task.ts";
 import { enqueuedOf, newTask, readyTask } from "./new-task.ts";
+import { newTaskSettings } from "./new-task-settings.ts";
 import type {
   DrainOptions,
   DrainReport,
@@ -53,6 +53,7 @@ import type {
 } from "./queue-contract.ts";
 import { QUEUE_DEFAULTS } from "./queue-contract.ts";
 import { RoomLine } from "./room-line.ts";
+import { taskId, taskIds } from "./task-ids.ts";
 import { publishAdded } from "./tasks-added.ts";
 
 const MAX_BATCH = 10_000;
@@ -120,24 +121,7 @@ class StoredQueue implements Queue {
     this.tracing = options.tracing === undefined ? undefined : check.object("tracing", options.tracing);
     this.#limit = check.integer("limit", options.limit, { min: 1 }, limit);
     this.#retryAfterMs = check.duration("retryAfter", options.retryAfter, {}, retryAfterMs);
-    const { expiresIn } = options;
-    this.#settings = {
-      taskId: check.function("taskId", options.taskId) ?? uuidV7(),
-      now: () => this.clock.now(),
-      payloads: this.payloads,
-      defaults: {
-        attempts: check.integer("attempts", options.attempts, ATTEMPTS, TASK_DEFAULTS.attempts),
-        leaseLosses: check.integer(
-          "leaseLosses",
-          options.leaseLosses,
-          LEASE_LOSSES,
-          TASK_DEFAULTS.leaseLosses,
-        ),
-        ...(expiresIn === undefined ? {} : { expiresIn: check.duration("expiresIn", expiresIn) }),
-      },
-      groupLimit: check.function("groupLimit", options.groupLimit),
-      weightOf: check.function("weightOf", options.weightOf),
-    };
+    this.#settings = newTaskSettings(check, options, this);
     this.#call = {
       whenFull: check.oneOf("whenFull", options.whenFull, ["reject", "wait"], "reject"),
       maxWait: check.duration("maxWait", options.maxWait, {}, maxWaitMs),
@@ -214,7 +198,7 @@ class StoredQueue implements Queue {
     { signal }: WaitOptions = {},
   ): Promise<{ readonly value: Parsed } | undefined> {
     signal?.throwIfAborted();
-    const stored = await this.store.input(this.name, id);
+    const stored = await this.store.input(this.name, taskId("input", id));
     if (stored === undefined) {
       // It has ended, or there is no task.
       await this.status(id);
@@ -322,17 +306,15 @@ class StoredQueue implements Queue {
   }
 
   async redrive(...ids: TaskIds): Promise<number> {
-    return countOf("redrive", ids, async (page) => {
-      const outcomes = await this.store.redrive(this.name, page);
-      return outcomes.filter((outcome) => outcome === "redriven").length;
-    });
+    const { store, name } = this;
+    const outcomes = await inPages(taskIds("redrive", ids), PAGE, (page) => store.redrive(name, page));
+    return outcomes.filter((outcome) => outcome === "redriven").length;
   }
 
   async discard(...ids: TaskIds): Promise<number> {
-    return countOf("discard", ids, async (page) => {
-      const outcomes = await this.store.discard(this.name, page);
-      return outcomes.filter((isGone) => isGone).length;
-    });
+    const { store, name } = this;
+    const outcomes = await inPages(taskIds("discard", ids), PAGE, (page) => store.discard(name, page));
+    return outcomes.filter(Boolean).length;
   }
 
   async close(): Promise<void> {
@@ -427,22 +409,4 @@ class StoredQueue implements Queue {
     if (this.#closed) throw new ClosedError(`queue "${this.name}"`);
     return this.#line.join({ needs: tasks.length, add, maxWaitMs, signal });
   }
-}
-
-/** Of any length: what is no ID is an ID that is not known. */
-function taskId(verb: string, id: unknown): string {
-  return typeof id === "string" ? id : optionsOf(verb).refuse("id", id, "the ID of a task, a string");
-}
-
-/** Does something to tasks, a page of them at a time, and answers to how many. */
-async function countOf(
-  verb: string,
-  given: TaskIds,
-  change: (page: readonly string[]) => Promise<number>,
-): Promise<number> {
-  const ids = given.flat();
-  for (const id of ids) taskId(verb, id);
-  let count = 0;
-  for (let at = 0; at < ids.length; at += PAGE) count += await change(ids.slice(at, at + PAGE));
-  return count;
 }
