@@ -2,6 +2,7 @@
 import { BitSet } from "./bit-set.ts";
 import type { SchedulerCommand, ScheduledRequest } from "./contract.ts";
 import { DeviceTypes } from "./device-types.ts";
+import { isRunning, victimsOn, worthOf } from "./eviction.ts";
 import { RankHeap } from "./rank-heap.ts";
 import type { DeviceState, Held, ModelState } from "./state.ts";
 
@@ -13,9 +14,6 @@ const LOOK_EVERY_MS = 50;
 
 /** Devices that are looked at for something to evict, at most: a decision never costs more with more devices. */
 const MOST_SEARCHED = 16;
-
-/** A model that requests wait for stays at least this many times what it took to load. */
-const KEPT_LOADS = 4;
 
 /** After a load has failed on a device, it is not tried there again for this long, in milliseconds. */
 const COOLING_MS = 5_000;
@@ -272,9 +270,11 @@ export class Placement<Request extends ScheduledRequest> {
       const device = this.#byIndex[(this.#cursor + step) % count];
       if (device === undefined || !this.#mayTake(device, model, now)) continue;
       const found =
-        this.#victims(device, model, now, isFirst, false) ??
+        victimsOn(device, model, this.models, now, isFirst, false) ??
         // Batches that overlap would keep a model for ever.
-        (isFirst && device.capacity > 1 ? this.#victims(device, model, now, isFirst, true) : undefined);
+        (isFirst && device.capacity > 1
+          ? victimsOn(device, model, this.models, now, isFirst, true)
+          : undefined);
       if (found === undefined || (best !== undefined && found.cost >= best.cost)) continue;
       // A further replica is not worth what others would have to load again.
       if (!isFirst && found.cost > worth) continue;
@@ -293,37 +293,6 @@ export class Placement<Request extends ScheduledRequest> {
     if (until > now) return false;
     device.cooling.delete(model.index);
     return true;
-  }
-
-  /** What would have to go, cheapest first; nothing when that is not enough. */
-  #victims(
-    device: DeviceState<Request>,
-    model: ModelState<Request>,
-    now: number,
-    isFirst: boolean,
-    alsoRunning: boolean,
-  ): { victims: ModelState<Request>[]; cost: number } | undefined {
-    let missing = model.memoryBytes - device.freeBytes;
-    const candidates: { model: ModelState<Request>; score: number }[] = [];
-    const running = new Set(alsoRunning ? [] : device.batches.map((batch) => batch.model));
-    for (const [index, held] of device.holds) {
-      const other = this.models[index]!;
-      if (held.state !== "resident" || held.leases > 0 || other.memoryBytes === 0 || running.has(other))
-        continue;
-      const isWanted = other.queue.size + other.wantedBy.size > 0;
-      if (isWanted && (!isFirst || now - held.since < KEPT_LOADS * other.loadMs)) continue;
-      candidates.push({ model: other, score: worthOf(other, now) / other.memoryBytes });
-    }
-    candidates.sort((a, b) => a.score - b.score || a.model.index - b.model.index);
-    const victims: ModelState<Request>[] = [];
-    let cost = 0;
-    for (const { model: other, score } of candidates) {
-      if (missing <= 0) break;
-      victims.push(other);
-      missing -= other.memoryBytes;
-      cost += score * other.memoryBytes;
-    }
-    return missing <= 0 ? { victims, cost } : undefined;
   }
 
   #makeRoom(
@@ -415,15 +384,6 @@ export class Placement<Request extends ScheduledRequest> {
   }
 }
 
-function isRunning<R extends ScheduledRequest>(device: DeviceState<R>, model: ModelState<R>): boolean {
-  return device.batches.some((batch) => batch.model === model);
-}
-
 function fits<R extends ScheduledRequest>(device: DeviceState<R>, model: ModelState<R>): boolean {
   return model.memoryBytes <= device.freeBytes;
-}
-
-/** What it would cost to have it gone: how long it takes to load, by how often that would be. */
-function worthOf<R extends ScheduledRequest>(model: ModelState<R>, now: number): number {
-  return model.loadMs * model.rate.at(now);
 }
