@@ -1,6 +1,6 @@
 // A worker: claims tasks, runs their handlers, keeps their leases, and settles them in batches.
 import type { Clock, Duration } from "@holdfast/core";
-import { asError, channel, exponential, optionsOf, systemRandom } from "@holdfast/core";
+import { exponential, optionsOf, systemRandom } from "@holdfast/core";
 import PQueue from "p-queue";
 import { NoHandlerError, WorkerClosingError } from "../errors.ts";
 import type { Queue } from "../queue/queue-contract.ts";
@@ -14,7 +14,6 @@ import type { RunSettings } from "./task-run.ts";
 import { TaskRun } from "./task-run.ts";
 import { TimeLimits } from "./time-limits.ts";
 import type {
-  LeftBehindEvent,
   RunEndedEvent,
   Worker,
   WorkerCloseReport,
@@ -22,10 +21,7 @@ import type {
   WorkerOptions,
 } from "./worker-contract.ts";
 import { WORKER_DEFAULTS } from "./worker-contract.ts";
-
-const workerFailed = /* @__PURE__ */ channel<WorkerErrorEvent>("queue", "worker_error");
-const leftBehind = /* @__PURE__ */ channel<LeftBehindEvent>("queue", "left_behind");
-const runEnded = /* @__PURE__ */ channel<RunEndedEvent>("queue", "run_ended");
+import { WorkerNews } from "./worker-news.ts";
 
 /**
  * Starts a worker on a queue.
@@ -65,6 +61,7 @@ class ClaimingWorker implements Worker {
   /** Runs whose handlers have not ended, or whose outcome the store has not taken. */
   readonly #held = new Set<TaskRun>();
   readonly #keeper: LeaseKeeper;
+  readonly #news: WorkerNews;
   readonly #limits: TimeLimits;
   /** Claim no more. Apart from its signal, which is slow to be asked for each task. */
   #isStopping = false;
@@ -115,8 +112,11 @@ class ClaimingWorker implements Worker {
       onEnd: (run, settlement) => this.#ended(run, settlement),
       onLeft: (run, ended) => this.#left(run, ended),
     };
+    this.#news = new WorkerNews(queue.name, this.name, this.#clock);
     this.#pool = new PQueue({ concurrency: this.#concurrency });
-    this.#keeper = new LeaseKeeper(queue, this.#held, this.#leaseMs, (error) => this.#fail("renew", error));
+    this.#keeper = new LeaseKeeper(queue, this.#held, this.#leaseMs, (error) =>
+      this.#news.failed("renew", error),
+    );
     this.#keeper.start();
     this.#limits = new TimeLimits(this.#clock, this.#held);
     void this.#claimLoop();
@@ -284,20 +284,7 @@ class ClaimingWorker implements Worker {
   /** A handler that was left behind uses this process: nothing is started in its place until it has ended. */
   #left(run: TaskRun, ended: boolean): void {
     this.#leftBehind += ended ? -1 : 1;
-    if (leftBehind.hasSubscribers) {
-      const { name: task, id, attempt, fence } = run.claimed;
-      leftBehind.publish({
-        queue: this.queue.name,
-        worker: this.name,
-        task,
-        id,
-        attempt,
-        fence,
-        ended,
-        leftBehind: this.#leftBehind,
-        concurrency: this.#concurrency,
-      });
-    }
+    this.#news.left(run.claimed, { ended, leftBehind: this.#leftBehind, concurrency: this.#concurrency });
     if (ended) this.#changed();
   }
 
@@ -355,20 +342,7 @@ class ClaimingWorker implements Worker {
       if (settlement === "release") this.#givenBack += 1;
       else this.#finished += 1;
     }
-    if (!runEnded.hasSubscribers) return;
-    const { name: task, id, attempt, fence } = run.claimed;
-    const durationMs = this.#clock.monotonic() - run.startedAt;
-    runEnded.publish({
-      queue: this.queue.name,
-      worker: this.name,
-      task,
-      id,
-      attempt,
-      fence,
-      durationMs,
-      settlement,
-      written,
-    });
+    this.#news.ended(run, settlement, written);
   }
 
   /** Lets those look again who wait for room or for the end. */
@@ -381,15 +355,10 @@ class ClaimingWorker implements Worker {
   async #pauseAfter(doing: WorkerErrorEvent["doing"], error: unknown, failures: number): Promise<void> {
     const { signal } = doing === "claim" ? this.#stop : this.#end;
     if (signal.aborted) return;
-    this.#fail(doing, error);
+    this.#news.failed(doing, error);
     const { delayMs } = this.#storeBackoff.next(failures, 0, this.#settings.random);
     // Without connections nothing else may keep the process running, which would end as if there were nothing left to do.
     await this.#clock.sleep(delayMs, signal, { keepAlive: true }).catch(() => {});
-  }
-
-  #fail(doing: WorkerErrorEvent["doing"], thrown: unknown): void {
-    if (workerFailed.hasSubscribers)
-      workerFailed.publish({ queue: this.queue.name, worker: this.name, doing, error: asError(thrown) });
   }
 }
 
