@@ -34,6 +34,35 @@ describe("the memory store", () => {
     expect(() => memoryStore({ maxEvents: 9 })).toThrow(/maxEvents/);
   });
 
+  it("lets the large inputs go of tasks that were completed or cancelled", async () => {
+    const { store, queue: tasks } = made();
+    const held: WeakRef<Uint8Array>[] = [];
+    for (const id of ["completed", "cancelled", "failed"]) {
+      const blob = new Uint8Array(1_000);
+      held.push(new WeakRef(blob));
+      const times = { delayMs: 0, keepMs: 60_000, keepFailedMs: 60_000 };
+      const rules = { ...times, priority: 0, maxAttempts: 1, maxLeaseLosses: 1 };
+      await store.enqueue("q", [{ id, name: "work", input: { text: "", blobs: [blob] }, ...rules }], {
+        limit: 9,
+      });
+    }
+    await store.cancel("q", ["cancelled"], "unwanted");
+    for (const { id, fence } of await store.claim("q", { worker: "w", max: 3, leaseMs: 1_000 })) {
+      const end =
+        id === "completed"
+          ? ({ kind: "complete", result: { text: "1", blobs: [] } } as const)
+          : ({ kind: "fail", error: { code: "BROKEN", message: "" } } as const);
+      await store.settle("q", [{ id, fence, ...end }]);
+    }
+    expect(globalThis.gc).toBeTypeOf("function");
+    for (let turn = 0; turn < 5; turn += 1) {
+      await new Promise((resolve) => setImmediate(resolve));
+      globalThis.gc?.();
+    }
+    expect(held.map((one) => one.deref()?.length)).toEqual([undefined, undefined, 1_000]);
+    expect(await tasks.redrive(["failed"])).toBe(1);
+  });
+
   it("keeps the latest ended tasks and dead letters alone, each up to its bound", async () => {
     const { store, queue: tasks } = made({ maxEnded: 2, maxDeadLetters: 1 });
     const ids = (

@@ -196,6 +196,7 @@ export class TaskBoard {
   ): void {
     const { dedupKey, keepMs, keepFailedMs } = entry.task;
     const isFailed = state === "failed";
+    if (!isFailed) entry.dropInput();
     this.#claimable.remove(entry);
     entry.expiresAt = Infinity;
     entry.finishedAt = now;

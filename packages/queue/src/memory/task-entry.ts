@@ -6,6 +6,10 @@ import type { TaskFailure, TaskPhase, TaskState, TaskStatus } from "../task/task
 import { EventLog } from "./event-log.ts";
 import type { LinkedList, ListNode } from "./linked-list.ts";
 
+/** An input as small as this costs less than a copy of its task without it. In UTF-16 units. */
+const SMALL_INPUT = 256;
+const NO_INPUT: Payload = { text: "", blobs: [] };
+
 /** Plain fields, changed by the queue's state alone, which keeps heaps and lists in step with them. */
 export class TaskEntry {
   state: TaskState = "scheduled";
@@ -57,7 +61,7 @@ export class TaskEntry {
   endedNode: ListNode<TaskEntry> | undefined;
 
   constructor(
-    readonly task: NewTask,
+    public task: NewTask,
     /** The order in which tasks were added or redriven. */
     public order: number,
     public turn: number,
@@ -65,6 +69,12 @@ export class TaskEntry {
   ) {
     this.startedAt = this.finishedAt = enqueuedAt;
     this.startableSince = enqueuedAt + (task.waitsForChildren === true ? 0 : task.delayMs);
+  }
+
+  /** It has ended, and not in the dead letters: its input is not asked for any more. */
+  dropInput(): void {
+    const { text, blobs } = this.task.input;
+    if (text.length > SMALL_INPUT || blobs.length > 0) this.task = { ...this.task, input: NO_INPUT };
   }
 
   status(): TaskStatus {
