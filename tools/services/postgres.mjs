@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { runQuietly } from "../bootstrap/run-command.mjs";
 import { ask } from "./ask.mjs";
 import { findPostgres } from "./postgres-binaries.mjs";
+import { SSL_REQUEST, startupPacket } from "./postgres-hello.mjs";
 import { serverHome } from "./server-home.mjs";
 import { ServerProcess } from "./server-process.mjs";
 
@@ -16,8 +17,6 @@ import { ServerProcess } from "./server-process.mjs";
 
 /** @typedef {ServerProcess & { readonly url: string }} PostgresServer */
 
-/** The protocol's SSLRequest, which every server answers with one letter before it knows who asks. */
-const SSL_REQUEST = Uint8Array.of(0, 0, 0, 8, 4, 210, 22, 47);
 const FAST = { fsync: "off", synchronous_commit: "off", full_page_writes: "off" };
 /** Longest `initdb`, in milliseconds. */
 const INIT_LIMIT_MS = 60_000;
@@ -85,8 +84,8 @@ async function initialise(bin, data, owner) {
   if (code !== 0) throw new Error(`initdb failed:\n${output}`);
 }
 
-/** Whom the server runs as: it refuses root. */
-function serverUser() {
+/** Whom such a server runs as: it refuses root. */
+export function serverUser() {
   if (process.getuid?.() !== 0) return undefined;
   const id = (/** @type {string} */ flag) =>
     Number(spawnSync("id", [flag, "postgres"], { encoding: "utf8" }).stdout);
@@ -104,14 +103,4 @@ function forgetReusedPid(pidFile) {
   } catch {
     // No file, or nobody has that number.
   }
-}
-
-// While it recovers, the server answers SSLRequest already but refuses sessions ("E"); "R" is its welcome.
-function startupPacket() {
-  const text = Buffer.from("user\0postgres\0database\0postgres\0\0");
-  const packet = Buffer.alloc(8 + text.length);
-  packet.writeInt32BE(packet.length, 0);
-  packet.writeInt32BE(196_608, 4);
-  text.copy(packet, 8);
-  return packet;
 }

@@ -13,5 +13,7 @@ declare module "vitest" {
     startsRedis: boolean;
     /** Whether `startPostgres` works here. */
     startsPostgres: boolean;
+    /** Whether `startPgBouncer` works here, with a PostgreSQL behind it. */
+    startsPgBouncer: boolean;
   }
 }

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
 import pg from "pg";
 import { describe, expect, inject, it, vi } from "vitest";
-import { freshDatabase, freshKeys, startPostgres, startRedis } from "./index.mjs";
+import { freshDatabase, freshKeys, startPgBouncer, startPostgres, startRedis } from "./index.mjs";
 
 const here = (/** @type {string} */ file) => JSON.stringify(new URL(file, import.meta.url).href);
 
@@ -101,6 +101,27 @@ describe.skipIf(!inject("startsPostgres"))("startPostgres", () => {
     await client.end();
     await server.stop();
     expect(existsSync(server.folder)).toBe(false);
+  });
+});
+
+describe.skipIf(!inject("startsPgBouncer"))("startPgBouncer", () => {
+  it("lets clients take turns on one session of the server, a transaction at a time", async () => {
+    const server = await startPostgres();
+    const pooler = await startPgBouncer(server.url, { poolSize: 1 });
+    const [one, other] = [await connected(pooler.url), await connected(pooler.url)];
+    const pidOf = async (/** @type {pg.Client} */ client) =>
+      (await client.query("select pg_backend_pid() as pid")).rows[0].pid;
+    expect(await pidOf(one)).toBe(await pidOf(other));
+    await one.query("begin");
+    const answer = pidOf(other);
+    await expect(Promise.race([answer, sleep(200, "silence")])).resolves.toBe("silence");
+    await one.query("commit");
+    await answer;
+    for (const client of [one, other]) await client.end();
+    const { pid } = pooler;
+    await pooler.stop();
+    await server.stop();
+    expect([isAlive(pid), existsSync(pooler.folder)]).toEqual([false, false]);
   });
 });
 

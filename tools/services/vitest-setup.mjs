@@ -1,6 +1,7 @@
-// Starts the Redis and the PostgreSQL that the integration tests share, finds a Chromium, and says loudly when one is missing.
+// Starts the Redis and the PostgreSQL that the integration tests share, finds a PgBouncer and a Chromium, and says loudly when one is missing.
 import { findChromium } from "./chromium.mjs";
-import { ensureChromium, ensurePostgres, ensureRedis } from "./install.mjs";
+import { ensureChromium, ensurePgBouncer, ensurePostgres, ensureRedis } from "./install.mjs";
+import { findPgBouncer } from "./pgbouncer.mjs";
 import { startPostgres } from "./postgres.mjs";
 import { startRedis } from "./redis.mjs";
 
@@ -39,6 +40,14 @@ const CHROMIUM = {
   ensure: ensureChromium,
   start: async () => ({ url: findChromium() ?? "", stop: async () => {} }),
 };
+/** As a Chromium; each test starts its own. @type {Kind} */
+const PGBOUNCER = {
+  name: "PgBouncer",
+  variable: "PGBOUNCER",
+  help: "apt-get install pgbouncer",
+  ensure: ensurePgBouncer,
+  start: async () => ({ url: findPgBouncer() ?? "", stop: async () => {} }),
+};
 const LINE = "!".repeat(78);
 
 /**
@@ -52,13 +61,16 @@ export default async function setup(project) {
   // One after the other: all may need apt-get.
   const redis = await shared(REDIS);
   const postgres = await shared(POSTGRES);
+  const pgBouncer = await shared(PGBOUNCER);
   const chromium = await shared(CHROMIUM);
-  const missing = [redis.missing, postgres.missing, chromium.missing].filter((text) => text !== undefined);
+  const all = [redis, postgres, pgBouncer, chromium];
+  const missing = all.map((one) => one.missing).filter((text) => text !== undefined);
   project.provide("redisUrl", redis.url);
   project.provide("databaseUrl", postgres.url);
   project.provide("chromium", chromium.url);
   project.provide("startsRedis", redis.starts);
   project.provide("startsPostgres", postgres.starts);
+  project.provide("startsPgBouncer", postgres.starts && pgBouncer.starts);
   const stop = () => Promise.all([redis.stop(), postgres.stop()]);
   if (missing.length > 0 && process.env["CI"] === "true") {
     await stop();
