@@ -1,20 +1,11 @@
 // A queue over a store: tasks in, an ID at once, and everything one may ask about them.
 import type { Clock } from "@holdfast/core";
-import { ClosedError, optionsOf, systemClock, systemRandom, toMs } from "@holdfast/core";
-import {
-  QueueFullError,
-  TaskCancelledError,
-  TaskFailedError,
-  TaskNotFoundError,
-  WrongTaskError,
-} from "../errors.ts";
+import { optionsOf, systemClock } from "@holdfast/core";
+import { TaskCancelledError, TaskFailedError, TaskNotFoundError, WrongTaskError } from "../errors.ts";
 import { eventCheckpoint } from "../steps/step-names.ts";
 import { inPages } from "../store/in-pages.ts";
 import type {
-  EnqueueOutcome,
-  EnqueueResult,
   FireOutcome,
-  NewTask,
   QueueMeter,
   QueueStats,
   QueueStore,
@@ -24,8 +15,6 @@ import type {
 import type { PayloadFormat } from "../task/payload-format.ts";
 import { payloadFormat } from "../task/payload-format.ts";
 import { inputOf } from "../task/task-payload.ts";
-import type { TraceCarrier } from "../task/task-meta.ts";
-import { writeMeta } from "../task/task-meta.ts";
 import type { TaskEvent, TaskState, TaskStatus } from "../task/task-status.ts";
 import type { TaskTracing } from "../task/task-tracing.ts";
 import type { TaskDefinition } from "../task/task.ts";
@@ -38,11 +27,8 @@ import type {
   EnqueueOptions,
 } from "./enqueue-options.ts";
 import type { EnqueuedFlow, FlowNode } from "./flow.ts";
-import { flattened, treeOf } from "./flow.ts";
 import { ended, eventsOf } from "./following.ts";
-import type { NewTaskSettings } from "./new-task.ts";
-import { enqueuedOf, newTask, readyTask } from "./new-task.ts";
-import { newTaskSettings } from "./new-task-settings.ts";
+import { Producer } from "./producer.ts";
 import type {
   DrainOptions,
   DrainReport,
@@ -52,9 +38,7 @@ import type {
   WaitOptions,
 } from "./queue-contract.ts";
 import { QUEUE_DEFAULTS } from "./queue-contract.ts";
-import { RoomLine } from "./room-line.ts";
 import { taskId, taskIds } from "./task-ids.ts";
-import { publishAdded } from "./tasks-added.ts";
 
 const MAX_BATCH = 10_000;
 const MAX_REASON = 500;
@@ -98,16 +82,11 @@ class StoredQueue implements Queue {
   readonly clock: Clock;
   readonly payloads: PayloadFormat;
   readonly tracing: TaskTracing | undefined;
-  readonly #limit: number;
-  readonly #retryAfterMs: number;
-  readonly #settings: NewTaskSettings;
-  readonly #call: Required<Omit<EnqueueCallOptions, "signal">>;
-  readonly #line: RoomLine;
-  #closed = false;
+  readonly #producer: Producer;
 
   constructor(options: QueueOptions) {
     const check = optionsOf("queue");
-    const { limit, maxPayloadBytes, retryAfterMs, maxWaitMs, maxWaiting } = QUEUE_DEFAULTS;
+    const { maxPayloadBytes } = QUEUE_DEFAULTS;
     this.name = check.string("name", options.name, 100);
     if (!/^[\w.-]+$/.test(this.name))
       check.refuse("name", this.name, "letters, digits, dots, hyphens and underscores");
@@ -119,25 +98,7 @@ class StoredQueue implements Queue {
     this.maxPayloadBytes = check.integer("maxPayloadBytes", bytes, { min: 1 }, maxPayloadBytes);
     this.payloads = payloadFormat(this.name, this.maxPayloadBytes, options.codecs);
     this.tracing = options.tracing === undefined ? undefined : check.object("tracing", options.tracing);
-    this.#limit = check.integer("limit", options.limit, { min: 1 }, limit);
-    this.#retryAfterMs = check.duration("retryAfter", options.retryAfter, {}, retryAfterMs);
-    this.#settings = newTaskSettings(check, options, this);
-    this.#call = {
-      whenFull: check.oneOf("whenFull", options.whenFull, ["reject", "wait"], "reject"),
-      maxWait: check.duration("maxWait", options.maxWait, {}, maxWaitMs),
-    };
-    this.#line = new RoomLine({
-      queue: this.name,
-      clock: this.clock,
-      random: check.function("random", options.random) ?? systemRandom,
-      maxWaiting: check.integer("maxWaiting", options.maxWaiting, { min: 1 }, maxWaiting),
-      retryAfterMs: this.#retryAfterMs,
-      limit: this.#limit,
-      live: async () => {
-        const { scheduled, waiting, ready, running } = await this.stats();
-        return scheduled + waiting + ready + running;
-      },
-    });
+    this.#producer = new Producer(check, options, this);
   }
 
   async enqueue<Input>(
@@ -145,7 +106,7 @@ class StoredQueue implements Queue {
     input: Input,
     options: EnqueueOptions = {},
   ): Promise<Enqueued> {
-    const [enqueued] = await this.#enqueueAll(task, [{ ...options, input }], options);
+    const [enqueued] = await this.#producer.enqueue(task, [{ ...options, input }], options);
     return enqueued!;
   }
 
@@ -156,20 +117,11 @@ class StoredQueue implements Queue {
   ): Promise<readonly Enqueued[]> {
     if (items.length > MAX_BATCH)
       optionsOf("enqueueMany").refuse("items", items, `an array of at most ${MAX_BATCH}`);
-    return this.#enqueueAll(task, items, options);
+    return this.#producer.enqueue(task, items, options);
   }
 
   async enqueueFlow(root: FlowNode, options: EnqueueCallOptions = {}): Promise<EnqueuedFlow> {
-    const flat = flattened(root, () => this.#settings.taskId(this.clock.now()));
-    const made: NewTask[] = [];
-    for (const { node, item } of flat) {
-      const [one] = await this.#ready(node.task, [item as EnqueueItem<never>], options.signal);
-      made.push(node.children.length > 0 ? { ...one!, waitsForChildren: true } : one!);
-    }
-    const versionOf = (at: number): number => flat[at]!.node.task.version;
-    const place = (tasks: readonly NewTask[]): Promise<EnqueueResult> => this.#place(tasks, options);
-    this.#added(made, await this.#send(root.task.name, made, versionOf, place)).forEach(enqueuedOf);
-    return treeOf(flat);
+    return this.#producer.enqueueFlow(root, options);
   }
 
   async status(id: string): Promise<TaskStatus> {
@@ -282,18 +234,7 @@ class StoredQueue implements Queue {
     schedule: Schedule,
     nextAt: number,
   ): Promise<FireOutcome> {
-    const made = await this.#ready(task, [item], undefined);
-    return this.#send(
-      task.name,
-      made,
-      () => task.version,
-      async (tasks) => {
-        const limit = { limit: this.#limit };
-        const outcome = await this.store.fire(this.name, schedule, nextAt, tasks[0]!, limit);
-        if (outcome === "fired") publishAdded(this.name, tasks, [{ outcome: "enqueued" }]);
-        return outcome;
-      },
-    );
+    return this.#producer.fire(task, item, schedule, nextAt);
   }
 
   async deadLetters(
@@ -318,95 +259,10 @@ class StoredQueue implements Queue {
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    this.#line.close();
+    this.#producer.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
-  }
-
-  async #enqueueAll<Input>(
-    task: EnqueuedTask<Input>,
-    items: readonly EnqueueItem<Input>[],
-    options: EnqueueCallOptions,
-  ): Promise<readonly Enqueued[]> {
-    const made = await this.#ready(task, items, options.signal);
-    const place = (tasks: readonly NewTask[]): Promise<EnqueueResult> => this.#place(tasks, options);
-    return this.#added(made, await this.#send(task.name, made, () => task.version, place)).map(enqueuedOf);
-  }
-
-  /** @throws QueueFullError */
-  #added(tasks: readonly NewTask[], result: EnqueueResult): readonly EnqueueOutcome[] {
-    if (result.full) throw new QueueFullError(this.name, result.live, this.#retryAfterMs);
-    publishAdded(this.name, tasks, result.outcomes);
-    return result.outcomes;
-  }
-
-  /** Tasks as they are stored; nothing has been sent. A promise of them only where something has to be waited for. */
-  #ready<Input>(
-    task: EnqueuedTask<Input>,
-    items: readonly EnqueueItem<Input>[],
-    signal: AbortSignal | undefined,
-  ): readonly NewTask[] | Promise<readonly NewTask[]> {
-    signal?.throwIfAborted();
-    if (this.#closed) throw new ClosedError(`queue "${this.name}"`);
-    if (typeof task?.parseInput !== "function")
-      optionsOf("enqueue").refuse("task", task, "a task made by defineTask()");
-    const made = items.map((item) => newTask(task, item, this.#settings));
-    return !task.checksInput && this.payloads.plain ? made : this.#prepared(task, made, signal);
-  }
-
-  async #prepared<Input>(
-    task: EnqueuedTask<Input>,
-    made: readonly NewTask[],
-    signal: AbortSignal | undefined,
-  ): Promise<readonly NewTask[]> {
-    const ready = [];
-    for (const one of made) ready.push(await readyTask(task, one, this.#settings, signal));
-    signal?.throwIfAborted();
-    return ready;
-  }
-
-  /** Sends tasks with the trace of whoever adds them. */
-  #send<T>(
-    task: string,
-    made: readonly NewTask[],
-    versionOf: (at: number) => number,
-    send: (tasks: readonly NewTask[]) => Promise<T>,
-  ): Promise<T> {
-    if (this.tracing === undefined) return send(made);
-    const withTrace = (trace: TraceCarrier | undefined): readonly NewTask[] =>
-      made.map((one, at) => {
-        const meta = writeMeta(versionOf(at), trace);
-        return meta === undefined ? one : { ...one, meta };
-      });
-    const only = made.length === 1 ? { id: made[0]!.id } : {};
-    const about = { queue: this.name, task, count: made.length, ...only };
-    return this.tracing.sending(about, (trace) => send(withTrace(trace)));
-  }
-
-  #place(tasks: readonly NewTask[], options: EnqueueCallOptions): Promise<EnqueueResult> {
-    const add = (): Promise<EnqueueResult> => this.store.enqueue(this.name, tasks, { limit: this.#limit });
-    if (options.whenFull === undefined && this.#call.whenFull === "reject") return add();
-    return this.#waitForRoom(tasks, add, options);
-  }
-
-  async #waitForRoom(
-    tasks: readonly NewTask[],
-    add: () => Promise<EnqueueResult>,
-    options: EnqueueCallOptions,
-  ): Promise<EnqueueResult> {
-    const { signal } = options;
-    const check = optionsOf("enqueue");
-    const whenFull = check.oneOf("whenFull", options.whenFull, ["reject", "wait"], this.#call.whenFull);
-    const maxWaitMs = check.duration("maxWait", options.maxWait, {}, toMs(this.#call.maxWait));
-    if (whenFull === "reject") return add();
-    // Behind those who wait already.
-    const result = this.#line.length === 0 ? await add() : undefined;
-    if (result !== undefined && (!result.full || tasks.length > this.#limit)) return result;
-    signal?.throwIfAborted();
-    if (this.#closed) throw new ClosedError(`queue "${this.name}"`);
-    return this.#line.join({ needs: tasks.length, add, maxWaitMs, signal });
   }
 }
