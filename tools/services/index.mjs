@@ -7,3 +7,4 @@ export { startProxy } from "./proxy.mjs";
 export { startRedis } from "./redis.mjs";
 export { startRedisCluster } from "./redis-cluster.mjs";
 export { startReplicatedRedis } from "./redis-sentinel.mjs";
+export { canMountDisks } from "./small-disk.mjs";

@@ -6,18 +6,27 @@ import { runQuietly } from "../bootstrap/run-command.mjs";
 import { ask } from "./ask.mjs";
 import { findPostgres } from "./postgres-binaries.mjs";
 import { SSL_REQUEST, startupPacket } from "./postgres-hello.mjs";
-import { serverHome } from "./server-home.mjs";
+import { DISK, serverHome } from "./server-home.mjs";
 import { ServerProcess } from "./server-process.mjs";
+import { mountSmallDisk } from "./small-disk.mjs";
 
 /**
  * @typedef {object} PostgresOptions
  * @property {boolean} [durable] - Commits reach the disk before they are acknowledged. Default: fsync is off.
  * @property {Readonly<Record<string, string>>} [settings] - Further settings of the server.
+ * @property {number} [diskMiB] - Its data lies on a disk of its own of this size, from 64, where `canMountDisks()`.
  */
 
-/** @typedef {ServerProcess & { readonly url: string }} PostgresServer */
+/**
+ * @typedef {object} PostgresParts
+ * @property {string} url
+ * @property {import("./small-disk.mjs").SmallDisk | undefined} disk - Its own, if it has one.
+ */
+/** @typedef {ServerProcess & Readonly<PostgresParts>} PostgresServer */
 
 const FAST = { fsync: "off", synchronous_commit: "off", full_page_writes: "off" };
+/** Segments of its log of 1 MiB, of which there is one at first: on a small disk most is for data. */
+const SMALL_WAL = ["--wal-segsize", "1"];
 /** Longest `initdb`, in milliseconds. */
 const INIT_LIMIT_MS = 60_000;
 /** User and group `nobody`. */
@@ -38,7 +47,8 @@ export async function startPostgres(options = {}) {
   const owner = serverUser();
   if (owner !== undefined) chownSync(folder, owner.uid, owner.gid);
   chmodSync(folder, 0o700);
-  const data = join(folder, "data");
+  const disk = options.diskMiB === undefined ? undefined : diskIn(home, options.diskMiB, owner);
+  const data = join(folder, disk === undefined ? "" : DISK, "data");
   const flags = Object.entries({
     listen_addresses: "127.0.0.1",
     port: String(port),
@@ -51,29 +61,48 @@ export async function startPostgres(options = {}) {
     forgetReusedPid(join(data, "postmaster.pid"));
     return { file: join(bin, "postgres"), args: ["-D", data, ...flags], ...owner };
   };
-  const server = new ServerProcess("postgres", home, command, async () => {
+  const release = () => {
+    disk?.unmount();
+    home.release();
+  };
+  const server = new ServerProcess("postgres", { ...home, release }, command, async () => {
     await ask(port, SSL_REQUEST, /^N/);
     await ask(port, startupPacket(), /^R/);
   });
   try {
-    await initialise(bin, data, owner);
+    await initialise(bin, data, owner, disk === undefined ? [] : SMALL_WAL);
   } catch (error) {
     await server.stop();
     throw error;
   }
   await server.startOrRelease();
-  return Object.assign(server, { url: `postgres://postgres@127.0.0.1:${port}/postgres` });
+  return Object.assign(server, { url: `postgres://postgres@127.0.0.1:${port}/postgres`, disk });
+}
+
+/**
+ * @param {import("./server-home.mjs").ServerHome} home - Released when that cannot be had.
+ * @param {number} mebibytes
+ * @param {{ uid: number, gid: number } | undefined} owner
+ */
+function diskIn(home, mebibytes, owner) {
+  try {
+    return mountSmallDisk(join(home.folder, DISK), mebibytes, owner);
+  } catch (error) {
+    home.release();
+    throw error;
+  }
 }
 
 /**
  * @param {string} bin
  * @param {string} data
  * @param {{ uid: number, gid: number } | undefined} owner
+ * @param {readonly string[]} args - Further ones.
  */
-async function initialise(bin, data, owner) {
+async function initialise(bin, data, owner, args) {
   const { code, output } = await runQuietly(
     join(bin, "initdb"),
-    ["-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],
+    ["-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", ...args],
     {
       cwd: join(data, ".."),
       env: { ...process.env, LC_ALL: "C.UTF-8" },

@@ -5,6 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { claimPort } from "./ports.mjs";
 
+/** What may be mounted in such a folder. */
+export const DISK = "disk";
+
 /**
  * @typedef {object} ServerHome
  * @property {string} folder - Empty at first.
@@ -22,6 +25,7 @@ kill -"$1" $(cat "$2") 2>/dev/null
 sleep 0.5
 kill -KILL $(cat "$2") 2>/dev/null
 for _ in 1 2 3 4 5 6 7 8 9 10; do
+  umount "$3/$5" 2>/dev/null
   rm -rf "$3" "$4" 2>/dev/null && exit
   sleep 0.2
 done`;
@@ -37,11 +41,15 @@ export async function serverHome(name, stopSignal, range) {
   const folder = mkdtempSync(join(tmpdir(), `holdfast-${name}-`));
   const pidFile = join(folder, "guarded.pids");
   writeFileSync(pidFile, "");
-  const guard = spawn("sh", ["-c", GUARD, "guard", stopSignal.replace("SIG", ""), pidFile, folder, claim], {
-    stdio: ["pipe", "ignore", "ignore"],
-    // Out of our process group: Ctrl-C is not for it.
-    detached: true,
-  });
+  const guard = spawn(
+    "sh",
+    ["-c", GUARD, "guard", stopSignal.replace("SIG", ""), pidFile, folder, claim, DISK],
+    {
+      stdio: ["pipe", "ignore", "ignore"],
+      // Out of our process group: Ctrl-C is not for it.
+      detached: true,
+    },
+  );
   guard.on("error", () => {});
   guard.unref();
   const pipe = /** @type {import("node:net").Socket} */ (/** @type {unknown} */ (guard.stdin));

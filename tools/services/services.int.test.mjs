@@ -6,7 +6,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
 import pg from "pg";
 import { describe, expect, inject, it, vi } from "vitest";
-import { freshDatabase, freshKeys, startPgBouncer, startPostgres, startRedis } from "./index.mjs";
+import {
+  canMountDisks,
+  freshDatabase,
+  freshKeys,
+  startPgBouncer,
+  startPostgres,
+  startRedis,
+} from "./index.mjs";
 
 const here = (/** @type {string} */ file) => JSON.stringify(new URL(file, import.meta.url).href);
 
@@ -101,6 +108,42 @@ describe.skipIf(!inject("startsPostgres"))("startPostgres", () => {
     await client.end();
     await server.stop();
     expect(existsSync(server.folder)).toBe(false);
+  });
+});
+
+describe.skipIf(!inject("startsPostgres") || !canMountDisks())("startPostgres on a disk of its own", () => {
+  it("has no room left when that is filled, and has when it is freed, and leaves nothing mounted", async () => {
+    const server = await startPostgres({ diskMiB: 64 });
+    const client = await connected(server.url);
+    await client.query("create table t (v text)");
+    server.disk?.fill();
+    const grow = () => client.query("insert into t select repeat('x', 1000) from generate_series(1, 1000)");
+    await expect(grow()).rejects.toMatchObject({ code: "53100" });
+    server.disk?.free();
+    await grow();
+    await client.end();
+    await server.stop();
+    expect(existsSync(server.folder)).toBe(false);
+    expect(readFileSync("/proc/mounts", "utf8")).not.toContain(server.folder);
+  });
+
+  it("leaves nothing mounted when whoever has started it is killed", async () => {
+    const child = spawn(
+      process.execPath,
+      [
+        "--input-type=module",
+        "-e",
+        `import { startPostgres } from ${here("index.mjs")};
+        const server = await startPostgres({ diskMiB: 64 });
+        console.log(JSON.stringify({ pids: [server.pid], folders: [server.folder] }));
+        setInterval(() => {}, 1_000);`,
+      ],
+      { stdio: ["ignore", "pipe", "ignore"] },
+    );
+    const { folders } = await firstLine(child);
+    child.kill("SIGKILL");
+    await expect.poll(() => folders.some(existsSync), { timeout: 10_000 }).toBe(false);
+    expect(readFileSync("/proc/mounts", "utf8")).not.toContain(folders[0]);
   });
 });
 
