@@ -5,6 +5,7 @@ import { UnknownDeviceError } from "./errors.ts";
 import type { Model } from "./model.ts";
 import type { DeviceEvent, DeviceSnapshot, RunningSnapshot } from "./observe.ts";
 import { deviceSnapshot } from "./observe.ts";
+import type { DeviceMemory } from "./scheduler/device-memory.ts";
 import type { DeviceListener, SupervisionSettings } from "./supervised-device.ts";
 import { SupervisedDevice } from "./supervised-device.ts";
 import type { WorkerStarter } from "./worker.ts";
@@ -100,9 +101,9 @@ export class Fleet {
 
   snapshot(
     describe: (id: number) => Omit<RunningSnapshot, "id">,
-    freeBytes: (device: string) => number | undefined,
+    memoryOf: (device: string) => DeviceMemory | undefined,
   ): readonly DeviceSnapshot[] {
-    return [...this.#devices.values()].map((one) => deviceSnapshot(one, describe, freeBytes(one.device.id)));
+    return [...this.#devices.values()].map((one) => deviceSnapshot(one, describe, memoryOf(one.device.id)));
   }
 
   async close(): Promise<void> {

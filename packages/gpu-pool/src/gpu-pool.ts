@@ -190,7 +190,7 @@ class Pool implements GpuPool {
           const { model = "", batch = 0, startedAt = now } = this.#requests.get(id) ?? {};
           return { model, batch, ranMs: now - startedAt };
         },
-        (device) => this.#scheduler.freeBytes(device),
+        (device) => this.#scheduler.memoryOf(device),
       ),
     };
   }
@@ -302,6 +302,7 @@ class Pool implements GpuPool {
         this.#loseEmptied(items, device.id, "out-of-memory", cause);
         this.#apply({ type: "out-of-memory", batch }, cause);
       },
+      memory: (device, freeBytes) => this.#apply({ type: "memory", device: device.id, freeBytes }),
       moved: (device, { key }, type) => {
         if (modelMoved.hasSubscribers)
           modelMoved.publish({ pool: this.#name, device: device.id, model: key, change: type });

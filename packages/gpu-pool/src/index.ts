@@ -99,6 +99,7 @@ export { Autoscaler } from "./scheduler/autoscaler.ts";
 export type { AutoscalerOptions, ScaleCommand, ScaledWork } from "./scheduler/autoscaler.ts";
 export type { MeasuredTimes } from "./scheduler/batch-profile.ts";
 export type { ScaleCost } from "./scheduler/capacity-need.ts";
+export type { DeviceMemory } from "./scheduler/device-memory.ts";
 export type { ModelCounts } from "./scheduler/model-counts.ts";
 export { Scheduler } from "./scheduler/scheduler.ts";
 export type {

@@ -1,5 +1,6 @@
 // What a pool shows of itself: snapshots, and events on diagnostics channels.
 import type { DeviceStatus } from "./device.ts";
+import type { DeviceMemory } from "./scheduler/device-memory.ts";
 import type { ModelCounts } from "./scheduler/model-counts.ts";
 import type { SupervisedDevice } from "./supervised-device.ts";
 
@@ -76,6 +77,8 @@ export interface DeviceSnapshot {
   /** Memory for models, and what of it is taken or reserved, in bytes; absent where it is not known. */
   readonly memoryBytes?: number;
   readonly usedBytes?: number;
+  /** What of `usedBytes` others take, as it was measured last; 0 where nothing measures. */
+  readonly foreignBytes?: number;
   readonly failuresInARow: number;
   readonly lastFailure?: string;
 }
@@ -106,7 +109,7 @@ export interface GpuPoolSnapshot {
 export function deviceSnapshot(
   supervised: SupervisedDevice,
   describe: (id: number) => Omit<RunningSnapshot, "id">,
-  freeBytes: number | undefined,
+  memory: DeviceMemory = { usedBytes: 0, foreignBytes: 0 },
 ): DeviceSnapshot {
   const { device, kind, status, isResponsive, running, loaded, failuresInARow, lastFailure } = supervised;
   const { memoryBytes } = device;
@@ -118,9 +121,7 @@ export function deviceSnapshot(
     loaded,
     responsive: isResponsive,
     running: [...running].map((id) => ({ id, ...describe(id) })),
-    ...(memoryBytes === undefined
-      ? {}
-      : { memoryBytes, usedBytes: freeBytes === undefined ? 0 : memoryBytes - freeBytes }),
+    ...(memoryBytes === undefined ? {} : { memoryBytes, ...memory }),
     failuresInARow,
     ...(lastFailure === undefined ? {} : { lastFailure }),
   };

@@ -37,6 +37,8 @@ export interface DeviceListener {
    * @param cause - What was said, where an item by itself said it.
    */
   outOfMemory(device: Device, batchId: number, items: readonly number[], cause?: Error): void;
+  /** So much of its memory was measured to be free. */
+  memory(device: Device, freeBytes: number): void;
   /** A load or an unload that the pool asked for has ended. */
   moved(device: Device, model: Model, what: "loaded" | "load-failed" | "unloaded"): void;
 }
@@ -311,6 +313,11 @@ export class SupervisedDevice {
       },
       outOfMemory: (batchId) => {
         if (!life.aborted) this.#outOfMemory(batchId);
+      },
+      memory: (freeBytes) => {
+        const isUp = !life.aborted && this.#status === "up";
+        if (isUp && Number.isFinite(freeBytes) && freeBytes >= 0)
+          this.listener.memory(this.device, freeBytes);
       },
       crashed: (cause) => {
         if (!life.aborted) this.#fail(cause);

@@ -30,6 +30,12 @@ export interface WorkerEvents {
   failed(itemId: number, error: Error): void;
   /** A batch did not fit into the device's memory: nothing of it has run, and none of its items is answered. */
   outOfMemory(batchId: number): void;
+  /**
+   * So much of the device's memory is free: measured after the last load or unload that was answered. What is missing
+   * beside the models that the pool has there is taken by others, until it is told again. Never told by those that do not
+   * measure.
+   */
+  memory(freeBytes: number): void;
   /** The worker is gone, and with it everything it ran. Nothing is called after this. */
   crashed(cause: Error): void;
 }

@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gpuPool } from "@holdfast/gpu-pool";
 import { childProcesses } from "@holdfast/gpu-pool/child-processes";
-import { cpuDevices, nvidiaDevices, readNvidiaSmi } from "@holdfast/gpu-pool/discovery";
+import type { NvidiaDevice } from "@holdfast/gpu-pool/discovery";
+import { cpuDevices, nvidiaDevices, nvidiaFreeMemory, readNvidiaSmi } from "@holdfast/gpu-pool/discovery";
 import { afterEach, describe, expect, it } from "vitest";
 
 // As printed by the tool, in the format that its manual documents.
@@ -79,6 +80,52 @@ describe("nvidiaDevices", () => {
     expect(await nvidiaDevices({ command: "/no/such/nvidia-smi" })).toEqual([]);
     const broken = command(`echo "Unable to determine the device handle for GPU: GPU is lost" >&2; exit 15`);
     await expect(nvidiaDevices({ command: broken })).rejects.toThrow(/GPU is lost/);
+  });
+});
+
+describe("nvidiaFreeMemory", () => {
+  it("asks for one GPU, and knows nothing where the command knows nothing", async () => {
+    const free = command(`[ "$1" = "--id=GPU-1" ] && [ "$2" = "--query-gpu=memory.free" ] && echo 1024`);
+    expect(await nvidiaFreeMemory("GPU-1", { command: free })).toBe(GIB);
+    expect(await nvidiaFreeMemory("GPU-1", { command: command("echo '[N/A]'") })).toBeUndefined();
+    expect(await nvidiaFreeMemory("GPU-1", { command: command("echo") })).toBeUndefined();
+    const broken = command(`echo "No devices were found" >&2; exit 6`);
+    await expect(nvidiaFreeMemory("MIG-1", { command: broken })).rejects.toThrow(/No devices were found/);
+    await expect(nvidiaFreeMemory("", { command: free })).rejects.toMatchObject({ code: "INVALID_OPTION" });
+    await expect(nvidiaFreeMemory("GPU-1", { command: free, signal: AbortSignal.abort() })).rejects.toThrow(
+      /abort/,
+    );
+  });
+
+  it("lets a process say what its neighbours on the GPU take, and when they have gone", async () => {
+    const smi = command(
+      `case "$*" in *memory.free*) cat "$0.free";; *) echo "0, GPU-1, T4, 11264, [N/A]";; esac`,
+    );
+    const free = (mib: number): void => writeFileSync(`${smi}.free`, `${mib}\n`);
+    free(11_264);
+    const devices = await nvidiaDevices({ command: smi });
+    const pool = gpuPool({
+      workers: childProcesses({
+        module: new URL("fixtures/gpu-models.mjs", import.meta.url),
+        devices,
+        env: (device) => ({ CUDA_VISIBLE_DEVICES: (device as NvidiaDevice).uuid, SMI: smi }),
+      }),
+      heartbeat: 50,
+    });
+    const foreign = (): unknown => pool.snapshot().devices[0]!.foreignBytes;
+    try {
+      await pool.ready();
+      pool.addModel({ name: "large", memoryBytes: 8 * GIB });
+      free(6 * 1_024);
+      await expect.poll(foreign, { timeout: 10_000 }).toBe(4 * GIB);
+      const answer = pool.run("large", 21);
+      expect(pool.snapshot().devices[0]).toMatchObject({ loaded: [], usedBytes: 4 * GIB });
+      free(11_264);
+      expect(await answer).toBe(42);
+      expect(foreign()).toBe(0);
+    } finally {
+      await pool.close({ within: 0 });
+    }
   });
 });
 

@@ -30,11 +30,70 @@ describe("Scheduler, placement", () => {
     one.up("a", { memoryBytes: 8, loaded: [] });
     one.ask(1);
     one.says("loaded", "a", "m@1");
-    one.scheduler.handle({ type: "memory", device: "a", freeBytes: 3 }, 0);
+    one.measures("a", 3);
     // n would have fitted by the books. The model that is in use is not put out for it either.
     expect(told(one.ask(2, { model: "n" }))).toEqual([]);
     expect(told(one.done(1))).toEqual(["unload m@1 on a"]);
     expect(told(one.says("unloaded", "a", "m@1"))).toEqual(["load n on a"]);
+  });
+
+  it("believes that memory which others took has come back, and loads what waited for it", () => {
+    const one = bench([model("m@1", 6)]);
+    one.up("a", { memoryBytes: 8, loaded: [] });
+    expect(told(one.measures("a", 3))).toEqual([]);
+    expect(one.memory("a")).toEqual([3, 5]);
+    expect(told(one.ask(1))).toEqual([]);
+    expect(told(one.measures("a", 5))).toEqual([]);
+    expect(told(one.measures("a", 8))).toEqual(["load m@1 on a"]);
+    expect(one.memory("a")).toEqual([2, 0]);
+  });
+
+  it.each([8, 6, 4])("counts a load once, whether it has taken nothing yet, half or all: %i free", (free) => {
+    const one = bench([model("m@1", 4), model("n", 4)]);
+    one.up("a", { memoryBytes: 8, loaded: [] });
+    one.ask(1);
+    one.measures("a", free);
+    expect(one.memory("a")).toEqual([4, 0]);
+    // And so the other one fits beside it.
+    expect(told(one.ask(2, { model: "n" }))).toEqual(["load n on a"]);
+    one.says("loaded", "a", "m@1");
+    one.measures("a", 2);
+    expect(one.memory("a")).toEqual([0, 0]);
+  });
+
+  it("counts an unload once, and what others have while something moves", () => {
+    const one = bench([model("m@1", 4), model("n", 3)]);
+    one.up("a", { memoryBytes: 4, loaded: ["n"] });
+    expect(told(one.ask(1))).toEqual(["unload n on a"]);
+    one.measures("a", 4);
+    expect(one.scheduler.freeBytes("a")).toBe(1);
+    one.measures("a", 1);
+    expect(one.memory("a")).toEqual([1, 0]);
+    // More is missing than what may not have been unloaded yet.
+    one.measures("a", 0);
+    expect(one.memory("a")).toEqual([0, 1]);
+    expect(told(one.says("unloaded", "a", "n"))).toEqual([]);
+    expect(told(one.measures("a", 4))).toEqual(["load m@1 on a"]);
+  });
+
+  it("forgets nothing of what others have while a load is under way", () => {
+    const one = bench([model("m@1", 4), model("n", 6)]);
+    one.up("a", { memoryBytes: 12, loaded: [] });
+    one.measures("a", 8);
+    one.ask(1);
+    one.measures("a", 8);
+    expect(one.memory("a")).toEqual([4, 4]);
+    expect(told(one.ask(2, { model: "n" }))).toEqual([]);
+  });
+
+  it("holds a device whose memory nobody has said to what was measured", () => {
+    const one = bench([model("m@1", 4), model("n", 4)]);
+    one.up("a", { loaded: [] });
+    one.measures("a", 5);
+    expect(told(one.ask(1))).toEqual(["load m@1 on a"]);
+    expect(told(one.ask(2, { model: "n" }))).toEqual([]);
+    one.says("loaded", "a", "m@1");
+    expect(told(one.measures("a", 4))).toEqual(["load n on a"]);
   });
 
   it("[server#3583] [must-survive 40] evicts what costs least to miss: reload time by rate by size, never what is in use", () => {

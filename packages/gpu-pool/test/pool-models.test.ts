@@ -29,6 +29,36 @@ function watch(promise: Promise<unknown>): { value?: unknown; error?: unknown } 
 const loaded = (pool: GpuPool): readonly (readonly string[])[] =>
   pool.snapshot().devices.map((device) => device.loaded);
 
+describe("memory that others take", () => {
+  it("is seen when a worker measures, kept free while they have it, and used again after", async () => {
+    const { pool, workers } = await open(
+      new ScriptedWorkers([
+        { id: "a", capacity: 1, memoryBytes: 10 },
+        { id: "b", capacity: 1 },
+      ]),
+    );
+    await pool.drainDevice("b");
+    pool.addModel({ name: "m", memoryBytes: 6 });
+    const memory = (): unknown => pool.snapshot().devices[0];
+    expect(memory()).toMatchObject({ memoryBytes: 10, usedBytes: 0, foreignBytes: 0 });
+    workers.measure("a", 4);
+    expect(memory()).toMatchObject({ memoryBytes: 10, usedBytes: 6, foreignBytes: 6 });
+    const seen = watch(pool.run("m", 1));
+    await clock.advance(1_000);
+    expect(loaded(pool)[0]).toEqual([]);
+    for (const nonsense of [Number.NaN, -1, Infinity, "9" as never]) workers.measure("a", nonsense);
+    expect(memory()).toMatchObject({ usedBytes: 6, foreignBytes: 6 });
+    workers.measure("a", 9);
+    await clock.advance(0);
+    expect(memory()).toMatchObject({ usedBytes: 7, foreignBytes: 1, loaded: ["m@1"] });
+    workers.succeed([...workers.running.keys()][0]!, "answer");
+    await clock.advance(0);
+    expect(seen).toEqual({ value: "answer" });
+    expect(pool.snapshot().devices[1]).not.toHaveProperty("foreignBytes");
+    await pool.close();
+  });
+});
+
 describe("models that come and go in a pool", () => {
   it("may be asked for from the moment they are added on, and are loaded then", async () => {
     const { pool, workers } = await open();

@@ -42,11 +42,12 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ type: fc.constant("down" as const), device: fc.nat(3) }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant("drain" as const), device: fc.nat(3) }) },
   {
-    weight: 1,
+    weight: 3,
     arbitrary: fc.record({
       type: fc.constant("measured" as const),
       device: fc.nat(3),
-      freeBytes: fc.nat(12),
+      foreign: fc.constantFrom(0, 2, 2, 5),
+      part: fc.constantFrom(0, 0.5, 1),
     }),
   },
   { weight: 6, arbitrary: fc.record({ type: fc.constant("moved" as const), pick, fails: fc.nat(5) }) },
@@ -147,7 +148,7 @@ function take(watched: WatchedScheduler, one: Step, id: number): void {
     case "measured": {
       const device = `d${one.device}`;
       if (watched.devices.get(device)?.device.memoryBytes !== undefined)
-        tell({ type: "memory", device, freeBytes: one.freeBytes });
+        watched.measure(device, one.foreign, one.part);
       break;
     }
     case "moved": {
@@ -200,6 +201,8 @@ describe("Scheduler, over any sequence of events", () => {
       fc.property(fc.array(step, { maxLength: 60, size: "max" }), (steps) => {
         const watched = replay(steps);
         for (const lease of watched.leases.keys()) watched.tell({ type: "release", lease });
+        for (const [id, { device }] of watched.devices)
+          if (device.memoryBytes !== undefined) watched.measure(id, 0, 1);
         watched.tell({ type: "device-up", device: { id: "new", capacity: 1, type: "gpu" } });
         for (let turn = 0; watched.waiting.size + watched.running > 0; turn += 1) {
           expect(turn).toBeLessThan(1_000);

@@ -4,7 +4,7 @@ import type { ServersOptions } from "@holdfast/gpu-pool/servers";
 import { kserveServers, ollamaServers, openAiServers } from "@holdfast/gpu-pool/servers";
 import { afterEach, describe, expect, it } from "vitest";
 import type { Fault, ModelServer } from "./fixtures/model-servers.ts";
-import { modelServer } from "./fixtures/model-servers.ts";
+import { modelServer, OLLAMA_MODEL_BYTES } from "./fixtures/model-servers.ts";
 
 interface Case {
   readonly kind: "kserve" | "ollama" | "openai";
@@ -289,10 +289,10 @@ describe("other endpoints", () => {
     const server = await modelServer("ollama");
     closing.push(() => server.stop());
     const pool = gpuPool({
-      workers: ollamaServers({ devices: [{ id: "o", url: server.url, capacity: 1, memoryBytes: 10 }] }),
+      workers: ollamaServers({ devices: [{ id: "o", url: server.url, capacity: 1, memoryBytes: 10e9 }] }),
       models: [
-        { name: "first", memoryBytes: 6 },
-        { name: "second", memoryBytes: 6 },
+        { name: "first", memoryBytes: 6e9 },
+        { name: "second", memoryBytes: 6e9 },
       ],
     });
     await pool.ready();
@@ -301,6 +301,35 @@ describe("other endpoints", () => {
     expect([...server.loaded]).toEqual(["second"]);
     await pool.close({ within: "1s" });
     expect([...server.loaded]).toEqual([]);
+  });
+
+  it("what others have loaded on an Ollama server is left alone, and its memory used once it is free", async () => {
+    const server = await modelServer("ollama");
+    closing.push(() => server.stop());
+    const devices = [{ id: "o", url: server.url, capacity: 1, memoryBytes: 12e9 }];
+    const pool = gpuPool({ workers: ollamaServers({ devices }), heartbeat: 20 });
+    closing.push(() => pool.close({ within: 0 }));
+    pool.addModel({ name: "known", memoryBytes: OLLAMA_MODEL_BYTES });
+    pool.addModel({ name: "second", memoryBytes: OLLAMA_MODEL_BYTES });
+    await pool.run("known", { prompt: "x" });
+    const lease = await pool.acquire("known");
+    const memory = (): unknown => {
+      const [{ usedBytes, foreignBytes } = {}] = pool.snapshot().devices;
+      return { usedBytes, foreignBytes };
+    };
+    server.others.set("theirs", 5e9);
+    await expect.poll(memory).toEqual({ usedBytes: 9e9, foreignBytes: 5e9 });
+    const answer = pool.run("second", { prompt: "x" });
+    const asked = server.log.length;
+    // Twice, so that one was asked after ours.
+    await expect
+      .poll(() => server.log.slice(asked).filter((line) => line.endsWith("/ps")).length)
+      .toBeGreaterThan(1);
+    expect([...server.loaded]).toEqual(["known"]);
+    server.others.clear();
+    expect(await answer).toMatchObject({ response: "x" });
+    await expect.poll(memory).toEqual({ usedBytes: 8e9, foreignBytes: 0 });
+    lease.release();
   });
 
   it("a version that is not the first is asked for by its number", async () => {

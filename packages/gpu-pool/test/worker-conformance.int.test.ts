@@ -27,6 +27,7 @@ const served: Omit<WorkerSubject, "make"> = {
   endless: { input: { act: "hang" } },
   streamed: { input: { act: "count" } },
   fatal: { input: { act: "exit" } },
+  measures: true,
   refusesUnknown: true,
 };
 
@@ -64,7 +65,7 @@ const over =
   async (): Promise<WorkerAdapter> => {
     const server = await modelServer(kind);
     closing.push(() => server.stop());
-    return adapter({ devices: [{ id: "server-0", url: server.url, capacity: 8 }] });
+    return adapter({ devices: [{ id: "server-0", url: server.url, capacity: 8, memoryBytes: 1e10 }] });
   };
 
 describe("KServe servers", () => {
@@ -102,6 +103,7 @@ describe("Ollama servers", () => {
     endless: { input: input("", "hang") },
     streamed: { input: input("one two three") },
     fatal: noSuchInput,
+    measures: true,
     // The stand-in loads any name but one.
     refusesUnknown: false,
   });

@@ -18,7 +18,9 @@ class HonestWorker implements Worker {
 
   async unload(): Promise<void> {}
 
-  async check(): Promise<void> {}
+  async check(): Promise<void> {
+    this.events.memory(1e9);
+  }
 
   run({ id: batch, items }: Batch): void {
     for (const { id, input } of items) {
@@ -86,6 +88,7 @@ function subjectOf(make: () => WorkerAdapter): WorkerSubject {
     endless: { input: "endless" },
     streamed: { input: "streamed" },
     fatal: { input: "fatal" },
+    measures: true,
     refusesUnknown: true,
     patienceMs: 100,
   };
@@ -220,6 +223,30 @@ const MUTANTS: Readonly<Record<string, readonly [adapter: () => WorkerAdapter, c
     },
     "a cancel of what has ended, or never was, does nothing",
   ),
+  "what is free is never told": mutant(
+    class extends HonestWorker {
+      override async check(): Promise<void> {}
+    },
+    "what is free of its memory is told after each sign of life, in bytes",
+  ),
+  "what is free is told once only": mutant(
+    class extends HonestWorker {
+      #hasTold = false;
+      override async check(): Promise<void> {
+        if (!this.#hasTold) this.events.memory(1e9);
+        this.#hasTold = true;
+      }
+    },
+    "what is free of its memory is told after each sign of life, in bytes",
+  ),
+  "what is free is no number": mutant(
+    class extends HonestWorker {
+      override async check(): Promise<void> {
+        this.events.memory(Number.NaN);
+      }
+    },
+    "what is free of its memory is told after each sign of life, in bytes",
+  ),
   "its end is told twice": mutant(
     class extends HonestWorker {
       protected override crash(): void {
@@ -292,9 +319,10 @@ describe("the suite of workers", () => {
         fatal: false,
         endless: false,
         streamed: false,
+        measures: false,
       },
     );
-    expect(titles.some((title) => /bad|dies|cancel reaches|reports/.test(title))).toBe(false);
+    expect(titles.some((title) => /bad|dies|cancel reaches|reports|memory/.test(title))).toBe(false);
     expect(titles.length).toBeGreaterThan(5);
   });
 });

@@ -6,6 +6,7 @@ export type {
   ModelContext,
   ModelFunction,
   ServedModels,
+  ServeOptions,
 } from "../served/model-function.ts";
 export { serveModels } from "../served/serve-models.ts";
 export { childProcesses, childProcessProvider } from "./child-processes.ts";

@@ -25,6 +25,9 @@ export interface NvidiaDevicesOptions {
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
 
+/** A command that hangs, as beside a GPU that is lost, is ended after this long. */
+const FREE_TIMEOUT_MS = 5_000;
+
 /** What is asked of each GPU, in this order. */
 const FIELDS = "index,uuid,name,memory.total,mig.mode.current";
 
@@ -46,6 +49,36 @@ export async function nvidiaDevices(options: NvidiaDevicesOptions = {}): Promise
     if ((error as { readonly code?: unknown }).code === "ENOENT") return [];
     throw error;
   }
+}
+
+/**
+ * How much memory of a GPU is free, in bytes, whoever took the rest; `undefined` where `nvidia-smi` says `[N/A]`. Rejects
+ * with what it says when it fails, as it does for a MIG instance, or when it takes longer than 5 s.
+ *
+ * @param uuid - Of the GPU, as `nvidiaDevices` names it, or its index.
+ *
+ * @example
+ * ```ts no-run: runs in a worker, beside a GPU
+ * import { serveModels } from "@holdfast/gpu-pool/child-processes";
+ * import { nvidiaFreeMemory } from "@holdfast/gpu-pool/discovery";
+ *
+ * const gpu = process.env["CUDA_VISIBLE_DEVICES"]!;
+ * serveModels({ double: (number: number) => 2 * number }, { freeMemory: () => nvidiaFreeMemory(gpu) });
+ * ```
+ */
+export async function nvidiaFreeMemory(
+  uuid: string,
+  options: Pick<NvidiaDevicesOptions, "command" | "signal"> = {},
+): Promise<number | undefined> {
+  optionsOf("nvidiaFreeMemory").string("uuid", uuid);
+  const { command = "nvidia-smi", signal } = options;
+  const args = [`--id=${uuid}`, "--query-gpu=memory.free", "--format=csv,noheader,nounits"];
+  const { stdout } = await promisify(execFile)(command, args, {
+    timeout: FREE_TIMEOUT_MS,
+    ...(signal ? { signal } : {}),
+  });
+  const mib = Number(stdout.trim());
+  return stdout.trim() !== "" && mib >= 0 ? mib * MIB : undefined;
 }
 
 /**

@@ -86,7 +86,11 @@ export type SchedulerEvent<Request extends ScheduledRequest> =
   | { readonly type: "device-down"; readonly device: string }
   /** It takes no more batches and no more models; what it runs may end. */
   | { readonly type: "device-drain"; readonly device: string }
-  /** What was measured to be free on a device, where less is than should be. */
+  /**
+   * So much was measured to be free on a device after the last load and unload that was told of. What of it is not free,
+   * and not taken by the models that it holds, others take: so it is until the next measurement, which may say less. A
+   * load or an unload that is under way may have moved any part of its memory, so it is not counted twice.
+   */
   | { readonly type: "memory"; readonly device: string; readonly freeBytes: number }
   | { readonly type: "loaded"; readonly device: string; readonly model: string }
   | { readonly type: "load-failed"; readonly device: string; readonly model: string }

@@ -2,6 +2,7 @@
 import { BitSet } from "./bit-set.ts";
 import type { SchedulerCommand, ScheduledRequest } from "./contract.ts";
 import { DeviceTypes } from "./device-types.ts";
+import { roomFor, takenOn } from "./device-memory.ts";
 import { isRunning, victimsOn, worthOf } from "./eviction.ts";
 import { RankHeap } from "./rank-heap.ts";
 import type { DeviceState, Held, ModelState } from "./state.ts";
@@ -124,11 +125,17 @@ export class Placement<Request extends ScheduledRequest> {
     for (const index of device.holds.keys()) this.#leave(device, this.models[index]!);
   }
 
-  /** Less is free than was thought. More is never believed: what is reserved may not have been taken yet. */
-  measured(device: DeviceState<Request>, freeBytes: number): void {
-    if (freeBytes >= device.freeBytes) return;
-    device.freeBytes = freeBytes;
-    if (!device.isDraining) this.#rank(device);
+  /** So much was measured to be free: what others take is what is missing then. */
+  measured(device: DeviceState<Request>, freeBytes: number, now: number): void {
+    const { roomBytes } = device;
+    const taken = takenOn(device, this.models);
+    device.roomBytes = roomFor(device, taken, freeBytes);
+    device.freeBytes = device.roomBytes - taken.restingBytes - taken.movingBytes;
+    if (device.isDraining || device.roomBytes === roomBytes) return;
+    this.#rank(device);
+    if (device.roomBytes < roomBytes) return;
+    this.#startPlanned(device, now);
+    this.retry(now);
   }
 
   /** A lease is granted on a model's place, or given back. */

@@ -10,6 +10,8 @@ import type {
   SchedulerEvent,
   SchedulerOptions,
 } from "./contract.ts";
+import type { DeviceMemory } from "./device-memory.ts";
+import { memoryOf } from "./device-memory.ts";
 import { Departures } from "./departures.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { Estimates } from "./estimates.ts";
@@ -122,6 +124,12 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
   /** Memory of a device that is neither taken nor reserved, in bytes; `undefined` while it is not up. */
   freeBytes(device: string): number | undefined {
     return this.#placement.devices.get(device)?.freeBytes;
+  }
+
+  /** How the memory of a device stands; `undefined` while it is not up, or its memory is not known. */
+  memoryOf(device: string): DeviceMemory | undefined {
+    const state = this.#placement.devices.get(device);
+    return state === undefined || state.memoryBytes === Infinity ? undefined : memoryOf(state);
   }
 
   /** Batches that run on a device. */
@@ -324,7 +332,7 @@ export class Scheduler<Request extends ScheduledRequest> implements EventSchedul
     const device = this.#placement.devices.get(event.device);
     if (device === undefined) return;
     if (event.type === "device-drain") this.#drain(device, now);
-    else if (event.type === "memory") this.#placement.measured(device, event.freeBytes);
+    else if (event.type === "memory") this.#placement.measured(device, event.freeBytes, now);
     else {
       const model = this.#models.get(event.model);
       if (model === undefined) return;

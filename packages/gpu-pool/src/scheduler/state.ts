@@ -90,6 +90,9 @@ export interface DeviceState<Request extends ScheduledRequest> {
   readonly batches: RunningBatch<Request>[];
   readonly resident: BitSet;
   readonly holds: Map<number, Held>;
+  readonly memoryBytes: number;
+  /** What of it is not others'. */
+  roomBytes: number;
   /** Reserved for loads from the moment they are decided on, and given back when an unload has ended. */
   freeBytes: number;
   isDraining: boolean;
@@ -169,6 +172,8 @@ export function newDevice<Request extends ScheduledRequest>(
     batches: [],
     resident: new BitSet(),
     holds: new Map(),
+    memoryBytes: device.memoryBytes ?? Infinity,
+    roomBytes: device.memoryBytes ?? Infinity,
     freeBytes: device.memoryBytes ?? Infinity,
     isDraining: false,
     planned: [],

@@ -78,6 +78,10 @@ export class MessageWorker implements Worker {
       this.events.progress(message.id, message.value);
       return;
     }
+    if (message.type === "memory") {
+      this.events.memory(message.freeBytes);
+      return;
+    }
     if (message.type === "outOfMemory") {
       this.events.outOfMemory(message.batch);
       return;

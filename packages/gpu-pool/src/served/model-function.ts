@@ -49,5 +49,16 @@ export interface LoadableModel {
   readonly unload?: () => unknown;
 }
 
+/** What a worker can say of its device. */
+export interface ServeOptions {
+  /**
+   * Measures how much of the device's memory is free, in bytes; `undefined` where that is not known now. Asked at each
+   * sign of life, which does not wait for it, and after loads and unloads; never twice at a time. What is missing beside
+   * the models of the pool is taken to be others', until it is free again. What it throws tells nothing.
+   * @defaultValue nothing is measured: the memory that a device was given is the pool's alone
+   */
+  readonly freeMemory?: () => number | undefined | Promise<number | undefined>;
+}
+
 /** Served models, by `name` for every version, or by `name@version` for one. */
 export type ServedModels = Readonly<Record<string, ModelFunction | LoadableModel>>;

@@ -21,6 +21,8 @@ export type FromWorker =
   | { readonly type: "done"; readonly call: number; readonly error?: WireError }
   /** A batch did not fit into memory; none of it is answered. */
   | { readonly type: "outOfMemory"; readonly batch: number }
+  /** So much of the device's memory is free. */
+  | { readonly type: "memory"; readonly freeBytes: number }
   | { readonly type: "progress"; readonly id: number; readonly value: unknown }
   | { readonly type: "succeeded"; readonly id: number; readonly output: unknown }
   | { readonly type: "failed"; readonly id: number; readonly error: WireError };

@@ -1,10 +1,11 @@
 // The worker's side: offers functions as models to the pool that started this thread or process.
 import type { Transferable as NodeTransferable } from "node:worker_threads";
 import { parentPort } from "node:worker_threads";
-import { asError, InvalidOptionError, systemClock } from "@holdfast/core";
+import { asError, InvalidOptionError, optionsOf, systemClock } from "@holdfast/core";
 import { ModelFailedError, UnknownModelError } from "../errors.ts";
 import { classifyFailure } from "../health/classify-failure.ts";
 import type { ModelRef } from "../model.ts";
+import { FreeMemory } from "./free-memory.ts";
 import { ItemProgress } from "./item-progress.ts";
 import type {
   BatchContext,
@@ -12,6 +13,7 @@ import type {
   LoadableModel,
   ModelContext,
   ServedModels,
+  ServeOptions,
 } from "./model-function.ts";
 import type { FromWorker, ToWorker } from "./protocol.ts";
 import { toWire } from "./wire-error.ts";
@@ -20,11 +22,12 @@ import { toWire } from "./wire-error.ts";
  * Serves models. Call it once, in the module given to `workerThreads` or `childProcesses`. `ArrayBuffer`s of an output,
  * at its top or one level below, are moved to the caller of a thread, not copied.
  *
- * @throws InvalidOptionError outside a worker.
+ * @throws InvalidOptionError outside a worker, or when an option is no function.
  */
-export function serveModels(models: ServedModels): void {
+export function serveModels(models: ServedModels, options: ServeOptions = {}): void {
+  const freeMemory = optionsOf("serveModels").function("freeMemory", options.freeMemory);
   const send = senderToPool();
-  const server = new ModelServer(send, models);
+  const server = new ModelServer(send, models, freeMemory);
   const take = (message: unknown): void => server.take(message as ToWorker);
   if (parentPort === null) process.on("message", take);
   else parentPort.on("message", take);
@@ -55,22 +58,27 @@ interface Item {
 
 class ModelServer {
   readonly #running = new Map<number, AbortController>();
+  readonly #memory: FreeMemory;
 
   constructor(
     private readonly send: Send,
     private readonly models: ServedModels,
-  ) {}
+    freeMemory: ServeOptions["freeMemory"],
+  ) {
+    this.#memory = new FreeMemory(freeMemory, (freeBytes) => this.#send({ type: "memory", freeBytes }));
+  }
 
   take(message: ToWorker): void {
     switch (message.type) {
       case "load":
-        void this.#answer(message.call, () => this.#served(message.model).load?.());
+        void this.#move(message.call, () => this.#served(message.model).load?.());
         break;
       case "unload":
-        void this.#answer(message.call, () => this.#served(message.model).unload?.());
+        void this.#move(message.call, () => this.#served(message.model).unload?.());
         break;
       case "check":
         void this.#answer(message.call, () => {});
+        this.#memory.measure();
         break;
       case "run":
         void this.#runBatch(message);
@@ -186,6 +194,13 @@ class ModelServer {
     const served = this.#find(model);
     if (served === undefined) throw new UnknownModelError(model.key);
     return served;
+  }
+
+  /** Loads or unloads. */
+  async #move(call: number, work: () => unknown): Promise<void> {
+    await this.#answer(call, work);
+    this.#memory.moved();
+    this.#memory.measure();
   }
 
   async #answer(call: number, work: () => unknown): Promise<void> {

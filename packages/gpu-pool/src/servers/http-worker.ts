@@ -3,6 +3,7 @@ import { isHoldfastError, optionsOf } from "@holdfast/core";
 import type { Device } from "../device.ts";
 import { ModelFailedError, WorkerCrashedError, WorkerFailedError } from "../errors.ts";
 import type { ModelRef } from "../model.ts";
+import { FreeMemory } from "../served/free-memory.ts";
 import { fromWire, toWire } from "../served/wire-error.ts";
 import type { Batch, Worker, WorkerAdapter, WorkerEvents } from "../worker.ts";
 
@@ -52,6 +53,11 @@ export interface ServerProtocol {
     signal: AbortSignal,
     progress: (value: unknown) => void,
   ): Promise<unknown>;
+  /**
+   * How much of the device's memory is taken, in bytes, by whomever. Asked at each sign of life, which does not wait for
+   * it, of devices whose `memoryBytes` is known. One that rejects tells nothing.
+   */
+  usedBytes?(call: ServerCall, signal: AbortSignal): Promise<number>;
   /** The worker is let go of; what runs has been aborted. */
   close?(): void;
 }
@@ -89,7 +95,7 @@ export function serverAdapter(
         spoken.close?.();
         throw error;
       }
-      return new HttpWorker(spoken, call, options.modelName ?? (({ name }) => name), device.id, events);
+      return new HttpWorker(spoken, call, options.modelName ?? (({ name }) => name), device, events);
     },
   };
 }
@@ -134,26 +140,47 @@ export function refusalOf(model: string, status: number, text: string): ModelFai
 
 class HttpWorker implements Worker {
   readonly #running = new Map<number, AbortController>();
+  /** Ends what is measured. */
+  readonly #life = new AbortController();
+  readonly #memory: FreeMemory;
+  readonly #device: string;
   #isGone = false;
 
   constructor(
     private readonly protocol: ServerProtocol,
     private readonly call: ServerCall,
     private readonly modelName: (model: ModelRef) => string,
-    private readonly device: string,
+    { id, memoryBytes }: Device,
     private readonly events: WorkerEvents,
-  ) {}
-
-  load(model: ModelRef, signal: AbortSignal): Promise<void> {
-    return this.protocol.load(this.call, this.modelName(model), model, signal);
+  ) {
+    this.#device = id;
+    const measure = async (): Promise<number> =>
+      Math.max(0, memoryBytes! - (await protocol.usedBytes!(call, this.#life.signal)));
+    const canMeasure = protocol.usedBytes !== undefined && memoryBytes !== undefined;
+    this.#memory = new FreeMemory(canMeasure ? measure : undefined, (freeBytes) => {
+      if (!this.#isGone) events.memory(freeBytes);
+    });
   }
 
-  unload(model: ModelRef): Promise<void> {
-    return this.protocol.unload(this.call, this.modelName(model), model, new AbortController().signal);
+  async load(model: ModelRef, signal: AbortSignal): Promise<void> {
+    try {
+      await this.protocol.load(this.call, this.modelName(model), model, signal);
+    } finally {
+      this.#memory.moved();
+    }
   }
 
-  check(signal: AbortSignal): Promise<void> {
-    return this.protocol.ready(this.call, signal);
+  async unload(model: ModelRef): Promise<void> {
+    try {
+      await this.protocol.unload(this.call, this.modelName(model), model, new AbortController().signal);
+    } finally {
+      this.#memory.moved();
+    }
+  }
+
+  async check(signal: AbortSignal): Promise<void> {
+    await this.protocol.ready(this.call, signal);
+    this.#memory.measure();
   }
 
   run({ model, items }: Batch): void {
@@ -166,8 +193,9 @@ class HttpWorker implements Worker {
 
   async kill(): Promise<void> {
     this.#isGone = true;
+    this.#life.abort(new WorkerFailedError(this.#device, "was let go of"));
     for (const item of this.#running.values())
-      item.abort(new WorkerFailedError(this.device, "was let go of"));
+      item.abort(new WorkerFailedError(this.#device, "was let go of"));
     this.#running.clear();
     this.protocol.close?.();
   }
@@ -205,7 +233,7 @@ class HttpWorker implements Worker {
       } catch (error) {
         if (!(error instanceof WorkerFailedError) || signal.aborted) throw error;
         await this.#look(name, model, signal, error);
-        if (isSecond) throw new WorkerCrashedError(this.device, model.key, { cause: error });
+        if (isSecond) throw new WorkerCrashedError(this.#device, model.key, { cause: error });
       }
     }
   }
@@ -217,7 +245,7 @@ class HttpWorker implements Worker {
       await this.protocol.load(this.call, name, model, signal);
     } catch (error) {
       if (!signal.aborted)
-        this.#crash(new WorkerFailedError(this.device, "is not there any more", { cause: broke }));
+        this.#crash(new WorkerFailedError(this.#device, "is not there any more", { cause: broke }));
       throw error;
     }
   }

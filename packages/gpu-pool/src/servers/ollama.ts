@@ -44,6 +44,12 @@ export function ollamaServers(options: ServersOptions): WorkerAdapter {
         }
       },
       unload: (call, model, _ref, signal) => keep(call, model, 0, signal),
+      // Of whoever uses the server.
+      usedBytes: async (call, signal) => {
+        const listed = await answerOf("server", await call("GET", "/api/ps", undefined, signal));
+        const { models } = listed as { readonly models: readonly { readonly size_vram: number }[] };
+        return models.reduce((sum, { size_vram }) => sum + size_vram, 0);
+      },
       run: async (call, model, _ref, input, signal, progress) => {
         const body = { ...(input as object), model, keep_alive: -1 };
         if ("input" in body) return answerOf(model, await call("POST", "/api/embed", body, signal));

@@ -9,7 +9,7 @@ import { refOf } from "./worker-trial.ts";
 export interface WorkerClause {
   readonly title: string;
   /** What of a subject it needs. @defaultValue nothing that may be missing */
-  readonly needs?: "bad" | "endless" | "streamed" | "fatal" | "refusesUnknown";
+  readonly needs?: "bad" | "endless" | "streamed" | "fatal" | "measures" | "refusesUnknown";
   readonly check: (trial: WorkerTrial) => Promise<void>;
 }
 
@@ -141,6 +141,21 @@ export const workerClauses: readonly WorkerClause[] = [
       trial.run({ 2: trial.subject.input(2) });
       await trial.succeeds(2, 2);
       ensure(trial.told.filter(({ type }) => type !== "progress").length === 2, "nothing else is told");
+    },
+  },
+  {
+    title: "what is free of its memory is told after each sign of life, in bytes",
+    needs: "measures",
+    check: async (trial) => {
+      await trial.startLoaded();
+      for (let signs = 0; signs < 2; signs += 1) {
+        const before = trial.freeBytes.length;
+        await trial.alive();
+        await trial.until(() => trial.freeBytes.length > before, "it does not tell what is free");
+      }
+      const isBytes = (one: number): boolean => Number.isFinite(one) && one >= 0;
+      ensure(trial.freeBytes.every(isBytes), "it is a number of bytes from 0");
+      ensure(trial.told.length === 0, "nothing else is told");
     },
   },
   {

@@ -33,7 +33,7 @@ import { WorkerTrial } from "./worker-trial.ts";
 export function workerConformance(runner: ConformanceRunner, subject: WorkerSubject): void {
   runner.describe("the contract of workers", () => {
     for (const { title, needs, check } of workerClauses)
-      if (needs === undefined || subject[needs] !== false)
+      if (needs === undefined || (subject[needs] ?? false) !== false)
         runner.it(title, async () => {
           const trial = new WorkerTrial(subject, await subject.make());
           try {

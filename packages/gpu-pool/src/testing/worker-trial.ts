@@ -25,6 +25,8 @@ export interface WorkerSubject {
   readonly streamed: SpecialInput;
   /** It takes the worker down. */
   readonly fatal: SpecialInput;
+  /** Whether it tells how much of its device's memory is free. @defaultValue false */
+  readonly measures?: boolean;
   /** Whether a model that is not served cannot be loaded. */
   readonly refusesUnknown: boolean;
   /** What is left of workers that were ended, such as processes or connections. @defaultValue nobody looks */
@@ -44,6 +46,8 @@ export interface Told {
 
 export class WorkerTrial {
   readonly told: Told[] = [];
+  /** What it has found free of its memory, in order. */
+  readonly freeBytes: number[] = [];
   readonly model: ModelRef;
   readonly #waiting = new Set<() => void>();
   #worker: Worker | undefined;
@@ -165,15 +169,22 @@ export class WorkerTrial {
   }
 
   #events(): WorkerEvents {
+    const lookAgain = (): void => {
+      for (const look of this.#waiting) look();
+    };
     const tell = (type: Told["type"], id: number, value: unknown): void => {
       this.told.push({ type, id, value });
-      for (const look of this.#waiting) look();
+      lookAgain();
     };
     return {
       progress: (id, value) => tell("progress", id, value),
       succeeded: (id, output) => tell("succeeded", id, output),
       failed: (id, error) => tell("failed", id, error),
       outOfMemory: (batch) => tell("outOfMemory", batch, undefined),
+      memory: (freeBytes) => {
+        this.freeBytes.push(freeBytes);
+        lookAgain();
+      },
       crashed: (cause) => tell("crashed", -1, cause),
     };
   }
