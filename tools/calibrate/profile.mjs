@@ -39,6 +39,7 @@ export async function profileOf(workers, name, { maxBatch, input }) {
     device,
     {
       progress: () => {},
+      memory: () => {},
       succeeded: () => one(undefined),
       failed: (_, error) => one(error),
       outOfMemory: (batch) => ended(new Error(`batch ${batch} did not fit into memory: lower --max-batch`)),
