@@ -544,23 +544,6 @@ describe("progress and logs", () => {
     expect(types).toEqual(["enqueued", "started", "progress", "log", "completed"]);
   });
 
-  it("reported in a loop become few writes: of the progress, the latest counts", async () => {
-    const { queue, store, work } = bench();
-    let writes = 0;
-    const report = store.report.bind(store);
-    store.report = (...args) => ((writes += 1), report(...args));
-    await using _ = work([
-      handle(double, ({ input, progress }) => {
-        for (let percent = 0; percent <= 100; percent += 1) void progress(percent);
-        return input;
-      }),
-    ]);
-    const { id } = await queue.enqueue(double, 1);
-    await queue.wait(double, id);
-    expect((await queue.status(id)).progress).toBe(100);
-    expect(writes).toBeLessThanOrEqual(2);
-  });
-
   it("are written before the end of a task, though nobody awaits them", async () => {
     const { queue, work } = bench();
     await using _ = work([

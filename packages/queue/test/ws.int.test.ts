@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect as connectTcp } from "node:net";
 import { systemClock } from "@holdfast/core";
 import type { RunningServer } from "@holdfast/core/node";
 import { serve } from "@holdfast/core/node";
@@ -340,6 +342,56 @@ describe("a WebSocket connection", () => {
     const seqs = [...client.seqs, ...back.seqs];
     expect(seqs).toEqual([...new Set(seqs)].toSorted((x, y) => x - y));
   });
+});
+
+describe("a server of task events", () => {
+  it("[must-survive 37] reads no message that is too long for it, though its sockets would take 100 MiB", async () => {
+    const { tasks, connect } = await start();
+    const { id } = await tasks.enqueue(double, 1);
+    for (const padding of [5_000, 1 << 20]) {
+      const client = await connect();
+      client.send({ type: "subscribe", id, after: 0, padding: "x".repeat(padding) });
+      expect(await client.closed).toBe(1009);
+      expect(client.messages).toEqual([]);
+    }
+    const client = await connect();
+    client.send({ type: "subscribe", id, padding: "x".repeat(3_000) });
+    await client.until((messages) => messages.length === 1);
+  });
+
+  it.each([50, 5_000])("[must-survive 37] outlives upgrades with %i headers, in any order", async (count) => {
+    const { server, tasks, connect } = await start();
+    const flood = Array.from({ length: count }, (_, index) => `x${index}: 1`);
+    const upgrade = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"];
+    const key = "Sec-WebSocket-Key: MTIzNDU2Nzg5MDEyMzQ1Ng==";
+    const orders = [
+      [...flood, ...upgrade, key],
+      [...upgrade, key, ...flood],
+      [...upgrade, ...flood, key],
+    ];
+    const statuses = await Promise.all(
+      orders.map((headers) =>
+        firstLine(server.port, `GET / HTTP/1.1\r\nHost: here\r\n${headers.join("\r\n")}\r\n\r\n`),
+      ),
+    );
+    expect(statuses.map((line) => line.split(" ")[1])).toEqual(
+      orders.map(() => (count < 100 ? "101" : "431")),
+    );
+    const { id } = await tasks.enqueue(double, 1);
+    const client = await connect();
+    client.send({ type: "subscribe", id });
+    await client.until((messages) => messages.length === 1);
+  });
+
+  /** Of what a server answers to what is sent as it is. */
+  async function firstLine(port: number, text: string): Promise<string> {
+    const socket = connectTcp(port, "127.0.0.1");
+    closing.push(async () => socket.destroy());
+    socket.on("error", () => {});
+    socket.write(text);
+    const [chunk] = (await once(socket, "data")) as [Buffer];
+    return chunk.toString().split("\r\n")[0]!;
+  }
 });
 
 describe("the origin of an upgrade", () => {

@@ -34,6 +34,8 @@ const WORK = "w";
 const IS_THERE = true;
 /** What two transactions may do to each other; nothing has happened then. */
 const CONFLICTS: readonly (string | undefined)[] = ["23505", "55P03"];
+/** Over once the other one is, which is let go first: whoever comes again at once may be in its way again. */
+const SHORT_CONFLICTS: readonly (string | undefined)[] = ["23505", "40001", "40P01"];
 const CONFLICT_TRIES = 5;
 const CONFLICT_WAIT_MS = 50;
 
@@ -273,13 +275,15 @@ export class QueueLine {
     await ready();
     const places = values.map((_, index) => `$${index + 2}`).join(", ");
     const text = `select "${schema}".${name}($1, ${places}) as answer`;
+    const until = clock.monotonic() + runner.deadlineMs;
     for (let tries = 1; ; tries += 1)
       try {
         const { rows } = await runner.query(text, [this.name, ...values], { tx: this.tx });
         return JSON.parse((rows[0]?.["answer"] as string | undefined) ?? "null") as T;
       } catch (error) {
         // A transaction of the caller's is over with the first error.
-        if (tries === CONFLICT_TRIES || this.tx !== undefined || sqlStateOf(error) !== "23505") throw error;
+        if (this.tx !== undefined || !SHORT_CONFLICTS.includes(sqlStateOf(error))) throw error;
+        if (tries === CONFLICT_TRIES || clock.monotonic() >= until) throw error;
         await clock.sleep(CONFLICT_WAIT_MS);
       }
   }

@@ -43,6 +43,8 @@ export interface TaskSocketOptions {
 /** How long a reader may leave more waiting than it may, and how often that is looked at, in milliseconds. */
 const PATIENCE_MS = 5_000;
 const LOOK_MS = 10;
+/** What a client sends is an ID of at most 100 characters and a few words; a server may let 100 MiB through. */
+const MAX_MESSAGE_BYTES = 4_096;
 const TOO_SLOW = "reading too slowly; come back and resume";
 
 /** What a client sends: `{"type":"subscribe","id":…,"after":…}` or `{"type":"unsubscribe","id":…}`. */
@@ -59,7 +61,7 @@ interface ClientMessage {
  * has seen.
  *
  * Browsers let any page open a WebSocket: one of another site is closed with 1008. To answer its upgrade with an error
- * instead, ask {@link isAllowedOrigin} before.
+ * instead, ask {@link isAllowedOrigin} before. A message of more than 4,096 bytes closes the connection (1009).
  *
  * @throws InvalidOptionError when an option is out of range.
  */
@@ -116,6 +118,10 @@ class Connection {
   #onMessage(data: unknown, isBinary: boolean): void {
     // What still comes in while the connection closes is not listened to.
     if (this.#isOver) return;
+    if (sizeOf(data) > MAX_MESSAGE_BYTES) {
+      this.#close(1009, `at most ${MAX_MESSAGE_BYTES} bytes`);
+      return;
+    }
     const message = isBinary ? undefined : readMessage(String(data));
     if (message === undefined) {
       this.#close(1007, "not a message of this protocol");
@@ -185,6 +191,12 @@ class Connection {
 function errorMessage(id: string, error: unknown): object {
   const known = isHoldfastError(error);
   return { type: "error", id, code: known ? error.code : "INTERNAL", detail: known ? error.message : "" };
+}
+
+/** In bytes; in characters where it comes as a string. */
+function sizeOf(data: unknown): number {
+  const { length = 0, byteLength = length } = data as { length?: number; byteLength?: number };
+  return byteLength;
 }
 
 function readMessage(text: string): ClientMessage | undefined {

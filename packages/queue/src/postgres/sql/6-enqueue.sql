@@ -204,9 +204,13 @@ begin
         answers, the_turns);
       exit;
     exception when unique_violation then
-      -- What was judged has met another transaction that adds the same: its caller tries again.
-      if is_judged then
+      -- What was judged has met another transaction that adds the same: its caller tries again, in a transaction of its own.
+      if is_judged and not enters then
         raise;
+      end if;
+      -- One that goes on seeing what it saw at first does not see that either.
+      if current_setting('transaction_isolation') <> 'read committed' then
+        raise serialization_failure using message = 'another transaction has added the same ID or dedup key';
       end if;
       is_judged := true;
     end;
