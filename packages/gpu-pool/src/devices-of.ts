@@ -25,22 +25,25 @@ export function devicesOf(
     check.refuse("workers", workers, "adapters with at least one device");
   const seen = new Set<string>();
   for (const { device } of all) {
-    checkDevice(device, check);
+    checkDevice(device, "workers", check);
     if (seen.has(device.id)) check.refuse("workers", device.id, "devices with IDs of their own");
     seen.add(device.id);
   }
   return all;
 }
 
-/** Refuses a device that an adapter or a provider has not described as it should. */
-function checkDevice(device: Device, check: OptionReader): void {
-  const { id, capacity, memoryBytes, type, cost } = check.object("workers: devices", device);
-  check.string("workers: id of a device", id);
-  check.integer(`workers: capacity of ${id}`, capacity, { min: 1 });
-  if (memoryBytes !== undefined) check.integer(`workers: memoryBytes of ${id}`, memoryBytes, { min: 0 });
-  if (cost !== undefined) check.number(`workers: cost of ${id}`, cost, { min: 0 });
-  if (type !== undefined && typeof type !== "string")
-    check.refuse(`workers: type of ${id}`, type, "a string");
+/**
+ * Refuses a device that has not been described as it should.
+ *
+ * @param by - Whose it is: the option that brought it.
+ */
+export function checkDevice(device: Device, by: string, check: OptionReader): void {
+  const { id, capacity, memoryBytes, type, cost } = check.object(`${by}: device`, device);
+  check.string(`${by}: id of a device`, id);
+  check.integer(`${by}: capacity of ${id}`, capacity, { min: 1 });
+  if (memoryBytes !== undefined) check.integer(`${by}: memoryBytes of ${id}`, memoryBytes, { min: 0 });
+  if (cost !== undefined) check.number(`${by}: cost of ${id}`, cost, { min: 0 });
+  if (type !== undefined && typeof type !== "string") check.refuse(`${by}: type of ${id}`, type, "a string");
 }
 
 /** Refuses a model that fits into none of the devices. */

@@ -60,6 +60,10 @@ export class Fleet {
     void supervised.start();
   }
 
+  has(id: string): boolean {
+    return this.#devices.has(id);
+  }
+
   get(id: string): SupervisedDevice {
     const device = this.#devices.get(id);
     if (device === undefined) throw new UnknownDeviceError(id);

@@ -12,7 +12,7 @@ import type {
 } from "./contract.ts";
 import { GPU_POOL_DEFAULTS } from "./defaults.ts";
 import type { Device } from "./device.ts";
-import { devicesOf, preloadedOn } from "./devices-of.ts";
+import { checkDevice, devicesOf, preloadedOn } from "./devices-of.ts";
 import { UnknownModelError, WorkerCrashedError, WorkerFailedError } from "./errors.ts";
 import type { FleetListener } from "./fleet.ts";
 import { Fleet } from "./fleet.ts";
@@ -22,7 +22,7 @@ import { PoolLeases } from "./pool-leases.ts";
 import { PoolModels } from "./pool-models.ts";
 import type { PoolRequest } from "./pool-requests.ts";
 import { buffersOf, isEmptied, PoolRequests, reasonText } from "./pool-requests.ts";
-import { poolSettings, scalingOf } from "./pool-settings.ts";
+import { poolSettings, providerOf, scalingOf } from "./pool-settings.ts";
 import { RentedFleet } from "./rented-fleet.ts";
 import type { EndingCommand } from "./request-ends.ts";
 import { endOf } from "./request-ends.ts";
@@ -69,6 +69,7 @@ class Pool implements GpuPool {
 
   constructor(options: GpuPoolOptions) {
     const check = optionsOf("gpuPool");
+    const rented = providerOf(options, check)?.device;
     this.#models = new PoolModels(options.models, (news) => this.#apply(news));
     const { name, clock, cancelGraceMs, scheduling, supervision } = poolSettings(
       options,
@@ -85,7 +86,6 @@ class Pool implements GpuPool {
     this.#closeStepMs = Math.max(1, cancelGraceMs);
     this.#fleet = new Fleet({ pool: name, supervision, closeStepMs: this.#closeStepMs }, this.#listener());
     const { workers, autoscale } = options;
-    const rented = autoscale?.provider?.device;
     const devices = devicesOf(workers, check, rented);
     const places = devices.map(({ device }) => device);
     this.#models.fitInto(rented ? [...places, { ...rented, id: "the provider" }] : places, check);
@@ -260,13 +260,20 @@ class Pool implements GpuPool {
 
   #rent(options: AutoscaleOptions, otherSlots: number): RentedFleet<PoolRequest> {
     const { provider } = options;
+    const check = optionsOf("gpuPool");
     return new RentedFleet({
       pool: this.#name,
       clock: this.#clock,
       provider,
-      scaling: scalingOf(options, otherSlots, optionsOf("gpuPool")),
+      scaling: scalingOf(options, otherSlots, check),
       work: this.#scheduler,
+      check: (device) => {
+        checkDevice(device, "autoscale: provider", check);
+        if (this.#fleet.has(device.id))
+          check.refuse("autoscale: provider", device.id, "devices with IDs of their own");
+      },
       add: (device) => this.#add(device, provider.workers),
+      changed: () => this.#apply({ type: "timer" }),
       remove: async (id) => {
         await this.drainDevice(id);
         this.#fleet.forget(id);

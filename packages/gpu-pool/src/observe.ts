@@ -41,6 +41,8 @@ export interface ScaleEvent {
   readonly devices: number;
   /** Absent when it is not known yet. */
   readonly device?: string;
+  /** Why a device is refused, in at most 200 characters: what the provider says, or what is wrong with what it brought. */
+  readonly reason?: string;
 }
 
 /** One model's present state; plain JSON. */

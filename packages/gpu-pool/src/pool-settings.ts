@@ -3,11 +3,14 @@ import type { Clock, OptionReader } from "@holdfast/core";
 import { systemClock } from "@holdfast/core";
 import type { AutoscaleOptions, CanaryOptions, GpuPoolOptions } from "./contract.ts";
 import { GPU_POOL_DEFAULTS } from "./defaults.ts";
+import { checkDevice } from "./devices-of.ts";
 import type { Canary } from "./health/canary.ts";
 import type { ModelList } from "./model-list.ts";
 import type { AutoscalerOptions } from "./scheduler/autoscaler.ts";
+import type { ScaleCost } from "./scheduler/capacity-need.ts";
 import type { SchedulerOptions } from "./scheduler/contract.ts";
 import type { SupervisionSettings } from "./supervised-device.ts";
+import type { DeviceProvider } from "./worker.ts";
 
 export interface PoolSettings {
   readonly name: string;
@@ -46,6 +49,18 @@ export function poolSettings(options: GpuPoolOptions, models: ModelList, check: 
   };
 }
 
+/** Where devices come from that come and go; none without. What each is like has been checked. */
+export function providerOf(options: GpuPoolOptions, check: OptionReader): DeviceProvider | undefined {
+  const { autoscale } = check.object("options", options);
+  if (autoscale === undefined) return undefined;
+  const { provider } = check.object("autoscale", autoscale);
+  if (typeof provider?.start !== "function" || typeof provider.stop !== "function")
+    check.refuse("autoscale: provider", provider, "a provider with workers, device, start and stop");
+  const device = check.object("autoscale: provider: device", provider.device);
+  checkDevice({ ...device, id: "a device" }, "autoscale: provider", check);
+  return provider;
+}
+
 /** @param otherSlots - Batches that devices which are always there run at a time. */
 export function scalingOf(
   options: AutoscaleOptions,
@@ -53,17 +68,11 @@ export function scalingOf(
   check: OptionReader,
 ): AutoscalerOptions {
   const defaults = GPU_POOL_DEFAULTS;
-  const { cost } = check.object("autoscale", options);
+  const { provider } = options;
   const named = (name: keyof AutoscaleOptions): string => `autoscale: ${name}`;
   const ms = (name: "boot" | "window" | "cooldown" | "downAfter" | "zeroAfter", standard: number): number =>
     check.duration(named(name), options[name], { min: name === "window" ? 100 : 0 }, standard);
-  const { provider } = options;
-  if (typeof provider?.start !== "function" || typeof provider.stop !== "function")
-    check.refuse(named("provider"), provider, "a provider with workers, device, start and stop");
   const min = check.integer(named("min"), options.min, { min: 0 }, 0);
-  if (cost !== undefined)
-    for (const [name, value] of Object.entries(cost))
-      if (!((value as number) > 0)) check.refuse(`autoscale: cost: ${name}`, value, "above 0");
   const targetUse = check.number(
     named("targetUse"),
     options.targetUse,
@@ -73,7 +82,7 @@ export function scalingOf(
   return {
     min,
     max: check.integer(named("max"), options.max, { min: Math.max(1, min), max: 10_000 }),
-    slotsEach: check.integer("autoscale: provider: capacity", provider.device.capacity, { min: 1 }),
+    slotsEach: provider.device.capacity,
     otherSlots,
     targetUse: targetUse === 0 ? check.refuse(named("targetUse"), targetUse, "above 0") : targetUse,
     bootMs: ms("boot", defaults.bootMs),
@@ -81,8 +90,19 @@ export function scalingOf(
     cooldownMs: ms("cooldown", defaults.scaleCooldownMs),
     downAfterMs: ms("downAfter", defaults.scaleDownAfterMs),
     zeroAfterMs: ms("zeroAfter", defaults.zeroAfterMs),
-    cost,
+    cost: options.cost === undefined ? undefined : costOf(options.cost, check),
   };
+}
+
+function costOf(cost: ScaleCost, check: OptionReader): ScaleCost {
+  const { perDeviceHour, worthPerRequest, maxPerHour } = check.object("autoscale: cost", cost);
+  const isSum = (value: unknown): boolean => typeof value === "number" && Number.isFinite(value) && value > 0;
+  for (const [name, value] of Object.entries({ worthPerRequest, maxPerHour }))
+    if (value !== undefined && !isSum(value))
+      check.refuse(`autoscale: cost: ${name}`, value, "a number above 0");
+  if (!isSum(perDeviceHour))
+    check.refuse("autoscale: cost: perDeviceHour", perDeviceHour, "a number above 0");
+  return cost;
 }
 
 function canaryOf(options: CanaryOptions, models: ModelList, check: OptionReader): Canary {

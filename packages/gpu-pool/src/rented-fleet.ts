@@ -1,6 +1,6 @@
 // Devices that come and go with the work: what the autoscaler decides, done with a provider.
 import type { Clock } from "@holdfast/core";
-import { channel, ClosedError } from "@holdfast/core";
+import { asError, channel, ClosedError } from "@holdfast/core";
 import type { Device } from "./device.ts";
 import type { ScaleEvent } from "./observe.ts";
 import type { AutoscalerOptions, ScaledWork } from "./scheduler/autoscaler.ts";
@@ -16,8 +16,12 @@ export interface RentedFleetParts {
   readonly provider: DeviceProvider;
   readonly scaling: AutoscalerOptions;
   readonly work: ScaledWork;
+  /** Throws when what a provider brought cannot be a device of the pool. */
+  readonly check: (device: Device) => void;
   /** Puts a device into the pool. */
   readonly add: (device: Device) => void;
+  /** What is to come has changed with no event of the scheduler: it may be due at another time. */
+  readonly changed: () => void;
   /** Takes one out. Resolves once nothing runs there, and its worker has ended. */
   readonly remove: (device: string) => Promise<void>;
 }
@@ -76,23 +80,36 @@ export class RentedFleet<Request extends ScheduledRequest> {
   }
 
   async #order(): Promise<void> {
-    const { provider, clock, add } = this.parts;
+    const { provider, add } = this.parts;
     const { signal } = this.#life;
+    let device: Device;
     try {
-      const device = await provider.start(signal);
-      if (signal.aborted) {
-        await this.#stop(device);
-        return;
-      }
-      this.#scaler.provided(device.id);
-      this.#devices.set(device.id, device);
-      this.#tell("provided", device.id);
-      add(device);
-    } catch {
-      if (signal.aborted) return;
-      this.#scaler.refused(clock.monotonic());
-      this.#tell("refused");
+      device = await provider.start(signal);
+    } catch (error) {
+      if (!signal.aborted) this.#refused(error);
+      return;
     }
+    if (signal.aborted) {
+      await this.#stop(device);
+      return;
+    }
+    try {
+      this.parts.check(device);
+    } catch (error) {
+      this.#refused(error);
+      await this.#stop(device);
+      return;
+    }
+    this.#scaler.provided(device.id);
+    this.#devices.set(device.id, device);
+    this.#tell("provided", { device: device.id });
+    add(device);
+  }
+
+  #refused(error: unknown): void {
+    this.#scaler.refused(this.parts.clock.monotonic());
+    this.#tell("refused", { reason: asError(error).message.slice(0, 200) });
+    this.parts.changed();
   }
 
   async #return(id: string): Promise<void> {
@@ -105,9 +122,14 @@ export class RentedFleet<Request extends ScheduledRequest> {
   }
 
   async #stop(device: Device): Promise<void> {
-    // One that cannot be given back is the provider's to know: nothing here can do more.
-    await this.parts.provider.stop(device).catch(() => {});
-    this.#tell("returned", device.id);
+    // It may have brought nothing at all.
+    if (typeof device !== "object" || device === null) return;
+    try {
+      await this.parts.provider.stop(device);
+    } catch {
+      // One that cannot be given back is the provider's to know: nothing here can do more.
+    }
+    this.#tell("returned", { device: device.id });
   }
 
   #track(work: Promise<void>): void {
@@ -115,14 +137,8 @@ export class RentedFleet<Request extends ScheduledRequest> {
     this.#open.add(tracked);
   }
 
-  #tell(change: ScaleEvent["change"], device?: string): void {
+  #tell(change: ScaleEvent["change"], more: Pick<ScaleEvent, "device" | "reason"> = {}): void {
     if (!scaled.hasSubscribers) return;
-    const { pool } = this.parts;
-    scaled.publish({
-      pool,
-      change,
-      devices: this.#scaler.devices,
-      ...(device === undefined ? {} : { device }),
-    });
+    scaled.publish({ pool: this.parts.pool, change, devices: this.#scaler.devices, ...more });
   }
 }

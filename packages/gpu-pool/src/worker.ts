@@ -76,8 +76,11 @@ export interface DeviceProvider {
   readonly workers: WorkerStarter;
   /** What each is like. */
   readonly device: Omit<Device, "id">;
-  /** Makes one more, with an ID that was never used. Rejects when it cannot, or with the signal's reason. */
+  /**
+   * Makes one more, with an ID that was never used. Rejects when it cannot, or with the signal's reason. One that cannot be
+   * a device, such as with the ID of another, is refused and given back.
+   */
   start(signal: AbortSignal): Promise<Device>;
-  /** Gives one back. Its worker has been ended; nothing is asked of it any more. */
+  /** Gives back what `start` has brought. Its worker has been ended; nothing is asked of it any more. */
   stop(device: Device): Promise<void>;
 }

@@ -240,6 +240,11 @@ describe("what goes wrong on a ComfyUI server", () => {
 
   it("options that cannot work are refused", () => {
     const devices = [{ id: "c", url: "http://127.0.0.1:1", capacity: 1 }];
+    for (const options of [undefined, null, 5])
+      expect(() => comfyUiServers(options as never)).toThrow(expect.objectContaining({ option: "options" }));
+    expect(() => comfyUiServers({ device: devices } as never)).toThrow(
+      expect.objectContaining({ code: "INVALID_OPTION" }),
+    );
     expect(() => comfyUiServers({ devices, webSocket: "ws" as never })).toThrow(/"webSocket"/);
     expect(() => comfyUiServers({ devices, webSocket: (url) => new WebSocket(url), pollEvery: 0 })).toThrow(
       /"pollEvery"/,

@@ -22,6 +22,8 @@ class Rental implements DeviceProvider {
   readonly rented: string[] = [];
   readonly returned: string[] = [];
   refuses = false;
+  /** What it answers instead of a device of its own. */
+  brings: unknown;
   #next = 0;
 
   constructor(
@@ -32,6 +34,7 @@ class Rental implements DeviceProvider {
   async start(signal: AbortSignal): Promise<Device> {
     await this.clock.sleep(this.bootMs, signal);
     if (this.refuses) throw new Error("none left");
+    if (this.brings !== undefined) return this.brings as Device;
     const id = `r${this.#next}`;
     this.#next += 1;
     this.rented.push(id);
@@ -46,9 +49,11 @@ class Rental implements DeviceProvider {
 function open(
   scale: Partial<AutoscaleOptions> = {},
   options: Partial<GpuPoolOptions> = {},
+  device: Omit<Device, "id"> = { capacity: 1 },
 ): { clock: Clock; rental: Rental; pool: GpuPool } {
   const clock = manualClock();
   const rental = new Rental(clock);
+  Object.assign(rental, { device });
   const pool = gpuPool({
     workers: [],
     models: [{ name: "m" }],
@@ -180,6 +185,17 @@ describe("a pool whose devices come and go", () => {
     await pool.close();
   });
 
+  it("orders again those that are always to be there, though nothing else happens in the pool", async () => {
+    const { clock, rental, pool } = open({ min: 1 });
+    rental.refuses = true;
+    await clock.advance(1_500);
+    rental.refuses = false;
+    await clock.advance(5_000);
+    expect(rental.rented).toEqual(["r0"]);
+    await pool.close();
+    expect(clock.pendingTimers).toBe(0);
+  });
+
   it("gives back a device that keeps failing, and has another in its place", async () => {
     const { clock, rental, pool } = open({ min: 1 }, { quarantineAfter: 2 });
     await clock.advance(1_010);
@@ -235,18 +251,70 @@ describe("a pool whose devices come and go", () => {
     expect(keeping.clock.pendingTimers).toBe(0);
   });
 
-  it("tells what comes and goes", async () => {
-    const told: string[] = [];
-    const listen = (event: unknown): void => {
-      const { change, devices, device = "" } = event as ScaleEvent;
-      told.push(`${change} ${device} ${devices}`);
-    };
+  /** What was told while something happened. */
+  async function scaleEvents(happen: () => Promise<void>): Promise<readonly ScaleEvent[]> {
+    const told: ScaleEvent[] = [];
+    const listen = (event: unknown): void => void told.push(event as ScaleEvent);
     subscribe("holdfast:gpu-pool:scale", listen);
-    const { clock, pool } = open({ min: 1 });
-    await clock.advance(1_010);
-    await pool.close();
+    await happen();
     unsubscribe("holdfast:gpu-pool:scale", listen);
-    expect(told).toEqual(["ordered  1", "provided r0 1", "returned r0 1"]);
+    return told;
+  }
+
+  it("tells what comes and goes", async () => {
+    const told = await scaleEvents(async () => {
+      const { clock, pool } = open({ min: 1 });
+      await clock.advance(1_010);
+      await pool.close();
+    });
+    expect(told.map(({ change, device = "", devices }) => `${change} ${device} ${devices}`)).toEqual([
+      "ordered  1",
+      "provided r0 1",
+      "returned r0 1",
+    ]);
+  });
+
+  it("tells why a provider refuses", async () => {
+    const told = await scaleEvents(async () => {
+      const { clock, rental, pool } = open({ min: 1 });
+      rental.refuses = true;
+      await clock.advance(1_010);
+      await pool.close();
+    });
+    expect(told[1]).toMatchObject({ change: "refused", devices: 0, reason: "none left" });
+  });
+
+  it.each([
+    ["without an ID", { capacity: 1 }, /id/],
+    ["with the ID of another", { id: "fixed", capacity: 1 }, /IDs of their own; got "fixed"/],
+    ["without places", { id: "r0", capacity: 0 }, /capacity of r0.*an integer of at least 1; got 0/],
+    ["with less than no memory", { id: "r0", capacity: 1, memoryBytes: -1 }, /memoryBytes of r0/],
+    ["with a type that is none", { id: "r0", capacity: 1, type: 9 }, /type of r0/],
+    ["that is none", "r0", /provider.*an object; got "r0"/],
+  ])("refuses a device %s, gives it back and goes on without it", async (_, described, reason) => {
+    const back: unknown[] = [];
+    const told = await scaleEvents(async () => {
+      const { clock, rental, pool } = open(
+        { min: 1 },
+        { workers: new ScriptedWorkers([{ id: "fixed", capacity: 1 }]) },
+      );
+      rental.brings = described;
+      rental.stop = async (device) => void back.push(device);
+      await clock.advance(1_010);
+      expect(pool.snapshot().devices.map(({ id }) => id)).toEqual(["fixed"]);
+      // A while later it may have a good one.
+      rental.brings = { id: "good", capacity: 1 };
+      await clock.advance(10_000);
+      expect(pool.snapshot().devices.map(({ id }) => id)).toEqual(["fixed", "good"]);
+      await pool.close();
+    });
+    expect(back).toEqual([
+      ...(typeof described === "object" ? [described] : []),
+      { id: "good", capacity: 1 },
+    ]);
+    expect(told.filter(({ change }) => change === "refused")).toEqual([
+      expect.objectContaining({ reason: expect.stringMatching(reason) }),
+    ]);
   });
 
   it("refuses options that cannot work", () => {
@@ -254,6 +322,21 @@ describe("a pool whose devices come and go", () => {
     expect(() => open({ targetUse: 0 })).toThrow(/"autoscale: targetUse"/);
     const half = { device: { capacity: 1 } } as DeviceProvider;
     expect(() => open({ provider: half })).toThrow(/"autoscale: provider"/);
-    expect(() => open({ cost: { perDeviceHour: 0 } })).toThrow(/perDeviceHour/);
+    for (const provider of [undefined, null, 5, { ...half, start() {}, stop() {}, device: undefined }])
+      expect(() => open({ provider: provider as never })).toThrow(
+        expect.objectContaining({ code: "INVALID_OPTION", option: expect.stringMatching(/provider/) }),
+      );
+    for (const device of [{}, { capacity: 0 }, { capacity: 1, memoryBytes: "1" }, { capacity: 1, cost: -1 }])
+      expect(() => open({}, {}, device as never)).toThrow(/autoscale: provider/);
+    for (const perDeviceHour of [0, -1, Number.NaN, Infinity, "2", undefined])
+      expect(() => open({ cost: { perDeviceHour: perDeviceHour as number } })).toThrow(
+        /"autoscale: cost: perDeviceHour".*a number above 0/,
+      );
+    expect(() => open({ cost: { perDeviceHours: 2 } as never })).toThrow(/perDeviceHour"/);
+    expect(() => open({ cost: 5 as never })).toThrow(/"autoscale: cost"/);
+    expect(() => open({ cost: { perDeviceHour: 1, worthPerRequest: "1" as never } })).toThrow(
+      /worthPerRequest/,
+    );
+    expect(() => open({ cost: { perDeviceHour: 1, maxPerHour: 0 } })).toThrow(/maxPerHour/);
   });
 });

@@ -96,6 +96,20 @@ describe.each(cases)("$kind servers", (one) => {
     expect(() => one.adapter({} as ServersOptions)).toThrow(/devices/);
   });
 
+  it("are refused with options that cannot be, and never by a TypeError", () => {
+    const devices = [{ id: "server-0", url: "http://10.0.0.5", capacity: 1 }];
+    const refused = (options: unknown, option: string): void =>
+      expect(() => one.adapter(options as ServersOptions)).toThrow(
+        expect.objectContaining({ code: "INVALID_OPTION", option: expect.stringContaining(option) }),
+      );
+    for (const options of [undefined, null, 5]) refused(options, "options");
+    for (const wrong of [{}, { device: devices }, { devices: {} }, { devices: [null] }, { devices: ["a"] }])
+      refused(wrong, "devices");
+    refused({ devices, headers: "secret" }, "headers");
+    refused({ devices, modelName: "known" }, "modelName");
+    refused({ devices, fetch: {} }, "fetch");
+  });
+
   it("are asked whether they are there, load the model, and answer", async () => {
     const { pool, server } = await open(one);
     expect(await pool.run("known", one.input("none"))).toMatchObject(one.answer as object);

@@ -5,6 +5,7 @@ import { promisify } from "node:util";
 import { hasCode } from "@holdfast/core";
 import type { GpuPool, GpuPoolOptions } from "@holdfast/gpu-pool";
 import { gpuPool } from "@holdfast/gpu-pool";
+import { childProcesses, childProcessProvider } from "@holdfast/gpu-pool/child-processes";
 import { workerThreads } from "@holdfast/gpu-pool/worker-threads";
 import { afterEach, describe, expect, it } from "vitest";
 
@@ -257,5 +258,8 @@ describe("gpuPool over worker threads", () => {
     expect(await code(threads.run("paint", {}))).toBe("UNKNOWN_MODEL");
     expect(await code(threads.run("echo", {}, { priority: 1.5 }))).toBe("INVALID_OPTION");
     expect(() => workerThreads({ module: new URL("file:///x.mjs"), count: 0 })).toThrow(/count/);
+    for (const make of [workerThreads, childProcesses, childProcessProvider, gpuPool])
+      for (const options of [undefined, {}])
+        expect(() => make(options as never)).toThrow(expect.objectContaining({ code: "INVALID_OPTION" }));
   });
 });

@@ -38,6 +38,7 @@ export interface ChildProcessesOptions extends ProcessOptions {
  */
 export function childProcesses(options: ChildProcessesOptions): WorkerAdapter {
   const check = optionsOf("childProcesses");
+  check.object("options", options);
   if (!(options.module instanceof URL))
     check.refuse("module", options.module, "a URL, such as new URL(file, import.meta.url)");
   const { devices } = options;
@@ -68,6 +69,7 @@ export interface ChildProcessProviderOptions extends ProcessOptions {
  */
 export function childProcessProvider(options: ChildProcessProviderOptions): DeviceProvider {
   const check = optionsOf("childProcessProvider");
+  check.object("options", options);
   if (!(options.module instanceof URL))
     check.refuse("module", options.module, "a URL, such as new URL(file, import.meta.url)");
   const prefix = check.string("idPrefix", options.idPrefix, 100, "process");

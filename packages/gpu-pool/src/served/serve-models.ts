@@ -25,7 +25,9 @@ import { toWire } from "./wire-error.ts";
  * @throws InvalidOptionError outside a worker, or when an option is no function.
  */
 export function serveModels(models: ServedModels, options: ServeOptions = {}): void {
-  const freeMemory = optionsOf("serveModels").function("freeMemory", options.freeMemory);
+  const check = optionsOf("serveModels");
+  check.object("models", models);
+  const freeMemory = check.function("freeMemory", check.object("options", options).freeMemory);
   const send = senderToPool();
   const server = new ModelServer(send, models, freeMemory);
   const take = (message: unknown): void => server.take(message as ToWorker);

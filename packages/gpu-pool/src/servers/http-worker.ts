@@ -73,21 +73,26 @@ export function serverAdapter(
   kind: string = typeof protocol === "function" ? "server" : protocol.kind,
 ): WorkerAdapter {
   const check = optionsOf(`${kind} servers`);
-  if (!Array.isArray(options?.devices))
-    check.refuse("devices", options?.devices, "an array of servers, each with an `id` and a `url`");
+  const { devices, headers } = check.object("options", options);
+  if (!Array.isArray(devices))
+    check.refuse("devices", devices, "an array of servers, each with an `id` and a `url`");
+  if (headers !== undefined) check.object("headers", headers);
+  const modelName = check.function("modelName", options.modelName) ?? (({ name }: ModelRef) => name);
+  const ask = check.function("fetch", options.fetch) ?? fetch;
   const maxBytes = check.integer("maxAnswerBytes", options.maxAnswerBytes, { min: 1 }, MAX_ANSWER_BYTES);
   const urls = new Map(
-    options.devices.map(({ id, url }) => {
+    devices.map((device) => {
+      const { id, url } = check.object("devices", device);
       if (!isHttp(url)) check.refuse("devices", url, "servers with a `url` such as http://10.0.0.5:8000");
       return [id, url.replace(/\/+$/, "")];
     }),
   );
   return {
     kind,
-    devices: options.devices,
+    devices,
     start: async (device, events, signal) => {
       const url = urls.get(device.id)!;
-      const call = callerOf(device.id, url, maxBytes, options);
+      const call = callerOf(device.id, url, maxBytes, headers, ask);
       const spoken = typeof protocol === "function" ? protocol(device, url) : protocol;
       try {
         await spoken.ready(call, signal);
@@ -95,7 +100,7 @@ export function serverAdapter(
         spoken.close?.();
         throw error;
       }
-      return new HttpWorker(spoken, call, options.modelName ?? (({ name }) => name), device, events);
+      return new HttpWorker(spoken, call, modelName, device, events);
     },
   };
 }
@@ -265,8 +270,13 @@ function isHttp(url: unknown): url is string {
   return typeof url === "string" && URL.canParse(url) && /^https?:$/.test(new URL(url).protocol);
 }
 
-function callerOf(device: string, url: string, maxBytes: number, options: ServersOptions): ServerCall {
-  const ask = options.fetch ?? fetch;
+function callerOf(
+  device: string,
+  url: string,
+  maxBytes: number,
+  headers: ServersOptions["headers"],
+  ask: typeof fetch,
+): ServerCall {
   return async (method, path, body, signal) => {
     const text = body === undefined ? undefined : JSON.stringify(body);
     try {
@@ -274,7 +284,7 @@ function callerOf(device: string, url: string, maxBytes: number, options: Server
         method,
         signal,
         headers: {
-          ...options.headers,
+          ...headers,
           ...(body === undefined ? {} : { "content-type": "application/json" }),
         },
         ...(text === undefined ? {} : { body: text }),

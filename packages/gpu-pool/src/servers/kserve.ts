@@ -1,4 +1,5 @@
 // Servers that speak the Open Inference Protocol (KServe v2), such as Triton, with its model repository extension.
+import { optionsOf } from "@holdfast/core";
 import type { ModelRef } from "../model.ts";
 import type { WorkerAdapter } from "../worker.ts";
 import type { ServerCall, ServersOptions } from "./http-worker.ts";
@@ -17,7 +18,8 @@ export interface KServeOptions extends ServersOptions {
  * are its responses.
  */
 export function kserveServers(options: KServeOptions): WorkerAdapter {
-  const isManaged = options.repository ?? true;
+  const check = optionsOf("kserve servers");
+  const isManaged = check.boolean("repository", check.object("options", options).repository, true);
   return serverAdapter(
     {
       kind: "kserve",

@@ -32,6 +32,7 @@ export interface WorkerThreadsOptions {
  */
 export function workerThreads(options: WorkerThreadsOptions): WorkerAdapter {
   const check = optionsOf("workerThreads");
+  check.object("options", options);
   const count = check.integer("count", options.count, { min: 1, max: 256 });
   const capacity = check.integer("capacity", options.capacity, { min: 1, max: 10_000 }, 1);
   const { memoryBytes } = options;

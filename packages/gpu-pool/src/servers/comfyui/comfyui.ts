@@ -50,6 +50,7 @@ const MIB = 2 ** 20;
  */
 export function comfyUiServers(options: ComfyUiOptions): WorkerAdapter {
   const check = optionsOf("comfyUiServers");
+  check.object("options", options);
   const open = options.webSocket ?? globalWebSocket();
   if (typeof open !== "function")
     check.refuse(
