@@ -12,6 +12,7 @@ import pg from "pg";
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
 import { startPostgres, startProxy } from "../../../tools/services/index.mjs";
 import { row } from "../../../tools/systems/row.mjs";
+import { addedInHarm, NETWORK_HARMS } from "./support/network-harms.ts";
 
 const WORKER = fileURLToPath(new URL("./fixtures/postgres-worker.mjs", import.meta.url));
 const LEASE_MS = 600;
@@ -157,15 +158,7 @@ describe.skipIf(!inject("startsPostgres"))("a queue in PostgreSQL whose processe
     },
   );
 
-  type Harm = (proxy: Awaited<ReturnType<typeof startProxy>>) => void;
-  const harms: Readonly<Record<string, Harm>> = {
-    "an answer gets lost": (proxy) => proxy.dropReplies(1),
-    "all connections are cut": (proxy) => {
-      proxy.cut();
-      setTimeout(() => proxy.heal(), 30);
-    },
-  };
-  it.each(Object.entries(harms))(
+  it.each(NETWORK_HARMS)(
     "adds and ends every task once while %s in every other round",
     { timeout: 120_000 },
     async (harm, strike) => {
@@ -185,14 +178,7 @@ describe.skipIf(!inject("startsPostgres"))("a queue in PostgreSQL whose processe
         ],
         { concurrency: 8, lease: LEASE_MS },
       );
-      const ids: string[] = [];
-      for (let round = 0; round < 20; round += 1) {
-        const batch = Array.from({ length: 10 }, (_, index) => `task-${round}-${index}`);
-        if (round % 2 === 0) strike(proxy);
-        await Promise.all(batch.map((id, index) => added(id, index, far)));
-        ids.push(...batch);
-      }
-      proxy.heal();
+      const ids = await addedInHarm(proxy, strike, 20, (id, index) => added(id, index, far));
       await untilAllEnded(ids, 60_000);
       await running.close({ within: "2s" });
       await lossyStore.close();

@@ -13,6 +13,7 @@ import { Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
 import { startProxy, startRedis } from "../../../tools/services/index.mjs";
 import { row } from "../../../tools/systems/row.mjs";
+import { addedInHarm, NETWORK_HARMS } from "./support/network-harms.ts";
 
 const WORKER = fileURLToPath(new URL("./fixtures/redis-worker.mjs", import.meta.url));
 const PREFIX = "crash:";
@@ -40,8 +41,6 @@ const order = defineTask<{ parts: number }, { parts: number }, OrderResult>({
   leaseLosses: 1_000,
   keepFor: "1d",
 });
-
-type Proxy = Awaited<ReturnType<typeof startProxy>>;
 
 describe.skipIf(!inject("startsRedis"))("a queue in Redis whose processes die", () => {
   let server: Awaited<ReturnType<typeof startRedis>>;
@@ -248,14 +247,7 @@ describe.skipIf(!inject("startsRedis"))("a queue in Redis whose processes die", 
     },
   );
 
-  const harms: Readonly<Record<string, (proxy: Proxy) => void>> = {
-    "an answer is lost": (proxy) => proxy.dropReplies(1),
-    "all connections are cut": (proxy) => {
-      proxy.cut();
-      setTimeout(() => proxy.heal(), 30);
-    },
-  };
-  it.each(Object.entries(harms))(
+  it.each(NETWORK_HARMS)(
     "adds and ends every task once while %s in every other round",
     { timeout: 120_000 },
     async (harm, strike) => {
@@ -274,14 +266,7 @@ describe.skipIf(!inject("startsRedis"))("a queue in Redis whose processes die", 
         ],
         { concurrency: 8, lease: LEASE_MS },
       );
-      const ids: string[] = [];
-      for (let round = 0; round < 30; round += 1) {
-        const batch = Array.from({ length: 10 }, (_, index) => `task-${round}-${index}`);
-        if (round % 2 === 0) strike(proxy);
-        await Promise.all(batch.map((id, index) => added(id, index, far)));
-        ids.push(...batch);
-      }
-      proxy.heal();
+      const ids = await addedInHarm(proxy, strike, 30, (id, index) => added(id, index, far));
       await untilAllEnded(ids, 60_000);
       await running.close({ within: "2s" });
       await lossyStore.close();
