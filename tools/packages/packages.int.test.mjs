@@ -107,6 +107,17 @@ describe("a broken package", () => {
   );
 
   it(
+    "is one whose types need the DOM, which a service has not",
+    async () => {
+      const types = "export const answer: number;\nexport declare const target: HTMLElement | undefined;\n";
+      expect(await tried(await packed({ ...GOOD, "dist/index.d.ts": types }))).toMatch(
+        /types \(nodenext\): .*HTMLElement/,
+      );
+    },
+    TIME,
+  );
+
+  it(
     "is one that cannot be required, since it awaits at its top",
     async () => {
       const one = await packed({

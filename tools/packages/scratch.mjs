@@ -99,7 +99,8 @@ async function typeFaults(app, files, module, moduleResolution) {
     module,
     moduleResolution,
     target: "es2022",
-    lib: ["es2023", "dom", "dom.iterable", "esnext.disposable"],
+    // A service has no DOM: what of it Node's own types lack may not be in our declarations.
+    lib: ["es2023", "esnext.disposable", ...(module === "nodenext" ? [] : ["dom", "dom.iterable"])],
     strict: true,
     exactOptionalPropertyTypes: true,
     noUncheckedIndexedAccess: true,

@@ -15,7 +15,10 @@ import { HoldfastError, isHoldfastError } from "../errors/holdfast-error.ts";
  * response.headers.get("content-type"); // => "application/problem+json"
  * ```
  */
-export function problemResponse(error: unknown, headers?: HeadersInit): Response {
+export function problemResponse(
+  error: unknown,
+  headers?: ConstructorParameters<typeof Headers>[0],
+): Response {
   const problem = isHoldfastError(error) ? error.toProblem() : UNKNOWN;
   const answer = new Response(JSON.stringify(problem), {
     status: problem.status,

@@ -1,4 +1,5 @@
 // @holdfast/core/node: what needs Node: Fetch handlers on node:http, and files with one owner.
+export { BodyTakenError } from "./body-taken-error.ts";
 export { lockFile } from "./file-lock.ts";
 export type { FileLock, FileLockHolder } from "./file-lock.ts";
 export { nodeHandler } from "./node-handler.ts";

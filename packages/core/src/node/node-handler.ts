@@ -24,6 +24,10 @@ export const DEFAULT_MAX_BODY_BYTES = 1_048_576;
  * A listener for an existing `node:http` server, or a route of Express, that answers with a Fetch handler. What
  * the handler throws becomes problem details; nothing it does ends the process.
  *
+ * In Express, put it in front of `express.json()`: a handler that reads a body which was read before fails with a
+ * `BodyTakenError`. And give it the whole path, `app.all(["/tasks", "/tasks/{*path}"], nodeHandler(api))`: `app.use("/tasks", …)`
+ * takes the path's beginning away.
+ *
  * @throws InvalidOptionError when an option is out of range.
  */
 export function nodeHandler(handler: Handler, options: NodeHandlerOptions = {}): NodeListener {

@@ -3,6 +3,7 @@ import type { IncomingMessage } from "node:http";
 import { Readable } from "node:stream";
 import { RequestError } from "../http/problem-response.ts";
 import { withRemoteAddress } from "../http/remote-address.ts";
+import { BodyTakenError } from "./body-taken-error.ts";
 
 /**
  * The Fetch request that a node:http message stands for. Its body is streamed with back-pressure and never passes
@@ -18,7 +19,7 @@ export function toRequest(message: IncomingMessage, maxBodyBytes: number, signal
   try {
     const init: RequestInit & { duplex?: "half" } = { method, headers: toHeaders(message), signal };
     if (method !== "GET" && method !== "HEAD") {
-      init.body = limited(message, maxBodyBytes);
+      init.body = isTaken(message) ? taken() : limited(message, maxBodyBytes);
       init.duplex = "half";
     }
     return withRemoteAddress(new Request(url, init), message.socket.remoteAddress);
@@ -57,6 +58,20 @@ function toHeaders(message: IncomingMessage): Headers {
   for (let at = 0; at + 1 < message.rawHeaders.length; at += 2)
     headers.append(message.rawHeaders[at]!, message.rawHeaders[at + 1]!);
   return headers;
+}
+
+/** Whether there was a body, and a middleware has read of it. */
+function isTaken(message: IncomingMessage): boolean {
+  const { "content-length": length, "transfer-encoding": encoding } = message.headers;
+  return message.readableDidRead && (encoding !== undefined || Number(length ?? 0) > 0);
+}
+
+/** Fails whoever reads it; handlers that want no body may go on. */
+function taken(): ReadableStream<Uint8Array> {
+  return new ReadableStream(
+    { pull: (controller) => controller.error(new BodyTakenError()) },
+    { highWaterMark: 0 },
+  );
 }
 
 function limited(message: IncomingMessage, maxBodyBytes: number): ReadableStream<Uint8Array> {

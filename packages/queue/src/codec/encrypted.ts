@@ -6,11 +6,14 @@ import { PayloadKeyError, PayloadTamperedError } from "./errors.ts";
 import { bytesPayload, payloadBytes } from "./payload-bytes.ts";
 import type { PayloadCodec, PayloadPlace } from "./payload-codec.ts";
 
+/** A `CryptoKey`, which the types of Node 20 do not know by that name. */
+type AesKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
+
 export interface EncryptedOptions {
   /** Which of {@link keys} seals. */
   readonly current: string;
   /** By ID: 32 random bytes each, or an AES-GCM `CryptoKey`. Those that are not current still open. */
-  readonly keys: Readonly<Record<string, Uint8Array | CryptoKey>>;
+  readonly keys: Readonly<Record<string, Uint8Array | AesKey>>;
   /** What to do with a payload that is not sealed: `"accept"` while a queue is being moved. @defaultValue "refuse" */
   readonly plain?: "refuse" | "accept";
 }
@@ -80,7 +83,7 @@ export function encrypted(options: EncryptedOptions): PayloadCodec {
   };
 }
 
-async function open(payload: Payload, place: PayloadPlace, keyId: string, key: CryptoKey): Promise<Payload> {
+async function open(payload: Payload, place: PayloadPlace, keyId: string, key: AesKey): Promise<Payload> {
   const [nonce, sealed] = payload.blobs;
   if (nonce?.byteLength !== NONCE || sealed === undefined)
     throw new PayloadTamperedError(place, "the envelope is broken");
@@ -104,14 +107,14 @@ function gcm(nonce: Uint8Array, { queue, id, part, name }: PayloadPlace, keyId: 
 }
 
 /** Keys by ID, imported when they are first asked for. */
-function keysOf(given: EncryptedOptions["keys"]): ReadonlyMap<string, () => Promise<CryptoKey>> {
+function keysOf(given: EncryptedOptions["keys"]): ReadonlyMap<string, () => Promise<AesKey>> {
   const check = optionsOf("encrypted");
   const ids = Object.keys(given);
   if (ids.length === 0 || ids.length > MAX_KEYS) check.refuse("keys", ids, `1 to ${MAX_KEYS} keys by ID`);
   return new Map(ids.map((id) => [check.string("keys", id, 100), importerOf(id, given[id]!)]));
 }
 
-function importerOf(id: string, key: Uint8Array | CryptoKey): () => Promise<CryptoKey> {
+function importerOf(id: string, key: Uint8Array | AesKey): () => Promise<AesKey> {
   // Neither the key nor its length in bits may show in a message.
   const refuse = (): never =>
     optionsOf("encrypted").refuse("keys", id, `${KEY_BYTES} bytes or a CryptoKey for AES-GCM`);
@@ -121,6 +124,6 @@ function importerOf(id: string, key: Uint8Array | CryptoKey): () => Promise<Cryp
   }
   if (key.byteLength !== KEY_BYTES) refuse();
   const raw = Uint8Array.from(key);
-  let imported: Promise<CryptoKey> | undefined;
+  let imported: Promise<AesKey> | undefined;
   return () => (imported ??= crypto.subtle.importKey("raw", raw, "AES-GCM", false, ["encrypt", "decrypt"]));
 }
