@@ -1,6 +1,8 @@
 // How a codec marks what it has made: the text is a JSON array that begins with the codec's own word.
 import type { Payload } from "../task/payload.ts";
 
+const OFFLOADED = /^\["\$offloaded","[^"]+",\d+,"[\da-f]{64}"\]$/;
+
 /** What a codec puts in place of a payload. */
 export function envelope(
   word: string,
@@ -26,4 +28,13 @@ export function fieldsOf(word: string, payload: Payload): readonly unknown[] | u
   } catch {
     return undefined;
   }
+}
+
+/**
+ * Whether a codec of ours has made the payload. No value of a user's has bytes that its text does not refer to; one that is
+ * offloaded is told by its digest.
+ */
+export function isSealed({ text, blobs }: Payload): boolean {
+  if (!text.startsWith('["$')) return false;
+  return blobs.length > 0 ? !text.includes('{"$blob":') : OFFLOADED.test(text);
 }

@@ -46,6 +46,18 @@ export class PayloadLostError extends HoldfastError {
   }
 }
 
+/** A payload went through codecs, and the queue that reads it has none. `code: "PAYLOAD_CODEC_MISSING"`. */
+export class PayloadCodecError extends HoldfastError {
+  override readonly code = "PAYLOAD_CODEC_MISSING";
+  readonly permanent = true;
+
+  constructor(readonly place: PayloadPlace) {
+    super(
+      `${described(place)} went through codecs, and this queue has none: give it the codecs that all its processes have`,
+    );
+  }
+}
+
 function described({ part, id, queue }: PayloadPlace): string {
   return `the ${part} of task ${id} in queue "${queue}"`;
 }

@@ -4,7 +4,7 @@ export type { CompressedOptions } from "./compressed.ts";
 export { compressed } from "./compressed.ts";
 export type { EncryptedOptions } from "./encrypted.ts";
 export { encrypted } from "./encrypted.ts";
-export { PayloadKeyError, PayloadLostError, PayloadTamperedError } from "./errors.ts";
+export { PayloadCodecError, PayloadKeyError, PayloadLostError, PayloadTamperedError } from "./errors.ts";
 export type { OffloadedOptions } from "./offloaded.ts";
 export { offloaded } from "./offloaded.ts";
 export type { PayloadCodec, PayloadPlace } from "./payload-codec.ts";

@@ -168,7 +168,7 @@ export class StepJournal {
     const stored = this.#checkpoints.get(name);
     if (stored === undefined) return undefined;
     const { payloads } = this.host.queue;
-    if (payloads.plain) return stored.sealed;
+    if (payloads.plain) return payloads.open(stored.sealed, this.#place(name));
     return (stored.opened ??= payloads.open(stored.sealed, this.#place(name), this.host.signal));
   }
 

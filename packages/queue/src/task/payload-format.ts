@@ -1,5 +1,7 @@
 // How a queue writes inputs, results and checkpoints, and reads them: JSON and bytes, then its codecs.
 import { optionsOf } from "@holdfast/core";
+import { isSealed } from "../codec/envelope.ts";
+import { PayloadCodecError } from "../codec/errors.ts";
 import type { PayloadCodec, PayloadPlace } from "../codec/payload-codec.ts";
 import type { Payload } from "./payload.ts";
 import { checkPayloadSize, decodePayload, encodePayload } from "./payload.ts";
@@ -15,7 +17,7 @@ export interface PayloadFormat {
   encode(value: unknown): Payload;
   /** An encoded value as it is stored. @throws what the codecs throw, PayloadTooLargeError */
   seal(payload: Payload, of: PayloadOf, signal?: AbortSignal): Payload | Promise<Payload>;
-  /** What was sealed. @throws what the codecs throw */
+  /** What was sealed. @throws what the codecs throw; PayloadCodecError where there are none, and it was sealed */
   open(payload: Payload, of: PayloadOf, signal?: AbortSignal): Payload | Promise<Payload>;
   /** Encodes and seals. */
   write(value: unknown, of: PayloadOf, signal?: AbortSignal): Payload | Promise<Payload>;
@@ -33,17 +35,22 @@ export function payloadFormat(
 ): PayloadFormat {
   if (!Array.isArray(codecs) || codecs.length > MAX_CODECS || !codecs.every(isCodec))
     optionsOf("queue").refuse("codecs", codecs, `a list of at most ${MAX_CODECS} codecs`);
-  return codecs.length === 0 ? plainFormat(maxBytes) : new CodedFormat(queue, maxBytes, codecs);
+  return codecs.length === 0 ? plainFormat(queue, maxBytes) : new CodedFormat(queue, maxBytes, codecs);
 }
 
-function plainFormat(maxBytes: number): PayloadFormat {
+function plainFormat(queue: string, maxBytes: number): PayloadFormat {
+  // What only a codec can read must not pass for the value itself.
+  const open = (payload: Payload, of: PayloadOf): Payload => {
+    if (isSealed(payload)) throw new PayloadCodecError({ queue, ...of });
+    return payload;
+  };
   return {
     plain: true,
     encode: (value) => encodePayload(value, maxBytes),
     seal: (payload) => payload,
-    open: (payload) => payload,
+    open,
     write: (value) => encodePayload(value, maxBytes),
-    read: decodePayload,
+    read: (payload, of) => decodePayload(open(payload, of)),
   };
 }
 

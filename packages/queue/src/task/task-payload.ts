@@ -24,7 +24,8 @@ export function inputOf(
   signal?: AbortSignal,
 ): unknown {
   const version = claimed.meta === undefined ? 1 : (readMeta(claimed.meta).v ?? 1);
-  if (payloads.plain && version === task.version && !task.checksInput) return decodePayload(claimed.input);
+  if (payloads.plain && version === task.version && !task.checksInput)
+    return payloads.read(claimed.input, { id: claimed.id, part: "input", name: claimed.name });
   return preparedInput(claimed, version, task, payloads, signal);
 }
 
@@ -35,7 +36,7 @@ async function preparedInput(
   payloads: PayloadFormat,
   signal: AbortSignal | undefined,
 ): Promise<unknown> {
-  const opened = payloads.plain ? input : await payloads.open(input, { id, part: "input", name }, signal);
+  const opened = await payloads.open(input, { id, part: "input", name }, signal);
   let value = decodePayload(opened);
   if (version !== task.version) value = await task.upcast(value, version);
   return task.checksInput ? task.parseInput(value as never) : value;
