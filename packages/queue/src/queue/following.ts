@@ -1,4 +1,5 @@
 // Following a task: its events as they come, and its end.
+import { MAX_DURATION_MS } from "@holdfast/core";
 import { TaskNotFoundError } from "../errors.ts";
 import type { TaskEvent, TaskStatus } from "../task/task-status.ts";
 import { hasEnded } from "../task/task-status.ts";
@@ -11,7 +12,7 @@ const EVENT_PAGE = 100;
 export async function ended(queue: Queue, id: string, signal: AbortSignal): Promise<TaskStatus> {
   let status = await queue.status(id);
   while (!hasEnded(status)) {
-    await queue.store.waitForEvents(queue.name, id, status.lastSeq, signal);
+    await newEvents(queue, id, status.lastSeq, signal);
     status = await queue.status(id);
   }
   return status;
@@ -19,11 +20,12 @@ export async function ended(queue: Queue, id: string, signal: AbortSignal): Prom
 
 /** The events of a task behind `after`, until its end. */
 export async function* eventsOf(
-  { store, name }: Queue,
+  queue: Queue,
   id: string,
   after: number,
   signal: AbortSignal,
 ): AsyncGenerator<TaskEvent, void, undefined> {
+  const { store, name } = queue;
   let seen = after;
   for (;;) {
     signal.throwIfAborted();
@@ -35,6 +37,21 @@ export async function* eventsOf(
       signal.throwIfAborted();
     }
     if (page.ended) return;
-    if (page.events.length === 0) await store.waitForEvents(name, id, seen, signal);
+    if (page.events.length === 0) await newEvents(queue, id, seen, signal);
+  }
+}
+
+/** Somebody waits for an answer: a store that is no more than memory and timers must not let the process end before. */
+async function newEvents(
+  { store, name, clock }: Queue,
+  id: string,
+  after: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const hold = clock.setTimer(MAX_DURATION_MS, () => {}, { keepAlive: true });
+  try {
+    await store.waitForEvents(name, id, after, signal);
+  } finally {
+    hold.cancel();
   }
 }
