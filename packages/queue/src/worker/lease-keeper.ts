@@ -8,6 +8,7 @@ const BEATS_PER_LEASE = 3;
 
 export class LeaseKeeper {
   #timer: Timer | undefined;
+  #stopped = false;
   readonly #clock: Clock;
 
   constructor(
@@ -19,14 +20,18 @@ export class LeaseKeeper {
     this.#clock = queue.clock;
   }
 
+  /** Called when there is a run more. It beats until there is none, so that an idle worker sets no timers. */
   start(): void {
-    this.#timer = this.#clock.setTimer(this.#nextBeatMs(), () => {
+    if (this.#stopped) return;
+    this.#timer ??= this.#clock.setTimer(this.#nextBeatMs(), () => {
+      this.#timer = undefined;
       this.#beat();
-      this.start();
+      if (this.runs.size > 0) this.start();
     });
   }
 
   stop(): void {
+    this.#stopped = true;
     this.#timer?.cancel();
   }
 

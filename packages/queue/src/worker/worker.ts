@@ -117,7 +117,6 @@ class ClaimingWorker implements Worker {
     this.#keeper = new LeaseKeeper(queue, this.#held, this.#leaseMs, (error) =>
       this.#news.failed("renew", error),
     );
-    this.#keeper.start();
     this.#limits = new TimeLimits(this.#clock, this.#held);
     void this.#claimLoop();
     void this.#revokedLoop();
@@ -253,6 +252,7 @@ class ClaimingWorker implements Worker {
       else this.#limits.add(run);
       this.#run(run);
     }
+    if (claimed.length > 0) this.#keeper.start();
   }
 
   /**
