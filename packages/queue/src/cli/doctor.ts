@@ -34,6 +34,15 @@ export async function queueChecks(queue: Queue): Promise<readonly Check[]> {
           text: "the queue is paused: nothing is started until it is resumed",
         }
       : { name: "paused", level: "ok", text: "not paused" },
+    ...(meter.added === 0
+      ? [
+          {
+            name: "tasks",
+            level: "warning" as const,
+            text: "none was ever added here: is that the name of the queue?",
+          },
+        ]
+      : []),
     headCheck(headMs, stats.running, meter.paused),
     stats.failed > 0
       ? { name: "dead letters", level: "warning", text: `${stats.failed}: look at them with dead-letters` }

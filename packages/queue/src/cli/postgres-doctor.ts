@@ -49,7 +49,11 @@ export async function postgresChecks(
   return [
     ...serverChecks(server.rows[0] as unknown as ServerRow),
     pending.length > 0
-      ? { name: "tables", level: "fault", text: `${pending.length} changes are missing: run migrate` }
+      ? {
+          name: "tables",
+          level: "fault",
+          text: `${pending.length === 1 ? "one change is" : `${pending.length} changes are`} missing: run migrate`,
+        }
       : { name: "tables", level: "ok", text: "up to date" },
     bloatCheck(tables.rows as unknown as readonly TableRow[]),
     invalid.rows.length > 0

@@ -29,6 +29,9 @@ export async function connectRedis(url: string, timeoutMs: number): Promise<Redi
     lazyConnect: true,
   };
   const alone = quiet(new ioredis.Redis(url, { ...options, enableReadyCheck: false }));
+  // ioredis rejects with no more than "Connection is closed."; why it is, it tells here.
+  let reason: Error | undefined;
+  alone.on("error", (error) => (reason = error));
   try {
     await alone.connect();
     if (!/^cluster_enabled:1\s*$/m.test(await alone.info("cluster")))
@@ -36,7 +39,7 @@ export async function connectRedis(url: string, timeoutMs: number): Promise<Redi
     alone.disconnect();
   } catch (error) {
     alone.disconnect();
-    throw redisFailure(error);
+    throw redisFailure(reason ?? error);
   }
   const cluster = quiet(
     new ioredis.Cluster([{ host: at.host, port: at.port }], {
