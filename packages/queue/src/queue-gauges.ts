@@ -6,7 +6,7 @@ import type { Queue } from "./queue/queue-contract.ts";
 import { answered } from "./store/store-deadline.ts";
 
 export interface QueueGaugesOptions {
-  /** @defaultValue "15s" */
+  /** From 100 ms. @defaultValue "15s" */
   readonly every?: Duration;
   /** How long a look may take. @defaultValue "5s" */
   readonly deadline?: Duration;

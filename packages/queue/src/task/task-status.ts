@@ -4,7 +4,10 @@
 export type TaskPhase =
   /** Waits for its time: a delay, or the wait before another try. */
   | { readonly state: "scheduled"; readonly dueAt: number }
-  /** For one of some events (checkpoints of these names), its children, or whichever is first; no longer than `dueAt`. */
+  /**
+   * For one of some events (checkpoints of these names: `event:approved` of the event `approved`), its children, or whichever
+   * is first; no longer than `dueAt`.
+   */
   | {
       readonly state: "waiting";
       readonly events?: readonly string[];

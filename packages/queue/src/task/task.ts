@@ -177,7 +177,11 @@ function upcastersOf(
   const first = steps.findIndex((step) => step !== undefined);
   const known = Object.keys(given).every((key) => steps[Number(key) - 1] !== undefined);
   if (!known || (first !== -1 && steps.includes(undefined, first)))
-    check.refuse("upcast", Object.keys(given), `functions by version, without a gap up to ${version - 1}`);
+    check.refuse(
+      "upcast",
+      `those of ${Object.keys(given).join(", ")}`,
+      `functions by version, without a gap up to ${version - 1}`,
+    );
   return steps;
 }
 
