@@ -15,7 +15,7 @@ export interface Device {
   readonly memoryBytes?: number;
   /**
    * What a request costs there, in whatever unit, alike for all of a type. A dearer type gets only what would end too late on
-   * cheaper ones, going by what waits for them, and in time there. @defaultValue 0
+   * cheaper ones, going by what waits for them and whether what runs there is late, and in time there. @defaultValue 0
    */
   readonly cost?: number;
 }

@@ -327,6 +327,41 @@ describe("Scheduler, devices of different costs", () => {
     expect(burst(one, 1, Infinity)).toEqual(["run 1 on remote"]);
   });
 
+  /** What is told by timers alone, and how long after. */
+  const byTimers = (one: SchedulerBench): readonly [afterMs: number, lines: readonly string[]] => {
+    const from = one.now;
+    const lines: string[] = [];
+    while (lines.length === 0) {
+      one.now = one.scheduler.nextWake;
+      lines.push(...told(one.timer()));
+    }
+    return [one.now - from, lines];
+  };
+
+  it("takes a dearer one as soon as its turn on the cheaper ones would come too late, though nothing else happens", () => {
+    const one = tiers();
+    one.down("cpu");
+    expect(told(one.ask(1))).toEqual(["run 1 on gpu"]);
+    expect(told(one.ask(2, { deadline: one.now + 60 }))).toEqual([]);
+    const [afterMs, lines] = byTimers(one);
+    expect(lines).toEqual(["run 2 on remote"]);
+    expect(afterMs).toBeGreaterThan(0);
+    expect(afterMs).toBeLessThan(30);
+  });
+
+  it("takes a dearer one in its last moment if what runs on the cheaper ones is late", () => {
+    const timesByType = { gpu: { perItemMs: 10, fixedMs: 0 }, cpu: { perItemMs: 50, fixedMs: 0 } };
+    const one = bench([model("m@1", 0, { timesByType })]);
+    one.up("gpu", { type: "gpu", cost: 1 });
+    one.up("cpu", { type: "cpu", cost: 2 });
+    one.ask(1);
+    one.now = 10;
+    one.done(1);
+    expect(told(one.ask(2))).toEqual(["run 2 on gpu"]);
+    expect(told(one.ask(3, { deadline: one.now + 100 }))).toEqual([]);
+    expect(byTimers(one)).toEqual([45, ["run 3 on cpu"]]);
+  });
+
   it("goes back to the cheapest once less waits", () => {
     const one = tiers();
     burst(one, 6, 100);

@@ -2,6 +2,7 @@
 import { MOST_FILLS, sizeToKeep, sizeToStart } from "./batching.ts";
 import { BitSet } from "./bit-set.ts";
 import type { ScheduledRequest, SchedulerCommand } from "./contract.ts";
+import { DeviceChoice } from "./device-choice.ts";
 import type { Estimates } from "./estimates.ts";
 import type { Placement } from "./placement.ts";
 import { IdMap } from "./id-map.ts";
@@ -10,9 +11,6 @@ import type { RequestBook } from "./request-book.ts";
 import { Slots } from "./slots.ts";
 import type { DeviceState, Entry, ModelState, RunningBatch } from "./state.ts";
 import type { TenantLedger } from "./tenants.ts";
-
-/** Most affinity keys remembered. */
-const MAX_AFFINITIES = 10_000;
 
 export interface DispatcherParts<Request extends ScheduledRequest> {
   readonly models: readonly ModelState<Request>[];
@@ -25,15 +23,14 @@ export interface DispatcherParts<Request extends ScheduledRequest> {
 
 export class Dispatcher<Request extends ScheduledRequest> {
   readonly batches: IdMap<RunningBatch<Request>> = new IdMap();
-  /** Models whose batches fill, by when they are due. */
-  readonly #filling = new RankHeap<ModelState<Request>>(({ index }) => index);
+  /** Models that are to be looked at: their batch has filled, or a dearer device is worth it. By when that is. */
+  readonly #due = new RankHeap<ModelState<Request>>(({ index }) => index);
   /** Models that wait for a device. */
   readonly #ready = new RankHeap<ModelState<Request>>(({ index }) => index);
   readonly #readySet = new BitSet();
   readonly #ends = new RankHeap<RunningBatch<Request>>(({ slot }) => slot);
   readonly #slots = new Slots();
-  /** Devices that last served an affinity key; the longest unused is forgotten first. */
-  readonly #affinity = new Map<string, string>();
+  readonly #choice: DeviceChoice<Request>;
 
   readonly #models: readonly ModelState<Request>[];
   readonly #book: RequestBook<Request>;
@@ -50,15 +47,16 @@ export class Dispatcher<Request extends ScheduledRequest> {
     this.#placement = parts.placement;
     this.#ledger = parts.ledger;
     this.#emit = parts.emit;
+    this.#choice = new DeviceChoice(parts.placement, parts.estimates);
   }
 
-  /** When the next batch has filled for long enough. */
+  /** When the next batch has filled for long enough, or has waited for a cheap device for long enough. */
   get nextDue(): number {
-    return this.#filling.firstAt;
+    return this.#due.firstAt;
   }
 
   startDue(now: number): void {
-    while (this.#filling.firstAt <= now) this.look(this.#filling.first!, now);
+    while (this.#due.firstAt <= now) this.look(this.#due.first!, now);
   }
 
   /**
@@ -74,16 +72,16 @@ export class Dispatcher<Request extends ScheduledRequest> {
         this.setAside(model);
         return;
       }
-      const device = this.#deviceFor(model, head.request, now);
+      const device = this.#choice.deviceFor(model, head.request, now);
       const type = device?.kind ?? this.#estimates.type;
       if (device !== undefined && this.#giveWay(model, type, now)) continue;
       const dueAt = this.#dueAt(model, head, model.queue.units, type, now);
       if (dueAt > now) {
         this.#waitsNoMore(model);
-        // Mostly the same moment as before: then it stays where it is.
-        if (model.wakeAt === dueAt && this.#filling.has(model)) return;
-        model.wakeAt = dueAt;
-        this.#filling.put(model, 0, dueAt, model.index);
+        this.#lookAgain(
+          model,
+          Math.min(dueAt, device === undefined ? this.#choice.spillsAt(model, head.request, now) : dueAt),
+        );
         return;
       }
       if (device === undefined || (hasStarted && device === served && this.#ledger.waiting > 1)) {
@@ -95,8 +93,15 @@ export class Dispatcher<Request extends ScheduledRequest> {
     }
   }
 
+  #lookAgain(model: ModelState<Request>, at: number): void {
+    // Mostly the same moment as before: then it stays where it is.
+    if (model.wakeAt === at && this.#due.has(model)) return;
+    model.wakeAt = at;
+    this.#due.put(model, 0, at, model.index);
+  }
+
   setAside(model: ModelState<Request>): void {
-    this.#filling.remove(model);
+    this.#due.remove(model);
     this.#waitsNoMore(model);
   }
 
@@ -107,7 +112,9 @@ export class Dispatcher<Request extends ScheduledRequest> {
   }
 
   #waitForDevice(model: ModelState<Request>, head: Entry<Request>, now: number): void {
-    this.#filling.remove(model);
+    const spillsAt = this.#choice.spillsAt(model, head.request, now);
+    if (spillsAt === Infinity) this.#due.remove(model);
+    else this.#lookAgain(model, spillsAt);
     const by = head.request.deadline - model.leastMs;
     // Mostly behind the same head as before: then it stays where it is.
     if (model.readyOrder !== head.order || model.readyBy !== by || !this.#readySet.has(model.index)) {
@@ -124,7 +131,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
 
   /** Whether a request would start at once, if nothing waits for its model. */
   startsAtOnce(model: ModelState<Request>, request: Request, now: number): boolean {
-    const device = this.#deviceFor(model, request, now);
+    const device = this.#choice.deviceFor(model, request, now);
     if (device === undefined) return false;
     const head = { request, arrivedAt: now, alone: false };
     return this.#dueAt(model, head, request.size ?? 1, device.kind, now) <= now;
@@ -272,7 +279,7 @@ export class Dispatcher<Request extends ScheduledRequest> {
       entry.batch = batch;
       this.#ledger.charge(entry.tenant, (ms * entry.size) / units);
       const { affinity } = entry.request;
-      if (affinity !== undefined) this.#remember(affinity, device);
+      if (affinity !== undefined) this.#choice.served(affinity, device);
     }
     model.batches += 1;
     model.batched += entries.length;
@@ -298,71 +305,6 @@ export class Dispatcher<Request extends ScheduledRequest> {
     this.#placement.letGo(device, model, now);
   }
 
-  /** A device that has the model loaded and room for a batch: the one that served the affinity key, if it can. */
-  #deviceFor(model: ModelState<Request>, request: Request, now: number): DeviceState<Request> | undefined {
-    const isAlike = this.#placement.types.size === 1 || model.replicaKinds.size === 1;
-    const { affinity } = request;
-    if (affinity !== undefined) {
-      const device = this.#placement.devices.get(this.#affinity.get(affinity) ?? "");
-      const isFree = device !== undefined && device.resident.has(model.index) && this.#hasRoom(device);
-      if (isFree && (isAlike || this.#isWorthIt(model, request, device.kind, now))) return device;
-    }
-    const first = this.#roomFor(model);
-    if (first === undefined || isAlike) return first;
-    for (const those of [this.#placement.idle, this.#placement.partly]) {
-      let index = this.#placement.firstWith(model, those);
-      for (; index >= 0; index = this.#placement.firstWith(model, those, index + 1)) {
-        const device = this.#placement.device(index);
-        if (this.#isWorthIt(model, request, device.kind, now)) return device;
-      }
-    }
-    return undefined;
-  }
-
-  /** Always the first of those that idle: what is not needed stays idle, and can be taken away. */
-  #roomFor(model: ModelState<Request>): DeviceState<Request> | undefined {
-    const { idle, partly } = this.#placement;
-    let index = this.#placement.firstWith(model, idle);
-    if (index < 0) index = this.#placement.firstWith(model, partly);
-    return index < 0 ? undefined : this.#placement.device(index);
-  }
-
-  /**
-   * Whether a type of device is for a request. Of those that cost the same the quickest always is; a slower one, such as a
-   * CPU beside GPUs, if the request ends in time there, and sooner than if it waited for the quicker ones. A dearer one is
-   * if it would end too late on the cheaper ones, behind what waits, and in time there.
-   */
-  #isWorthIt(model: ModelState<Request>, { deadline }: Request, type: string, now: number): boolean {
-    const { types } = this.#placement;
-    const { backlogMs } = this.#estimates;
-    const cost = types.costOf(type);
-    const ms = this.#estimates.profileOf(model, type).timeOf(1);
-    const isInTime = now + ms <= deadline;
-    let quickest = ms;
-    let cheaperMs = Infinity;
-    let cheaperPlaces = 0;
-    for (const kind of model.replicaKinds.keys()) {
-      const other = this.#estimates.profileOf(model, kind);
-      const otherMs = other.timeOf(1);
-      const otherCost = types.costOf(kind);
-      if (otherCost < cost) {
-        // One that has not been seen may be quick.
-        cheaperMs = Math.min(cheaperMs, other.isKnown ? otherMs : 0);
-        cheaperPlaces += types.placesOf(kind);
-      } else if (otherCost > cost) {
-        if (!isInTime && now + otherMs <= deadline) return false;
-      } else if (other.isKnown) quickest = Math.min(quickest, otherMs);
-    }
-    if (cheaperPlaces > 0 && !(isInTime && now + backlogMs / cheaperPlaces + cheaperMs > deadline))
-      return false;
-    if (ms <= quickest) return true;
-    return isInTime && ms <= backlogMs / Math.max(1, this.#placement.capacity) + quickest;
-  }
-
-  #hasRoom({ batches, capacity, isDraining }: DeviceState<Request>): boolean {
-    return batches.length < capacity && !isDraining;
-  }
-
   /** How many devices with the model idle: 0, 1, or 2 for more. */
   #idleOf(model: ModelState<Request>): number {
     const { idle } = this.#placement;
@@ -380,16 +322,6 @@ export class Dispatcher<Request extends ScheduledRequest> {
     if (nextAt === Infinity) return 1;
     const between = this.#estimates.profileOf(model, this.#estimates.type).timeOf(full) / devices;
     return between === 0 ? 1 : Math.max(0, nextAt - now) / between;
-  }
-
-  #remember(affinity: string, device: DeviceState<Request>): void {
-    this.#affinity.delete(affinity);
-    this.#affinity.set(affinity, device.id);
-    if (this.#affinity.size <= MAX_AFFINITIES) return;
-    for (const oldest of this.#affinity.keys()) {
-      this.#affinity.delete(oldest);
-      return;
-    }
   }
 }
 
