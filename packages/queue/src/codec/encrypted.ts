@@ -73,7 +73,10 @@ export function encrypted(options: EncryptedOptions): PayloadCodec {
       const fields = fieldsOf(WORD, payload);
       if (fields === undefined) {
         if (plain === "accept") return payload;
-        throw new PayloadTamperedError(place, "it is not sealed");
+        throw new PayloadTamperedError(
+          place,
+          "it is not sealed, as if added by a queue without these codecs",
+        );
       }
       const keyId = String(fields[0]);
       const opener = keys.get(keyId);

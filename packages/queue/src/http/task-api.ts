@@ -49,6 +49,7 @@ export interface TaskApiOptions {
   readonly maxWaitSeconds?: number;
 }
 
+const PATH = /^(?:\/[\w.~-]+)+$/;
 const ROUTE = /^(?:\/?|\/([\w.:-]{1,100})(?:\/(result|events)|\/events\/([\w.-]{1,100}))?)$/;
 
 /** Where a request goes below the base. */
@@ -84,6 +85,8 @@ export function taskApi(options: TaskApiOptions): Handler {
   const check = optionsOf("taskApi");
   const { queue, authorize } = options;
   const base = check.string("base", options.base, 200, "/tasks");
+  // One that ends with a slash would make locations such as "//id", which is a host.
+  if (!PATH.test(base)) check.refuse("base", base, 'a path such as "/v1/tasks", without a slash at its end');
   const maxWait = check.integer("maxWaitSeconds", options.maxWaitSeconds, { min: 0, max: 600 }, 60);
   const signals = new Set(signalsOf(options.signals));
   const origins = originsOf("taskApi", options.origins);
