@@ -145,6 +145,7 @@ export function postgresTaskStore(options: PostgresTaskStoreOptions): PostgresTa
   const integer = (name: "maxEnded" | "maxDeadLetters" | "maxEvents", min: number): number =>
     check.integer(name, options[name], { min, max: 1e9 }, defaults[name]);
   const migrations = taskMigrations(schema);
+  const isInThread = "onNotification" in options.client;
   const settings: LineSettings = {
     runner,
     schema,
@@ -156,7 +157,8 @@ export function postgresTaskStore(options: PostgresTaskStoreOptions): PostgresTa
     clock: options.clock ?? systemClock,
     pollMs,
     // A PGlite has no connections.
-    keepsAlive: !("onNotification" in options.client),
+    keepsAlive: !isInThread,
+    isInThread,
     bounds: {
       maxEnded: integer("maxEnded", 1),
       maxDeadLetters: integer("maxDeadLetters", 1),

@@ -19,6 +19,8 @@ export interface LineSettings {
   readonly pollMs: number;
   /** Whether those who wait keep the process running, as open connections do, also while there are none. */
   readonly keepsAlive: boolean;
+  /** Whether the server runs in this thread, and would let nothing else have its turn between two questions. */
+  readonly isInThread: boolean;
   readonly bounds: { readonly maxEnded: number; readonly maxDeadLetters: number; readonly maxEvents: number };
 }
 
@@ -271,8 +273,9 @@ export class QueueLine {
 
   /** What a function answers, read as JSON. A conflict with another transaction is tried again, for a while. */
   async #query<T>(name: string, values: readonly unknown[]): Promise<T> {
-    const { ready, runner, schema, clock } = this.settings;
+    const { ready, runner, schema, clock, isInThread } = this.settings;
     await ready();
+    if (isInThread) await new Promise((resolve) => setImmediate(resolve));
     const places = values.map((_, index) => `$${index + 2}`).join(", ");
     const text = `select "${schema}".${name}($1, ${places}) as answer`;
     const until = clock.monotonic() + runner.deadlineMs;
