@@ -214,6 +214,19 @@ describe.skipIf(executablePath === "")("the dashboard's page, in Chromium", () =
     expect(complaints).toEqual([]);
   });
 
+  it("leads to a task by its ID from anywhere, and says so when there is none", async () => {
+    await open("");
+    await page.fill('[name="id"]', ` ${filled.running} `);
+    await page.keyboard.press("Enter");
+    await page.waitForSelector(`.id:has-text("${filled.running}")`);
+    expect(await page.inputValue('[name="id"]')).toBe("");
+    await page.fill('[name="id"]', EVIL);
+    await page.click("text=Find");
+    await page.waitForSelector("#notice:has-text('No task has this ID')");
+    expect(await page.inputValue('[name="id"]')).toBe(EVIL);
+    expect(complaints).toEqual([]);
+  });
+
   it("pauses and resumes", async () => {
     await open("q/images/ready");
     await page.click("main >> text=Pause");

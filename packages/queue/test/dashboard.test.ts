@@ -484,10 +484,45 @@ describe("queueDashboard", () => {
           retried: 0,
           waitMs: 200,
           runMs: 300,
+          totalMs: { p50: 500, p95: 500, p99: 500 },
           ready: 2,
           running: 0,
         },
       ]);
+    });
+
+    it("tells percentiles of what has completed since it looks, all looks of a stretch together", async () => {
+      const finish = async (afterMs: readonly number[]): Promise<void> => {
+        await images.enqueueMany(
+          mail,
+          afterMs.map((input) => ({ input })),
+        );
+        const claimed = await store.claim("images", { worker: "w", max: 1_000, leaseMs: 600_000 });
+        for (const [index, { id, fence }] of claimed.entries()) {
+          await clock.advance(afterMs[index]! - (afterMs[index - 1] ?? 0));
+          await store.settle("images", [{ kind: "complete", id, fence, result: encodePayload(1, 10) }]);
+        }
+      };
+      await finish([7_000]);
+      const one = dashboard({ sampleEvery: "1s" });
+      const seen = async (): Promise<unknown[]> => {
+        const { queue: view } = await get<{ queue: { points: { totalMs?: unknown }[] } }>(
+          one,
+          "/api/queues/images?minutes=60",
+        );
+        return view.points.flatMap(({ totalMs }) => (totalMs === undefined ? [] : [totalMs]));
+      };
+      await clock.advance("3s");
+      // What had completed before tells nothing of the time since.
+      expect(await seen()).toEqual([]);
+      await finish(Array.from({ length: 100 }, (_, index) => index + 1));
+      await clock.advance("1s");
+      expect(await seen()).toEqual([{ p50: 50, p95: 95, p99: 99 }]);
+      await clock.advance("10s");
+      expect(await seen()).toHaveLength(1);
+      // A minute later two looks are one point.
+      await clock.advance("3m");
+      expect(await seen()).toEqual([{ p50: 50, p95: 95, p99: 99 }]);
     });
 
     it("keeps an hour, shows at most 120 points of it, and looks no more once it is closed", async () => {
@@ -506,6 +541,26 @@ describe("queueDashboard", () => {
       }
       await one.close();
       expect(clock.pendingTimers).toBe(0);
+    });
+
+    it("finds a task by its ID in any queue, and says which ones could not be asked", async () => {
+      const away = memoryStore({ clock });
+      const mails = queue({ name: "mails", store, clock });
+      const one = dashboard({ queues: [mails, images, queue({ name: "lost", store: away, clock })] });
+      for (const [tasks, id] of [
+        [images, "here"],
+        [images, "both:1"],
+        [mails, "both:1"],
+      ] as const)
+        await tasks.enqueue(mail, 1, { id });
+      const find = (id: string): Promise<unknown> => get(one, `/api/find?id=${encodeURIComponent(id)}`);
+      expect(await find("here")).toEqual({ queues: ["images"], silent: [] });
+      expect(await find("both:1")).toEqual({ queues: ["images", "mails"], silent: [] });
+      await away.close();
+      expect(await find("nowhere")).toEqual({ queues: [], silent: ["lost"] });
+      for (const bad of ["", "?id=", `?id=${"x".repeat(1_001)}`])
+        expect(await code(one(new Request(`${BASE}/api/find${bad}`)))).toEqual([400, "BAD_ID"]);
+      expect(await code(post(one, "/api/find?id=here", {}))).toEqual([405, "METHOD_NOT_ALLOWED"]);
     });
 
     it("goes on when the store is away for a while, and tells of that queue alone", async () => {

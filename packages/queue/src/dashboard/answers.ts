@@ -6,7 +6,7 @@ import type { Queue } from "../queue/queue-contract.ts";
 import type { QueueStats, StoredInput } from "../store/store.ts";
 import type { TaskEvent, TaskState, TaskStatus } from "../task/task-status.ts";
 import type { Sampler } from "./sampler.ts";
-import type { CheckpointView, QueueSummary, ScheduleView, TaskList, TaskView } from "./views.ts";
+import type { CheckpointView, FoundTask, QueueSummary, ScheduleView, TaskList, TaskView } from "./views.ts";
 
 /** A queue, and what was seen of it. */
 export interface Watched {
@@ -72,6 +72,21 @@ export async function listOf(
       ? await queue.deadLetters({ max: max + 1, ...(after === undefined ? {} : { after }) })
       : await queue.list(state, max + 1);
   return { state, tasks: found.slice(0, max).map(shown), more: found.length > max };
+}
+
+/** Looks for a task by its ID in all queues. */
+export async function findTask(watched: Iterable<Watched>, id: string): Promise<FoundTask> {
+  const [queues, silent]: [string[], string[]] = [[], []];
+  const look = async ({ queue: { store, name } }: Watched): Promise<void> => {
+    try {
+      const [task] = await store.get(name, [id]);
+      if (task !== undefined) queues.push(name);
+    } catch {
+      silent.push(name);
+    }
+  };
+  await Promise.all(Array.from(watched, look));
+  return { queues: queues.sort(), silent: silent.sort() };
 }
 
 /** @throws TaskNotFoundError */

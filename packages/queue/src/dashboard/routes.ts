@@ -6,10 +6,10 @@ import type { TaskState } from "../task/task-status.ts";
 import type { Verdict } from "./access.ts";
 import { assertOwnPage } from "./access.ts";
 import type { Watched } from "./answers.ts";
-import { listOf, schedulesOf, summaryOf, taskOf } from "./answers.ts";
+import { findTask, listOf, schedulesOf, summaryOf, taskOf } from "./answers.ts";
 import { change, isAction } from "./changes.ts";
 import { PAGE_HEADERS, pageFile } from "./page-files.ts";
-import type { Action, ActionOutcome, Overview, QueueView, TaskList, TaskView } from "./views.ts";
+import type { Action, ActionOutcome, FoundTask, Overview, QueueView, TaskList, TaskView } from "./views.ts";
 
 const STATES: readonly TaskState[] = [
   "scheduled",
@@ -24,6 +24,8 @@ const STATES: readonly TaskState[] = [
 const POINTS = { overview: 30, queue: 120 };
 const TASKS = { few: 50, most: 200 };
 const OVERVIEW_WINDOW_MS = 300_000;
+/** Characters of an ID that is looked for. */
+const MAX_ID = 1_000;
 
 /** All that answers need. */
 export interface Settings {
@@ -75,10 +77,11 @@ async function serve(settings: Settings, parts: readonly string[], asked: Asked)
     if (part === "tasks" && id === undefined) return json(await tasks(watched.queue, asked.url.searchParams));
     if (part === "tasks") return json(await taskView(settings, watched.queue, id!, asked));
   }
-  const isOverview = first === "api" && collection === "overview" && parts.length === 2;
+  const api = first === "api" && parts.length === 2 ? collection : undefined;
   const file = parts.length === 1 ? pageFile(first) : undefined;
-  if (!isOverview && file === undefined) throw nothingHere();
+  if (api !== "overview" && api !== "find" && file === undefined) throw nothingHere();
   assertGet(asked.request);
+  if (api === "find") return json(await found(settings, asked.url.searchParams));
   return file ?? json(await overview(settings, asked));
 }
 
@@ -100,6 +103,13 @@ async function overview(settings: Settings, asked: Asked): Promise<Overview> {
     summaryOf(one, clock, OVERVIEW_WINDOW_MS, POINTS.overview),
   );
   return { ...settingsView(settings, asked), queues: await Promise.all(queues) };
+}
+
+async function found({ watched }: Settings, parameters: URLSearchParams): Promise<FoundTask> {
+  const id = parameters.get("id") ?? "";
+  if (id === "" || id.length > MAX_ID)
+    throw new RequestError(400, "BAD_ID", `id must have 1 to ${MAX_ID} characters`);
+  return findTask(watched.values(), id);
 }
 
 async function queueView(settings: Settings, watched: Watched, asked: Asked): Promise<QueueView> {
@@ -127,7 +137,7 @@ function settingsView(
   return { title, readOnly, now: clock.now() };
 }
 
-function json(body: Overview | QueueView | TaskList | TaskView): Response {
+function json(body: Overview | FoundTask | QueueView | TaskList | TaskView): Response {
   return Response.json(body, { headers: PAGE_HEADERS });
 }
 

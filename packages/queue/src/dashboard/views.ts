@@ -15,6 +15,13 @@ export interface QueueSummary {
   readonly points: readonly Point[];
 }
 
+/** In milliseconds. */
+export interface Percentiles {
+  readonly p50: number;
+  readonly p95: number;
+  readonly p99: number;
+}
+
 /** A stretch of time, and what happened in it. Rates are per second, times in milliseconds. */
 export interface Point {
   /** Its end, in milliseconds since the epoch. */
@@ -26,6 +33,8 @@ export interface Point {
   /** Mean wait of a start, and mean run of a completion; absent when there was none. */
   readonly waitMs?: number;
   readonly runMs?: number;
+  /** From added to completed, of the latest tasks of each look; absent when there was none. */
+  readonly totalMs?: Percentiles;
   /** Tasks that could start, at the end of it. */
   readonly ready: number;
   readonly running: number;
@@ -59,6 +68,14 @@ export interface TaskList {
   readonly tasks: readonly TaskStatus[];
   /** Whether there are more than these. */
   readonly more: boolean;
+}
+
+/** Where a task is. */
+export interface FoundTask {
+  /** Names of the queues that have one of this ID. */
+  readonly queues: readonly string[];
+  /** Names of those that could not be asked. */
+  readonly silent: readonly string[];
 }
 
 export interface CheckpointView {

@@ -1,5 +1,5 @@
 // Questions and wishes to the handler that serves this page.
-import type { Action, ActionOutcome, Overview, QueueView, TaskList, TaskView } from "../views.ts";
+import type { Action, ActionOutcome, FoundTask, Overview, QueueView, TaskList, TaskView } from "../views.ts";
 
 /** What went wrong, in words for whoever looks at the page. */
 export class ApiError extends Error {}
@@ -18,6 +18,10 @@ export function getTasks(queue: string, state: string, max: number): Promise<Tas
 
 export function getTask(queue: string, id: string): Promise<TaskView> {
   return get(`queues/${encodeURIComponent(queue)}/tasks/${encodeURIComponent(id)}`);
+}
+
+export function findTask(id: string): Promise<FoundTask> {
+  return get(`find?id=${encodeURIComponent(id)}`);
 }
 
 /** Changes tasks, or the queue itself. */

@@ -1,7 +1,7 @@
 // The page: asks for what the place it is at needs, again and again while somebody looks, and shows it.
 import { count } from "../../operate/format.ts";
 import type { Action } from "../views.ts";
-import { act, getOverview, getQueue, getTask, getTasks } from "./api.ts";
+import { act, findTask, getOverview, getQueue, getTask, getTasks } from "./api.ts";
 import { nearest, plotStart } from "./chart.ts";
 import type { Child } from "./dom.ts";
 import { h, patch } from "./dom.ts";
@@ -30,6 +30,10 @@ addEventListener("hashchange", enter);
 addEventListener("resize", render);
 document.addEventListener("visibilitychange", () => document.hidden || void look());
 document.addEventListener("click", (event) => perform(event.target));
+document.addEventListener("submit", (event) => {
+  event.preventDefault();
+  void find(event.target as HTMLFormElement);
+});
 document.addEventListener("pointermove", lookIntoChart);
 document.addEventListener("pointerleave", () => moveInChart(undefined));
 document.addEventListener("keydown", onKey);
@@ -97,6 +101,21 @@ function render(): void {
         ],
       ),
       isReadOnly() && h("span", { class: "badge" }, "read only"),
+      h(
+        "form",
+        { role: "search" },
+        h("input", {
+          type: "search",
+          name: "id",
+          required: true,
+          maxlength: 1_000,
+          placeholder: "Task ID",
+          "aria-label": "Task ID",
+          autocomplete: "off",
+          spellcheck: "false",
+        }),
+        h("button", {}, "Find"),
+      ),
       h(
         "p",
         { id: "live", role: "status", "data-live": problem === undefined ? "yes" : "no" },
@@ -240,11 +259,38 @@ async function change(action: Action, wish: Parameters<typeof act>[2]): Promise<
     state.notice = error instanceof Error ? error.message : String(error);
   }
   state.isBusy = false;
+  fade();
+  await look();
+}
+
+/** Leads to the task of an ID; to one of the queue one looks at, if several have it. */
+async function find(form: HTMLFormElement): Promise<void> {
+  const id = form.querySelector("input")!.value.trim();
+  if (id === "") return;
+  try {
+    const { queues, silent } = await findTask(id);
+    const { place } = state;
+    const [queue] = place.at !== "overview" && queues.includes(place.queue) ? [place.queue] : queues;
+    if (queue !== undefined) {
+      form.reset();
+      location.hash = linkTo({ at: "task", queue, id });
+      return;
+    }
+    const rest = silent.length === 0 ? "" : ` ${silent.join(", ")} could not be asked.`;
+    state.notice = `No task has this ID, or it is no longer kept.${rest}`;
+  } catch (error) {
+    state.notice = error instanceof Error ? error.message : String(error);
+  }
+  fade();
+  render();
+}
+
+/** What is said of a deed is said for a while. */
+function fade(): void {
   const { notice } = state;
   setTimeout(() => {
     if (state.notice === notice) state.notice = undefined;
   }, 6_000);
-  await look();
 }
 
 function noticeOf(action: Action, changed: number, asked: number): string {

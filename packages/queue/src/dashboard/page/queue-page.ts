@@ -130,6 +130,17 @@ function charts(state: PageState, points: readonly Point[], now: number): Shape 
       }),
       chart({
         ...common,
+        id: "total",
+        title: "From added to completed",
+        format: duration,
+        series: [
+          { name: "p50", look: "second", values: of(({ totalMs }) => totalMs?.p50) },
+          { name: "p95", look: "first", values: of(({ totalMs }) => totalMs?.p95) },
+          { name: "p99", look: "third", values: of(({ totalMs }) => totalMs?.p99) },
+        ],
+      }),
+      chart({
+        ...common,
         id: "backlog",
         title: "Tasks",
         series: [
