@@ -66,8 +66,50 @@ const step = fc.oneof(
 
 type Step = typeof step extends fc.Arbitrary<infer One> ? One : never;
 
-function replay(steps: readonly Step[]): WatchedScheduler {
-  const watched = new WatchedScheduler({ models: MODELS, queueLimit: 12, agingMs: 500 });
+/** Tenants with weights and priorities of their own, that ask without a pause and mostly without deadlines. */
+const rivalry = fc.array(
+  fc.oneof(
+    {
+      weight: 8,
+      arbitrary: fc
+        .record({
+          model: fc.nat(2),
+          within: fc.option(fc.integer({ min: 1, max: 300 }), { nil: undefined, freq: 5 }),
+          size: fc.integer({ min: 1, max: 2 }),
+          tenant: fc.constantFrom("a", "b", "c"),
+        })
+        .map(({ within, ...more }) => ({
+          type: "ask" as const,
+          ...more,
+          within,
+          priority: { a: 2, b: 1, c: 0 }[more.tenant]!,
+          affinity: undefined,
+        })),
+    },
+    { weight: 5, arbitrary: fc.record({ type: fc.constant("batch" as const), pick }) },
+    { weight: 1, arbitrary: fc.record({ type: fc.constant("cancel" as const), pick }) },
+    { weight: 3, arbitrary: fc.record({ type: fc.constant("wait" as const), ms: fc.nat(60) }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        type: fc.constant("up" as const),
+        device: fc.nat(1),
+        capacity: fc.integer({ min: 1, max: 2 }),
+        memory: fc.constant(undefined),
+        kind: fc.constant("gpu"),
+      }),
+    },
+  ),
+  { minLength: 100, maxLength: 300, size: "max" },
+);
+
+const WEIGHTS: Readonly<Record<string, number>> = { a: 1, b: 2, c: 4 };
+
+function replay(
+  steps: readonly Step[],
+  options: Partial<WatchedScheduler["options"]> = {},
+): WatchedScheduler {
+  const watched = new WatchedScheduler({ models: MODELS, queueLimit: 12, agingMs: 500, ...options });
   let next = 1;
   for (const one of steps) {
     next += 1;
@@ -184,6 +226,14 @@ describe("Scheduler, over any sequence of events", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 120, size: "max" }), (steps) => void replay(steps)),
       { numRuns: 600 },
+    );
+  });
+
+  it("lets no tenant get farther ahead of another that could run than the quantum allows", () => {
+    const options = { queueLimit: 200, agingMs: 30_000, weightOf: (tenant: string) => WEIGHTS[tenant]! };
+    fc.assert(
+      fc.property(rivalry, (steps) => void replay(steps, options)),
+      { numRuns: 150 },
     );
   });
 
