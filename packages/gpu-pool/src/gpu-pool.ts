@@ -1,6 +1,6 @@
 // The pool: takes requests, lets the scheduler decide, and drives the devices.
-import type { Clock, Duration, Timer } from "@holdfast/core";
-import { channel, ClosedError, MAX_DURATION_MS, notify, optionsOf } from "@holdfast/core";
+import type { Clock, Duration } from "@holdfast/core";
+import { channel, ClosedError, notify, optionsOf } from "@holdfast/core";
 import type {
   AutoscaleOptions,
   GpuPool,
@@ -12,7 +12,7 @@ import type {
 } from "./contract.ts";
 import { GPU_POOL_DEFAULTS } from "./defaults.ts";
 import type { Device } from "./device.ts";
-import { checkDevice, devicesOf, preloadedOn } from "./devices-of.ts";
+import { devicesOf, preloadedOn } from "./devices-of.ts";
 import { UnknownModelError, WorkerCrashedError, WorkerFailedError } from "./errors.ts";
 import type { FleetListener } from "./fleet.ts";
 import { Fleet } from "./fleet.ts";
@@ -21,15 +21,18 @@ import type { GpuPoolSnapshot, ModelEvent } from "./observe.ts";
 import { PoolLeases } from "./pool-leases.ts";
 import { PoolModels } from "./pool-models.ts";
 import type { PoolRequest } from "./pool-requests.ts";
-import { buffersOf, isEmptied, PoolRequests, reasonText } from "./pool-requests.ts";
+import { isEmptied, PoolRequests, reasonText } from "./pool-requests.ts";
 import { poolSettings, providerOf, scalingOf } from "./pool-settings.ts";
+import { poolSnapshot } from "./pool-snapshot.ts";
 import { RentedFleet } from "./rented-fleet.ts";
 import type { EndingCommand } from "./request-ends.ts";
 import { endOf } from "./request-ends.ts";
+import { requestOf } from "./run-options.ts";
 import type { SchedulerCommand, SchedulerEvent } from "./scheduler/contract.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 import { unlessAborted } from "./unless-aborted.ts";
 import { UpWaiters } from "./up-waiters.ts";
+import { WakeTimer } from "./wake-timer.ts";
 import type { WorkerStarter } from "./worker.ts";
 
 /** What a pool that is over does not do any more. */
@@ -64,7 +67,7 @@ class Pool implements GpuPool {
   #closing: Promise<PoolCloseReport> | undefined;
   /** What was left has been cut: nothing begins any more. */
   #isOver = false;
-  #wake: { readonly at: number; readonly timer: Timer } | undefined;
+  readonly #wake: WakeTimer;
   readonly #upWaiters: UpWaiters;
 
   constructor(options: GpuPoolOptions) {
@@ -82,6 +85,7 @@ class Pool implements GpuPool {
     this.#scheduler = new Scheduler(scheduling);
     this.#requests = new PoolRequests(name, clock);
     this.#upWaiters = new UpWaiters(clock);
+    this.#wake = new WakeTimer(clock, () => this.#apply({ type: "timer" }));
     this.#leases = new PoolLeases(clock, (event) => this.#apply(event));
     this.#closeStepMs = Math.max(1, cancelGraceMs);
     this.#fleet = new Fleet({ pool: name, supervision, closeStepMs: this.#closeStepMs }, this.#listener());
@@ -101,36 +105,10 @@ class Pool implements GpuPool {
 
   run(model: Model | string, input: unknown, options: RunModelOptions = {}): Promise<never> {
     return new Promise((resolve, reject) => {
-      const check = optionsOf("run");
       const found = this.#find(model);
       if (this.#isDraining) throw new ClosedError(`pool "${this.#name}"`);
-      if (options.signal !== undefined && !(options.signal instanceof AbortSignal))
-        check.refuse("signal", options.signal, "an AbortSignal");
-      options.signal?.throwIfAborted();
-      const now = this.#clock.monotonic();
-      const within = check.duration("deadline", options.deadline, { min: 1 }, MAX_DURATION_MS);
-      const request: PoolRequest = {
-        id: this.#nextId,
-        model: found.key,
-        priority: check.integer("priority", options.priority, { min: -100, max: 100 }, 0),
-        tenant: options.tenant === undefined ? "" : check.string("tenant", options.tenant, 255),
-        size: check.integer("size", options.size, { min: 1 }, 1),
-        affinity:
-          options.affinity === undefined ? undefined : check.string("affinity", options.affinity, 1_000),
-        deadline: options.deadline === undefined ? Infinity : now + within,
-        input,
-        transfer: buffersOf(options.transfer, check),
-        onProgress: check.function("onProgress", options.onProgress),
-        signal: options.signal,
-        resolve: resolve as (output: unknown) => void,
-        reject,
-        arrivedAt: now,
-        startedAt: undefined,
-        device: undefined,
-        batch: 0,
-        mates: [],
-        answered: false,
-      };
+      const answer = { resolve: resolve as (output: unknown) => void, reject };
+      const request = requestOf(this.#nextId, found.key, input, options, this.#clock.monotonic(), answer);
       this.#nextId += 1;
       const { id } = request;
       this.#requests.accept(request, () => this.#apply({ type: "cancel", id }));
@@ -167,32 +145,17 @@ class Pool implements GpuPool {
   }
 
   snapshot(): GpuPoolSnapshot {
-    const now = this.#clock.monotonic();
-    return {
-      kind: "gpu-pool",
-      name: this.#name,
-      draining: this.#isDraining,
-      waiting: this.#scheduler.waiting,
-      running: this.#scheduler.running,
-      capacity: this.#scheduler.capacity,
-      backlogMs: Math.round(this.#scheduler.backlogMs),
-      finished: this.#requests.finished,
-      retryAfterMs: this.#scheduler.retryAfterMs,
-      ended: this.#requests.ended,
-      models: this.#models.list.all.map(({ key }) => key),
-      modelStates: this.#models.list.all.map(({ key, memoryBytes }) => ({
-        key,
-        memoryBytes,
-        ...this.#scheduler.modelCounts(key)!,
-      })),
-      devices: this.#fleet.snapshot(
-        (id) => {
-          const { model = "", batch = 0, startedAt = now } = this.#requests.get(id) ?? {};
-          return { model, batch, ranMs: now - startedAt };
-        },
-        (device) => this.#scheduler.memoryOf(device),
-      ),
-    };
+    return poolSnapshot(
+      {
+        name: this.#name,
+        draining: this.#isDraining,
+        models: this.#models.list.all,
+        scheduler: this.#scheduler,
+        requests: this.#requests,
+        fleet: this.#fleet,
+      },
+      this.#clock.monotonic(),
+    );
   }
 
   async ready({ signal }: WaitOptions = {}): Promise<void> {
@@ -239,7 +202,7 @@ class Pool implements GpuPool {
       this.#requests.forget(request);
       this.#apply({ type: "cancel", id: request.id });
     }
-    this.#wake?.timer.cancel();
+    this.#wake.cancel();
     await this.#fleet.close();
     this.#models.close();
     // Longer than a step, if there is time left: a machine that is not given back costs money.
@@ -260,18 +223,13 @@ class Pool implements GpuPool {
 
   #rent(options: AutoscaleOptions, otherSlots: number): RentedFleet<PoolRequest> {
     const { provider } = options;
-    const check = optionsOf("gpuPool");
     return new RentedFleet({
       pool: this.#name,
       clock: this.#clock,
       provider,
-      scaling: scalingOf(options, otherSlots, check),
+      scaling: scalingOf(options, otherSlots, optionsOf("gpuPool")),
       work: this.#scheduler,
-      check: (device) => {
-        checkDevice(device, "autoscale: provider", check);
-        if (this.#fleet.has(device.id))
-          check.refuse("autoscale: provider", device.id, "devices with IDs of their own");
-      },
+      has: (id) => this.#fleet.has(id),
       add: (device) => this.#add(device, provider.workers),
       changed: () => this.#apply({ type: "timer" }),
       remove: async (id) => {
@@ -324,7 +282,7 @@ class Pool implements GpuPool {
     for (const command of commands) if (!this.#isOver || !BEGINS.has(command.type)) this.#do(command, cause);
     if (this.#isOver) return;
     this.#rented?.follow(event, commands, this.#clock.monotonic());
-    this.#setWake();
+    this.#wake.setFor(Math.min(this.#scheduler.nextWake, this.#rented?.nextWake ?? Infinity));
   }
 
   #do(command: SchedulerCommand<PoolRequest>, cause: Error | undefined): void {
@@ -433,18 +391,5 @@ class Pool implements GpuPool {
   #endOtherwise(command: EndingCommand, cause: Error | undefined): void {
     const { outcome, reason } = endOf(command, cause);
     this.#requests.answer(command.request, outcome, () => command.request.reject(reason));
-  }
-
-  #setWake(): void {
-    const at = Math.min(this.#scheduler.nextWake, this.#rented?.nextWake ?? Infinity);
-    if (this.#wake?.at === at) return;
-    this.#wake?.timer.cancel();
-    this.#wake = undefined;
-    if (at === Infinity) return;
-    const timer = this.#clock.setTimer(Math.max(0, at - this.#clock.monotonic()), () => {
-      this.#wake = undefined;
-      this.#apply({ type: "timer" });
-    });
-    this.#wake = { at, timer };
   }
 }

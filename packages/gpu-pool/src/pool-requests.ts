@@ -1,13 +1,10 @@
 // The requests a pool has: each is held from its arrival until nothing of it waits or runs, and answered once.
-import type { Clock, OptionReader, Timer } from "@holdfast/core";
+import type { Clock, Timer } from "@holdfast/core";
 import { channel, MAX_DURATION_MS } from "@holdfast/core";
 import type { RequestCounts, RequestEvent } from "./observe.ts";
 import type { ScheduledRequest } from "./scheduler/contract.ts";
 
 const requestEnded = /* @__PURE__ */ channel<RequestEvent>("gpu-pool", "request");
-
-/** As one of any realm calls itself. */
-const BUFFER = "[object ArrayBuffer]";
 
 export interface PoolRequest extends ScheduledRequest {
   readonly input: unknown;
@@ -124,17 +121,6 @@ export class PoolRequests {
       ...(request.device === undefined ? {} : { device: request.device }),
     });
   }
-}
-
-/** The buffers that a request gives away, checked. */
-export function buffersOf(
-  transfer: readonly ArrayBuffer[] | undefined,
-  check: OptionReader,
-): readonly ArrayBuffer[] | undefined {
-  if (transfer === undefined) return undefined;
-  const isGood =
-    Array.isArray(transfer) && transfer.every((one) => Object.prototype.toString.call(one) === BUFFER);
-  return isGood ? transfer : check.refuse("transfer", transfer, "a list of ArrayBuffers");
 }
 
 /** Whether buffers of its input have left with a worker: what is left of it here is not what its caller meant. */

@@ -1,7 +1,8 @@
 // Devices that come and go with the work: what the autoscaler decides, done with a provider.
 import type { Clock } from "@holdfast/core";
-import { asError, channel, ClosedError } from "@holdfast/core";
+import { asError, channel, ClosedError, optionsOf } from "@holdfast/core";
 import type { Device } from "./device.ts";
+import { checkDevice } from "./devices-of.ts";
 import type { ScaleEvent } from "./observe.ts";
 import type { AutoscalerOptions, ScaledWork } from "./scheduler/autoscaler.ts";
 import { Autoscaler } from "./scheduler/autoscaler.ts";
@@ -16,8 +17,8 @@ export interface RentedFleetParts {
   readonly provider: DeviceProvider;
   readonly scaling: AutoscalerOptions;
   readonly work: ScaledWork;
-  /** Throws when what a provider brought cannot be a device of the pool. */
-  readonly check: (device: Device) => void;
+  /** Whether the pool has a device of this ID. */
+  readonly has: (device: string) => boolean;
   /** Puts a device into the pool. */
   readonly add: (device: Device) => void;
   /** What is to come has changed with no event of the scheduler: it may be due at another time. */
@@ -94,7 +95,7 @@ export class RentedFleet<Request extends ScheduledRequest> {
       return;
     }
     try {
-      this.parts.check(device);
+      this.#check(device);
     } catch (error) {
       this.#refused(error);
       await this.#stop(device);
@@ -104,6 +105,14 @@ export class RentedFleet<Request extends ScheduledRequest> {
     this.#devices.set(device.id, device);
     this.#tell("provided", { device: device.id });
     add(device);
+  }
+
+  /** Throws when what a provider brought cannot be a device of the pool. */
+  #check(device: Device): void {
+    const check = optionsOf("gpuPool");
+    checkDevice(device, "autoscale: provider", check);
+    if (this.parts.has(device.id))
+      check.refuse("autoscale: provider", device.id, "devices with IDs of their own");
   }
 
   #refused(error: unknown): void {
