@@ -30,7 +30,8 @@ const NONE: readonly never[] = [];
  * Runs the largest batch that meets its head's deadline, drops at once what cannot end in time, lets batches fill while
  * devices idle, loads models where they are missing, and shares device time between tenants. The same events at the
  * same times give the same commands: a pool runs it on the real clock, a simulator on a virtual one. An event costs
- * O(log n) in requests, models and devices, plus a word read for every 32 devices.
+ * O(log n) in requests, models and devices, plus a word read for every 32 devices; while several tenants wait, a device
+ * that becomes free may also look at every model that waits and is loaded there.
  */
 export class Scheduler<Request extends ScheduledRequest> implements EventScheduler<Request> {
   readonly #models = new Map<string, ModelState<Request>>();
