@@ -1,4 +1,5 @@
 // What can go wrong in a pool, one class per condition a caller handles differently.
+import type { HoldfastErrorOptions } from "@holdfast/core";
 import { HoldfastError } from "@holdfast/core";
 import type { QueueLimit } from "./scheduler/contract.ts";
 
@@ -80,20 +81,22 @@ export class WorkerFailedError extends HoldfastError {
 
 /**
  * The model itself failed. `code: "MODEL_FAILED"`. What it threw lived elsewhere: `reason` is its code or name, and
- * the `cause` an error with its name, message and stack.
+ * the `cause` an error with its name, message and stack. A server that is busy (`HTTP_429`, `HTTP_503`) makes it a 503, with
+ * the server's `retryAfterMs` if it has said one.
  */
 export class ModelFailedError extends HoldfastError {
   override readonly code = "MODEL_FAILED";
-  override readonly status = 500;
+  override readonly status: number;
 
   constructor(
     readonly model: string,
     /** The `code` of what the model threw, or its name. */
     readonly reason: string,
     message: string,
-    options?: ErrorOptions,
+    options?: HoldfastErrorOptions,
   ) {
     super(message, options);
+    this.status = /^HTTP_(?:429|503)$/.test(reason) ? 503 : 500;
   }
 
   protected override problemFields(): Readonly<Record<string, unknown>> {

@@ -1,3 +1,4 @@
+import { problemResponse } from "@holdfast/core";
 import type { GpuPool, GpuPoolOptions, WorkerAdapter } from "@holdfast/gpu-pool";
 import { gpuPool } from "@holdfast/gpu-pool";
 import type { ServersOptions } from "@holdfast/gpu-pool/servers";
@@ -120,6 +121,15 @@ describe.each(cases)("$kind servers", (one) => {
     const { pool } = await open(one);
     const answers = await Promise.all(Array.from({ length: 30 }, () => pool.run("known", one.input("none"))));
     expect(answers).toHaveLength(30);
+  });
+
+  it("hand on when to come back when they are busy", async () => {
+    const { pool } = await open(one);
+    const error = await pool.run("known", one.input("busy")).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: "MODEL_FAILED", reason: "HTTP_429", retryAfterMs: 7_000 });
+    const answer = problemResponse(error);
+    expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "7"]);
+    expect(pool.snapshot().devices[0]).toMatchObject({ status: "up", failuresInARow: 0 });
   });
 
   it("fail a request alone that they refuse, in their own words, or answer with nonsense", async () => {

@@ -1,5 +1,5 @@
 // A worker that is a server: each item is a request of its own, a cancel closes its connection.
-import { isHoldfastError, optionsOf } from "@holdfast/core";
+import { isHoldfastError, optionsOf, retryAfterOf, systemClock } from "@holdfast/core";
 import type { Device } from "../device.ts";
 import { ModelFailedError, WorkerCrashedError, WorkerFailedError } from "../errors.ts";
 import type { ModelRef } from "../model.ts";
@@ -108,7 +108,7 @@ export function serverAdapter(
 /** The JSON of a good answer. Rejects with what the server says about a bad one. */
 export async function answerOf(model: string, response: Response): Promise<unknown> {
   const text = await textOf(model, response);
-  if (!response.ok) throw refusalOf(model, response.status, text);
+  if (!response.ok) throw refusalOf(model, response, text);
   return parsed(model, text);
 }
 
@@ -132,7 +132,8 @@ export function parsed(model: string, text: string): unknown {
 }
 
 /** What a server says when it does not do what it was asked: `error` as a text or with a `message`. */
-export function refusalOf(model: string, status: number, text: string): ModelFailedError {
+export function refusalOf(model: string, response: Response, text: string): ModelFailedError {
+  const { status } = response;
   let said = text.slice(0, 500);
   try {
     const { error } = JSON.parse(text) as { readonly error?: string | { readonly message?: string } };
@@ -140,7 +141,9 @@ export function refusalOf(model: string, status: number, text: string): ModelFai
   } catch {
     // Not JSON: then it is what it is.
   }
-  return new ModelFailedError(model, `HTTP_${status}`, said || `the server answered ${status}`);
+  return new ModelFailedError(model, `HTTP_${status}`, said || `the server answered ${status}`, {
+    retryAfterMs: retryAfterOf(response, systemClock.now()),
+  });
 }
 
 class HttpWorker implements Worker {

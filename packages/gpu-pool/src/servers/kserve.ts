@@ -61,5 +61,5 @@ async function change(
 
 async function ok(model: string, response: Response): Promise<void> {
   const text = await textOf(model, response);
-  if (!response.ok) throw refusalOf(model, response.status, text);
+  if (!response.ok) throw refusalOf(model, response, text);
 }

@@ -55,7 +55,7 @@ export function ollamaServers(options: ServersOptions): WorkerAdapter {
         if ("input" in body) return answerOf(model, await call("POST", "/api/embed", body, signal));
         const path = "messages" in body ? "/api/chat" : "/api/generate";
         const response = await call("POST", path, { ...body, stream: true }, signal);
-        if (!response.ok) throw refusalOf(model, response.status, await textOf(model, response));
+        if (!response.ok) throw refusalOf(model, response, await textOf(model, response));
         return readAnswer(model, response, signal, progress);
       },
     },

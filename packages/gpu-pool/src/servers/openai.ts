@@ -51,7 +51,7 @@ export function openAiServers(options: ServersOptions): WorkerAdapter {
         const path = "messages" in body ? "chat/completions" : "input" in body ? "embeddings" : "completions";
         const response = await call("POST", `/v1/${path}`, body, signal);
         if (body.stream !== true) return answerOf(model, response);
-        if (!response.ok) throw refusalOf(model, response.status, await textOf(model, response));
+        if (!response.ok) throw refusalOf(model, response, await textOf(model, response));
         return readStream(model, response, signal, progress);
       },
     },

@@ -228,7 +228,7 @@ export class ComfyUiSession implements ServerProtocol {
       const file = await this.#within(signal, async (limit) => {
         const response = await call("GET", `/view?${query.toString()}`, undefined, limit);
         const bytes = await bytesOf(model, response, left);
-        if (!response.ok) throw refusalOf(model, response.status, new TextDecoder().decode(bytes));
+        if (!response.ok) throw refusalOf(model, response, new TextDecoder().decode(bytes));
         const mediaType = response.headers.get("content-type") ?? "application/octet-stream";
         return { ...ref, mediaType, bytes };
       });
@@ -280,7 +280,7 @@ export class ComfyUiSession implements ServerProtocol {
   async #json(model: string, call: () => Promise<Response>): Promise<unknown> {
     const response = await call();
     const text = new TextDecoder().decode(await bytesOf(model, response, this.settings.maxAnswerBytes));
-    if (!response.ok) throw refusalOf(model, response.status, text);
+    if (!response.ok) throw refusalOf(model, response, text);
     return text === "" ? undefined : parsed(model, text);
   }
 
