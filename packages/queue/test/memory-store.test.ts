@@ -103,6 +103,79 @@ describe("the memory store", () => {
     expect((await store.events("q", id, 20, 100))?.events.map(({ seq }) => seq)).toEqual([21, 22]);
   });
 
+  describe("that has many queues, one after the other", () => {
+    const brief = defineTask<number>({ name: "brief", keepFor: "1s" });
+
+    /** Adds a task to a queue of its own, and completes it. Answers its fence. */
+    async function passedThrough({ store, time }: ReturnType<typeof made>, name: string): Promise<number> {
+      await queue({ name, store, clock: time }).enqueue(brief, 1, { id: "task" });
+      const [{ fence } = { fence: 0 }] = await store.claim(name, { worker: "w", max: 1, leaseMs: 1_000 });
+      await store.settle(name, [{ id: "task", fence, kind: "complete", result: { text: "1", blobs: [] } }]);
+      return fence;
+    }
+
+    it("keeps the counts of the latest thousand that are empty, and gives no fence of the others twice", async () => {
+      const at = made();
+      await at.queue.enqueue(brief, 1, { id: "task" });
+      const [zombie] = await at.store.claim("q", { worker: "zombie", max: 1, leaseMs: 60_000 });
+      await at.queue.cancel("task");
+      await at.queue.discard("task");
+      let highest = zombie!.fence;
+      for (let n = 0; n < 1_001; n += 1) {
+        const fence = await passedThrough(at, `queue-${n}`);
+        highest = Math.max(highest, fence);
+        await at.time.advance("1s");
+      }
+      expect(await at.store.meter("queue-1000")).toMatchObject({ added: 1, completed: 1 });
+      expect(await at.store.meter("queue-1")).toMatchObject({ added: 1, completed: 1 });
+      expect(await at.store.meter("q")).toMatchObject({ added: 0, started: 0 });
+      await at.queue.enqueue(brief, 2, { id: "task" });
+      const [heir] = await at.store.claim("q", { worker: "heir", max: 1, leaseMs: 60_000 });
+      expect(heir!.fence).toBeGreaterThan(zombie!.fence);
+      const late = { ...zombie!, kind: "complete", result: { text: "0", blobs: [] } } as const;
+      expect((await at.store.settle("q", [late])).outcomes).toEqual([
+        { written: false, cause: "lease_lost" },
+      ]);
+    });
+
+    it("remembers what was said of those, however many there are: that one is paused, has a schedule, is waited for", async () => {
+      const at = made();
+      for (const name of ["paused", "scheduled", "waited"]) await passedThrough(at, name);
+      await at.store.pause("paused", true);
+      await at.store.setSchedule("scheduled", { key: "k", text: "{}", nextAt: 1 });
+      const stop = new AbortController();
+      let isWoken = false;
+      const wait = at.store.waitForWork("waited", stop.signal).then(() => (isWoken = true));
+      for (let n = 0; n < 1_100; n += 1) await passedThrough(at, `queue-${n}`);
+      await at.time.advance("1s");
+      for (let n = 0; n < 1_100; n += 1) await passedThrough(at, `other-${n}`);
+      await at.time.advance("1s");
+      expect((await at.store.meter("paused")).paused).toBe(true);
+      expect(await at.store.schedules("scheduled")).toHaveLength(1);
+      expect(isWoken).toBe(false);
+      await queue({ name: "waited", store: at.store, clock: at.time }).enqueue(brief, 1);
+      await wait;
+      expect(await at.store.meter("waited")).toMatchObject({ added: 2 });
+      expect(await at.store.meter("queue-0")).toMatchObject({ added: 0 });
+    });
+
+    it("has as much in memory after forty thousand of them as after ten", async () => {
+      const at = made();
+      const heap = async (upTo: number, from: number): Promise<number> => {
+        for (let n = from; n < upTo; n += 1) {
+          await passedThrough(at, `queue-${n}`);
+          if (n % 500 === 0) await at.time.advance("1s");
+        }
+        await at.time.advance("1s");
+        globalThis.gc!();
+        return process.memoryUsage().heapUsed;
+      };
+      const before = await heap(10_000, 0);
+      // Thirty thousand queues of some kB each.
+      expect((await heap(40_000, 10_000)) - before).toBeLessThan(5_000_000);
+    }, 60_000);
+  });
+
   it("moves no lease and no delay when the wall clock jumps", async () => {
     const { time, store, queue: tasks } = made();
     const { id } = await tasks.enqueue(work, 1);

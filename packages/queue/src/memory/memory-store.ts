@@ -58,7 +58,8 @@ export const MEMORY_STORE_DEFAULTS: MemoryBounds = {
 /**
  * Keeps tasks in this process. An acknowledged task survives errors, lost leases and closed workers, but not the end
  * of the process, unless the store has a journal. With one, a store that is opened again takes all leases away at once:
- * the workers that held them have died with their process; and nothing is answered that is not yet kept.
+ * the workers that held them have died with their process; and nothing is answered that is not yet kept. Without one, what
+ * was counted (`meter`) in queues that are empty by now is kept of the latest thousand of them.
  *
  * @throws InvalidOptionError when an option is out of range.
  *
@@ -81,9 +82,16 @@ export function memoryStore(options: MemoryStoreOptions = {}): QueueStore {
   return new MemoryStore(options.clock ?? systemClock, bounds, options.journal);
 }
 
+/** Queues of which nothing is left but what was counted; beyond it that goes of those that were empty first. */
+const MAX_EMPTY = 1_000;
+
 class MemoryStore implements QueueStore {
   readonly traits: QueueStoreTraits;
   readonly #queues = new Map<string, QueueState>();
+  /** Those that are empty, but have been counted in. */
+  readonly #empty = new Set<string>();
+  /** The highest of queues that are forgotten. */
+  #fence = 0;
   /** One timer for whatever happens next by itself, in any queue. */
   #timer: Timer | undefined;
   #timerAt = Infinity;
@@ -348,7 +356,7 @@ class MemoryStore implements QueueStore {
     state.sweep(now);
     const result = work(state, now);
     this.#wakeAt(state.board.nextDue, now);
-    if (state.isBlank) this.#queues.delete(queue);
+    this.#release(queue, state);
     return result;
   }
 
@@ -357,8 +365,23 @@ class MemoryStore implements QueueStore {
     try {
       await wait;
     } finally {
-      if (this.#queues.get(queue)?.isBlank === true) this.#queues.delete(queue);
+      const state = this.#queues.get(queue);
+      if (state !== undefined) this.#release(queue, state);
     }
+  }
+
+  /** Lets go of what is as a new queue would be, and in the end of what is but for its counts. */
+  #release(queue: string, state: QueueState): void {
+    this.#empty.delete(queue);
+    if (!state.isEmpty) return;
+    if (state.board.counters.added === 0) this.#queues.delete(queue);
+    // A journal tells of calls alone, which are to come to the same fences again.
+    else if (this.journal === undefined) this.#empty.add(queue);
+    if (this.#empty.size <= MAX_EMPTY) return;
+    const oldest = this.#empty.values().next().value!;
+    this.#fence = Math.max(this.#fence, this.#queues.get(oldest)!.board.kept.fence);
+    this.#empty.delete(oldest);
+    this.#queues.delete(oldest);
   }
 
   #now(): number {
@@ -368,7 +391,7 @@ class MemoryStore implements QueueStore {
   #stateOf(queue: string): QueueState {
     let state = this.#queues.get(queue);
     if (state === undefined) {
-      state = new QueueState(this.bounds);
+      state = new QueueState(this.bounds, this.#fence);
       this.#queues.set(queue, state);
     }
     return state;
@@ -385,9 +408,10 @@ class MemoryStore implements QueueStore {
   #onTimer(): void {
     this.#timerAt = Infinity;
     const now = this.#now();
-    for (const state of this.#queues.values()) {
+    for (const [queue, state] of this.#queues) {
       state.sweep(now);
       this.#wakeAt(state.board.nextDue, now);
+      if (!this.#empty.has(queue)) this.#release(queue, state);
     }
   }
 }

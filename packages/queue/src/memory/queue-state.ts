@@ -45,14 +45,15 @@ export class QueueState {
   readonly revokedWaiters: Waiters = new Waiters();
   readonly revocations: Revocations = new Revocations();
 
-  constructor(bounds: MemoryBounds) {
-    this.board = new TaskBoard(bounds);
+  /** @param fence - No fence in it is as low as this. */
+  constructor(bounds: MemoryBounds, fence: number) {
+    this.board = new TaskBoard(bounds, fence);
   }
 
-  /** Whether it is as a new one would be: it has never had a task, says nothing, and nobody waits for anything. */
-  get isBlank(): boolean {
-    const { counters, isPaused, workWaiters, eventWaiters } = this.board;
-    if (counters.added > 0 || isPaused || this.schedules.size > 0) return false;
+  /** Whether there is nothing but counts in it: no task, nothing said, nothing still to come, and nobody waits for anything. */
+  get isEmpty(): boolean {
+    const { tasks, nextDue, isPaused, workWaiters, eventWaiters } = this.board;
+    if (tasks.size > 0 || nextDue < Infinity || isPaused || this.schedules.size > 0) return false;
     return !workWaiters.isWanted && !eventWaiters.isWanted && !this.revokedWaiters.isWanted;
   }
 

@@ -71,13 +71,18 @@ export class TaskBoard {
   readonly #failed = new LinkedList<TaskEntry>();
   #order = 0;
   /** One counter for the queue: an ID that is used again never meets a fence it has had before. */
-  #fence = 0;
+  #fence: number;
 
   #ends = 0;
   /** The latest. */
   #moment: Moment = { at: 0, body: ENQUEUED };
 
-  constructor(private bounds: MemoryBounds) {}
+  constructor(
+    private bounds: MemoryBounds,
+    fence: number,
+  ) {
+    this.#fence = fence;
+  }
 
   get stats(): QueueStats {
     return { ...this.#counts };
