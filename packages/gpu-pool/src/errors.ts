@@ -29,7 +29,10 @@ export class PoolSaturatedError extends HoldfastError {
   }
 }
 
-/** The request's deadline has passed, or would pass before it could end. `code: "DEADLINE_EXCEEDED"`. */
+/**
+ * The request's deadline has passed, or would pass before it could end. `code: "DEADLINE_EXCEEDED"`. Where no device was up,
+ * the `cause` says why.
+ */
 export class DeadlineExceededError extends HoldfastError {
   override readonly code = "DEADLINE_EXCEEDED";
   override readonly status = 504;
@@ -38,8 +41,10 @@ export class DeadlineExceededError extends HoldfastError {
     readonly model: string,
     /** `"waiting"`: it never started. `"running"`: it was stopped. */
     readonly phase: "waiting" | "running",
+    options?: ErrorOptions,
   ) {
-    super(`the deadline passed while the request for ${model} was ${phase}`);
+    const why = options?.cause === undefined ? "" : ", as no device was up";
+    super(`the deadline passed while the request for ${model} was ${phase}${why}`, options);
   }
 
   protected override problemFields(): Readonly<Record<string, unknown>> {

@@ -1,7 +1,7 @@
 // The devices of a pool: started, watched, taken out one by one, and closed together.
 import { channel } from "@holdfast/core";
 import type { Device } from "./device.ts";
-import { UnknownDeviceError } from "./errors.ts";
+import { UnknownDeviceError, WorkerFailedError } from "./errors.ts";
 import type { Model } from "./model.ts";
 import type { DeviceEvent, DeviceSnapshot, RunningSnapshot } from "./observe.ts";
 import { deviceSnapshot } from "./observe.ts";
@@ -50,6 +50,14 @@ export class Fleet {
 
   get size(): number {
     return this.#devices.size;
+  }
+
+  /** Why there is no device to run anything on; `undefined` when one is up, or none has failed. */
+  get failure(): WorkerFailedError | undefined {
+    const all = [...this.#devices.values()];
+    if (all.some(({ status }) => status === "up")) return undefined;
+    const failed = all.find(({ lastFailure }) => lastFailure !== undefined);
+    return failed && new WorkerFailedError(failed.device.id, `is ${failed.status}: ${failed.lastFailure}`);
   }
 
   /** Starts a device, in the background. */

@@ -389,7 +389,7 @@ class Pool implements GpuPool {
   }
 
   #endOtherwise(command: EndingCommand, cause: Error | undefined): void {
-    const { outcome, reason } = endOf(command, cause);
+    const { outcome, reason } = endOf(command, command.type === "drop" ? this.#fleet.failure : cause);
     this.#requests.answer(command.request, outcome, () => command.request.reject(reason));
   }
 }

@@ -21,7 +21,10 @@ export interface RequestEnd {
   readonly reason: unknown;
 }
 
-/** @param cause - Why a device went down, or what it said of its memory, where that is what ended the request. */
+/**
+ * @param cause - Why a device went down, or what it said of its memory, where that is what ended the request; of one that was
+ *   dropped, why no device is up.
+ */
 export function endOf(command: EndingCommand, cause: Error | undefined): RequestEnd {
   const { request } = command;
   const options = cause ? { cause } : {};
@@ -33,9 +36,9 @@ export function endOf(command: EndingCommand, cause: Error | undefined): Request
       };
     case "drop":
       if (command.why === "invalid") return { outcome: "failed", reason: command.cause };
-      return stopped(request, command.why, "waiting");
+      return stopped(request, command.why, "waiting", options);
     case "stop":
-      return stopped(request, command.why, "running");
+      return stopped(request, command.why, "running", {});
     case "lost":
       return command.why === "out-of-memory"
         ? { outcome: "failed", reason: new OutOfMemoryError(command.device, request.model, options) }
@@ -47,9 +50,14 @@ export function endOf(command: EndingCommand, cause: Error | undefined): Request
 }
 
 /** It was taken back, is too late, or its model can be loaded nowhere. */
-function stopped(request: PoolRequest, why: DropReason, phase: "waiting" | "running"): RequestEnd {
+function stopped(
+  request: PoolRequest,
+  why: DropReason,
+  phase: "waiting" | "running",
+  options: ErrorOptions,
+): RequestEnd {
   if (why === "cancelled") return { outcome: why, reason: request.signal?.reason };
   return why === "deadline"
-    ? { outcome: why, reason: new DeadlineExceededError(request.model, phase) }
+    ? { outcome: why, reason: new DeadlineExceededError(request.model, phase, options) }
     : { outcome: "failed", reason: new ModelUnavailableError(request.model) };
 }

@@ -213,8 +213,14 @@ describe("gpuPool", () => {
     });
     const { pool } = await open(workers);
     expect(pool.snapshot().devices).toMatchObject([{ status: "restarting", lastFailure: "no such file" }]);
+    const late = watch(pool.run("m", 1, { deadline: "200ms" }));
     await clock.advance(100);
     await clock.advance(199);
+    expect(late.error).toMatchObject({
+      code: "DEADLINE_EXCEEDED",
+      message: "the deadline passed while the request for m@1 was waiting, as no device was up",
+      cause: { message: "the worker of a is restarting: no such file" },
+    });
     expect(workers.log.filter((line) => line === "start a")).toHaveLength(2);
     broken = false;
     await clock.advance(1);
