@@ -13,7 +13,8 @@ beforeAll(async () => {
   client = await PGlite.create();
   store = postgresTaskStore({ client });
   await store.migrate();
-});
+  // It takes most of a minute to begin where others use the processor.
+}, 180_000);
 afterAll(async () => {
   await store?.close();
   await client?.close();

@@ -50,7 +50,8 @@ const sum = defineTask<string, string, number>({ name: "sum" });
 describe.each(Object.entries(STORES))("steps on %s", (_, open) => {
   it(
     "are recorded and sealed, wait without a slot, have children, and are undone",
-    { timeout: 60_000 },
+    // A PGlite takes most of a minute to begin where others use the processor.
+    { timeout: 180_000 },
     async () => {
       const { store, close } = await open();
       const codecs = [encrypted({ current: "k", keys: { k: new Uint8Array(32).fill(7) } })];
