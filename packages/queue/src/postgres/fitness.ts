@@ -53,7 +53,7 @@ export async function assertSchemaFit(
   if (missing.length === 0) return;
   if (!mayMigrate)
     throw new StoreUnfitError("postgres", [
-      `Its schema ${schema} lacks ${missing.map(({ name }) => name).join(", ")}: call migrate().`,
+      `Its schema ${schema} lacks ${missing.map(({ name }) => name).join(", ")}: run \`holdfast-queue migrate\`, or call migrate().`,
     ]);
   await migrate(client, migrations);
 }
