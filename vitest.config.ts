@@ -60,6 +60,8 @@ export default defineConfig({
           exclude: ["**/*.int.test.*", "**/*.prop.test.ts", "**/node_modules/**"],
           setupFiles,
           execArgv: ["--expose-gc"],
+          // Some simulate minutes: what takes a second here takes many on a host that is shared.
+          testTimeout: 30_000,
         },
       },
       {
